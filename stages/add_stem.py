@@ -1,0 +1,63 @@
+"""add_stem: 528 parameters in front of the frozen baseline learn to halve the image side.
+
+Reads:  frames/, manifest.parquet, models/baseline/, tuning/best.json, block add_stem of params.yaml
+Writes: models/stem/<variant>/, records/add_stem@<variant>.json
+Run:    python -m stages.add_stem <variant>
+"""
+
+import sys
+from pathlib import Path
+
+from stages.extract_frames import FRAMES, MANIFEST
+from stages.train_best import BASELINE
+from stages.tune_lr import BEST
+from stemtune import files, manifest, params, records, runtime, splits
+
+STEMS = Path("models/stem")
+
+
+def main(variant: str) -> None:
+    """Trains the stem of one variant and stores it together with what it was put in front of."""
+    settings = params.load()
+    if variant not in settings.add_stem.variants:
+        raise SystemExit(
+            f"add_stem: unknown variant {variant!r}; params.yaml, add_stem.variants, has "
+            f"{', '.join(settings.add_stem.variants)}"
+        )
+    runtime.configure(settings.runtime)
+    from stemtune import dataset, models, stem, training
+
+    add_stem, seed = settings.add_stem, settings.runtime.seed
+    start = add_stem.variants[variant].start
+    rate = add_stem.learning_rate or files.read_json(BEST)["learning_rate"]
+    table = manifest.read(MANIFEST)
+    frames = manifest.frame_table(table)
+    train, validation = (
+        dataset.FrameBatches(
+            FRAMES,
+            frames[frames["split"] == split],
+            settings.extract_frames.size,
+            add_stem.batch_size,
+            order_seed,
+        )
+        for split, order_seed in ((splits.TRAIN, seed), (splits.VALIDATION, None))
+    )
+    stage = f"add_stem@{variant}"
+    record_params = params.flat("add_stem", add_stem) | {"start": start, "learning_rate": rate}
+    with records.recording(stage, record_params) as record:
+        baseline = models.load(BASELINE)
+        model = models.assemble(
+            variant, baseline.get_layer("backbone"), baseline.get_layer("head"), stem.build(start)
+        )
+        record.epochs = training.train_stem(model, train, validation, rate, add_stem.epochs, stage)
+        folder = STEMS / variant
+        models.save(model, manifest.classes(table), folder)
+        training.write_history(record.epochs, folder)
+        record.metrics = record.epochs[-1].metrics
+        record.artifacts = [str(folder / training.HISTORY_FILE)]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python -m stages.add_stem <variant>")
+    main(sys.argv[1])

@@ -1,0 +1,145 @@
+"""The frozen ImageNet networks, through one registry: name → builder, scaling, weights."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stemtune import efficientnet_lite
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network from scaled frames to pooled features, and the scaling that it was trained with.
+
+    Attributes:
+        min_side: The smallest frames that it can see, px.
+        build: From a weights file (None: random values) to the network.
+        scale: From frames in [0, 1] (RGB, Keras tensor) to the network's own input values.
+    """
+
+    min_side: int
+    build: Callable[[Path | None], keras.Model]
+    scale: Callable[[Any], Any]
+
+
+def _lite(variant: str) -> Backbone:
+    return Backbone(
+        32,
+        lambda weights: efficientnet_lite.build(variant, weights),
+        lambda frames: keras.layers.Rescaling(255 / 128, -127 / 128)(frames),
+    )
+
+
+def _keras_application(builder: str, min_side: int, scale: Callable[[Any], Any]) -> Backbone:
+    def build(weights: Path | None) -> keras.Model:
+        application = getattr(keras.applications, builder)
+        path = None if weights is None else str(weights)
+        return application(
+            include_top=False, weights=path, input_shape=(None, None, 3), pooling="avg"
+        )
+
+    return Backbone(min_side, build, scale)
+
+
+def _caffe_scale(frames: Any) -> Any:
+    """BGR, 0 to 255, less the mean of ImageNet, as VGG16 and ResNet50 were trained."""
+    reversed_channels = keras.ops.flip(frames, axis=-1)
+    return keras.layers.Rescaling(255.0, [-103.939, -116.779, -123.68])(reversed_channels)
+
+
+REGISTRY: dict[str, Backbone] = {
+    "efficientnet_lite0": _lite("lite0"),
+    "efficientnet_lite1": _lite("lite1"),
+    "efficientnet_lite2": _lite("lite2"),
+    "vgg16": _keras_application("VGG16", 32, _caffe_scale),
+    "resnet50": _keras_application("ResNet50", 32, _caffe_scale),
+    "inception_v3": _keras_application(
+        "InceptionV3", 75, lambda frames: keras.layers.Rescaling(2.0, -1.0)(frames)
+    ),
+}
+
+
+def build(name: str, weights: Path | None, seed: int) -> keras.Model:
+    """Builds a frozen backbone with its own scaling in front.
+
+    Args:
+        name: One of `REGISTRY`.
+        weights: The file from `weights.fetch`; None: random values drawn from `seed`.
+
+    Returns:
+        A model, not trainable, from frames (n, h, w, 3), float32, RGB in [0, 1], of any size from
+        `min_side` on, to features (n, d), globally pooled.
+    """
+    backbone = REGISTRY[name]
+    if weights is None:
+        keras.utils.set_random_seed(seed)
+    frames = keras.Input((None, None, 3))
+    features = backbone.build(weights)(backbone.scale(frames), training=False)
+    model = keras.Model(frames, features, name=name)
+    model.trainable = False
+    return model
+
+
+def require_side(names: Sequence[str], side: int, setting: str) -> None:
+    """Raises ValueError when a backbone cannot see frames of `side`, which `setting` leads to."""
+    for name in names:
+        if side < REGISTRY[name].min_side:
+            raise ValueError(
+                f"{setting} leads to frames of {side} px, and {name} takes no less than "
+                f"{REGISTRY[name].min_side} px; raise the setting or choose another backbone"
+            )
+
+
+def concatenate(networks: Sequence[keras.Model]) -> keras.Model:
+    """Returns the composite network: frames as `build` takes them to all features side by side."""
+    frames = keras.Input((None, None, 3))
+    features = [network(frames, training=False) for network in networks]
+    joined = features[0] if len(features) == 1 else keras.layers.Concatenate()(features)
+    model = keras.Model(frames, joined, name="backbone")
+    model.trainable = False
+    return model
+
+
+def embedder(
+    network: keras.Model, batch: int, size: int, side: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a compiled function from frames to features.
+
+    Args:
+        network: From `build`.
+        batch: The most frames that it is given at a time; fewer are filled up, for one shape is
+            compiled once.
+        size: Side of the frames given, px.
+        side: Side to which they are resized by area before the network sees them.
+
+    Returns:
+        From frames (n, size, size, 3), uint8, n up to `batch`, to features (n, d), float32.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), tf.uint8)])
+    def compiled(frames: tf.Tensor) -> tf.Tensor:
+        return network(resize(unit_range(frames), side), training=False)
+
+    def embed(frames: np.ndarray) -> np.ndarray:
+        filled = np.zeros((batch, size, size, 3), np.uint8)
+        filled[: len(frames)] = frames
+        return compiled(filled).numpy()[: len(frames)]
+
+    return embed
+
+
+def unit_range(frames: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 frames as float32 in [0, 1]."""
+    return tf.cast(frames, tf.float32) / 255.0
+
+
+def resize(frames: tf.Tensor, side: int) -> tf.Tensor:
+    """Resizes float frames (n, h, w, 3) to a square by averaging areas."""
+    if frames.shape[1:3] == (side, side):
+        return frames
+    return tf.image.resize(frames, (side, side), tf.image.ResizeMethod.AREA)

@@ -1,0 +1,81 @@
+"""What is trained and tested on: rows of the manifest's frame table with their features or frames."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+
+from stemtune import embeddings, extraction, manifest, shards, splits
+
+
+class Labelled(NamedTuple):
+    """Features (n, d), float32, and their labels (n,), int32."""
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+def labels_of(frames: pd.DataFrame) -> np.ndarray:
+    """Returns the labels of rows of the frame table, int32."""
+    return frames["label"].to_numpy(np.int32)
+
+
+class Splits(NamedTuple):
+    """Features and labels of each split."""
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+
+
+def load_embedded(folder: Path, backbones: list[str], side: int, table: pd.DataFrame) -> Splits:
+    """Returns the features that a manifest's frames have at `side`, by split."""
+    frames = manifest.frame_table(table)
+    parts = [frames[frames["split"] == split] for split in splits.SPLITS]
+    return Splits(
+        *(
+            Labelled(embeddings.load(folder, backbones, side, part), labels_of(part))
+            for part in parts
+        )
+    )
+
+
+class FrameBatches(keras.utils.PyDataset):
+    """Batches of stored frames (n, size, size, 3), uint8, with labels, read as they are needed.
+
+    Memory is that of a few batches, however many frames there are. With a seed the order is drawn
+    anew for each epoch; epoch k of one seed is always the same.
+    """
+
+    def __init__(
+        self, folder: Path, frames: pd.DataFrame, size: int, batch_size: int, seed: int | None
+    ) -> None:
+        super().__init__()
+        self._paths = [shards.path_of(folder, name) for name in frames["shard"]]
+        self._indexes = frames["index"].to_numpy()
+        self._labels = labels_of(frames)
+        self._shape = extraction.frame_shape(size)
+        self._batch_size = batch_size
+        self._order = np.arange(len(frames))
+        self._random = None if seed is None else np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    @property
+    def num_batches(self) -> int:
+        """The number of batches, the last of which may be smaller."""
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        frames = [
+            shards.read_frame(self._paths[row], self._indexes[row], self._shape, extraction.DTYPE)
+            for row in rows
+        ]
+        return np.stack(frames), self._labels[rows]
+
+    def on_epoch_end(self) -> None:
+        """Draws the order of the next epoch."""
+        if self._random is not None:
+            self._random.shuffle(self._order)

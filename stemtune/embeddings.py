@@ -1,0 +1,125 @@
+"""Embeddings: a frozen backbone's features of every frame, computed once and kept.
+
+`embeddings/<backbone>/<side>/<shard>.tfrecord` holds the features of the frames in
+`frames/<shard>.tfrecord`, seen at that side. `embeddings/<backbone>/backbone.json` says which
+network computed them.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from stemtune import extraction, files, shards
+
+DTYPE = "float32"
+IDENTITY_FILE = "backbone.json"
+Embed = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides about the features of a frame: another identity, other features."""
+
+    features: int
+    weights: str
+    threads: int
+
+
+def remove_other_backbones(folder: Path, keep: Sequence[str]) -> None:
+    """Deletes the features of backbones that are not in `keep`; makes the folder if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in keep:
+            shutil.rmtree(path)
+
+
+def prepare(folder: Path, backbone: str, identity: Identity, sides: Sequence[int]) -> None:
+    """Makes room for a backbone; deletes features of another identity and of other sides."""
+    home = folder / backbone
+    if home.exists() and _read_identity(home) != identity:
+        shutil.rmtree(home)
+    for side in sides:
+        side_folder(folder, backbone, side).mkdir(parents=True, exist_ok=True)
+    files.write_json(home / IDENTITY_FILE, asdict(identity))
+    wanted = {IDENTITY_FILE, *map(str, sides)}
+    for path in home.iterdir():
+        if path.name not in wanted:
+            shutil.rmtree(path)
+
+
+def side_folder(folder: Path, backbone: str, side: int) -> Path:
+    """Returns where the features of frames of that side lie."""
+    return folder / backbone / str(side)
+
+
+def missing(folder: Path, names: Sequence[str], features: int) -> list[str]:
+    """Returns the shards that a side's folder lacks, after deleting those of removed clips."""
+    shards.remove_others(folder, keep=set(names))
+    return [
+        name
+        for name in names
+        if not shards.is_whole(shards.path_of(folder, name), (features,), DTYPE)
+    ]
+
+
+def embed_shards(
+    frames: Path, folder: Path, names: Sequence[str], size: int, embed: Embed, description: str
+) -> int:
+    """Embeds shards of frames.
+
+    A clip is embedded alone, never in a batch with others, so that its features depend on nothing
+    but the clip.
+
+    Args:
+        frames: The frame store.
+        folder: Where the features go.
+        names: Shards to embed.
+        size: Side of the stored frames, px.
+        embed: From frames (n, size, size, 3), uint8, to features (n, d), float32.
+        description: For the progress bar, which shows on a terminal only.
+
+    Returns:
+        The number of frames embedded.
+    """
+    count = 0
+    for name in tqdm(names, desc=description, unit="clip", disable=None):
+        stored = shards.read(
+            shards.path_of(frames, name), extraction.frame_shape(size), extraction.DTYPE
+        )
+        shards.write(shards.path_of(folder, name), embed(stored))
+        count += len(stored)
+    return count
+
+
+def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame) -> np.ndarray:
+    """Returns the features of frames, those of several backbones side by side.
+
+    Args:
+        folder: `embeddings/`.
+        backbones: Whose features, in this order.
+        side: At which the frames were seen, px.
+        frames: Rows of `manifest.frame_table`.
+
+    Returns:
+        Array (rows, features), float32.
+    """
+    columns = []
+    for backbone in backbones:
+        width = _read_identity(folder / backbone).features
+        home = side_folder(folder, backbone, side)
+        clips = {
+            name: shards.read(shards.path_of(home, name), (width,), DTYPE)
+            for name in frames["shard"].unique()
+        }
+        pairs = zip(frames["shard"], frames["index"], strict=True)
+        columns.append(np.stack([clips[name][index] for name, index in pairs]))
+    return np.concatenate(columns, axis=1)
+
+
+def _read_identity(home: Path) -> Identity:
+    return Identity(**files.read_json(home / IDENTITY_FILE))

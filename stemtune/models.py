@@ -1,0 +1,129 @@
+"""Classifiers as Keras models: put together, stored so that equal models give equal bytes, counted.
+
+Every classifier takes frames (n, h, w, 3), uint8, RGB, and gives class probabilities (n, classes):
+
+    frames → unit_range → [stem →] backbone → head
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stemtune import backbones, files
+
+ARCHITECTURE_FILE = "architecture.json"
+WEIGHTS_FILE = "model.weights.h5"
+CLASSES_FILE = "classes.json"
+TIMED_BATCH, TIMED_REPEATS = 8, 7
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def build_head(features: int, classes: int) -> keras.Model:
+    """Returns the output layer: features (n, d) to class probabilities (n, classes)."""
+    layers = [keras.Input((features,)), keras.layers.Dense(classes, "softmax", name="classes")]
+    return keras.Sequential(layers, name="head")
+
+
+def assemble(
+    name: str, backbone: keras.Model, head: keras.Model, stem: keras.Model | None = None
+) -> keras.Model:
+    """Puts a classifier together from parts that it shares, not copies.
+
+    Args:
+        name: Of the model.
+        backbone: From `backbones.concatenate`; stays frozen.
+        head: From `build_head`; frozen behind a stem.
+        stem: From `stem.build`; None for a classifier without.
+    """
+    frames = keras.Input((None, None, 3), dtype="uint8", name="frames")
+    x = keras.layers.Rescaling(1 / 255, name="unit_range")(frames)
+    if stem is not None:
+        head.trainable = False
+        x = stem(x)
+    return keras.Model(frames, head(backbone(x, training=False)), name=name)
+
+
+def save(model: keras.Model, classes: list[str], folder: Path) -> None:
+    """Stores a classifier as architecture, weights and class names.
+
+    A `.keras` file would hold the time of saving, and everything that depends on it would run again.
+    """
+    files.write_text(folder / ARCHITECTURE_FILE, model.to_json(indent=1))
+    with files.replacing(folder / WEIGHTS_FILE) as beside:
+        model.save_weights(beside)
+    files.write_json(folder / CLASSES_FILE, classes)
+
+
+def load(folder: Path) -> keras.Model:
+    """Loads a classifier that `save` stored.
+
+    Raises:
+        FileNotFoundError: Nothing is stored there.
+    """
+    architecture = folder / ARCHITECTURE_FILE
+    if not architecture.exists():
+        raise FileNotFoundError(f"{folder} holds no model; `dvc repro` makes it")
+    model = keras.models.model_from_json(architecture.read_text(encoding="utf-8"))
+    model.load_weights(folder / WEIGHTS_FILE)
+    return model
+
+
+def predictor(model: keras.Model, side: int | None = None) -> Predict:
+    """Returns a compiled function from frames (n, h, w, 3), uint8, to probabilities (n, classes).
+
+    Args:
+        model: A classifier.
+        side: To which frames are resized by area beforehand; None: not at all.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def compiled(frames: tf.Tensor) -> tf.Tensor:
+        if side is None:
+            return model(frames, training=False)
+        small = backbones.resize(backbones.unit_range(frames), side)
+        return model.get_layer("head")(model.get_layer("backbone")(small, training=False))
+
+    return lambda frames: compiled(frames).numpy()
+
+
+def milliseconds_per_frame(predict: Predict, size: int) -> float:
+    """Measures a classifier's time for a frame: the median of several batches of frames in memory."""
+    frames = np.random.default_rng(0).integers(0, 256, (TIMED_BATCH, size, size, 3), np.uint8)
+    predict(frames)
+    seconds = []
+    for _ in range(TIMED_REPEATS):
+        started = time.perf_counter()
+        predict(frames)
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds)) / TIMED_BATCH * 1000
+
+
+def parameters(variables: Iterable[keras.Variable]) -> int:
+    """Returns how many numbers the variables hold."""
+    return sum(int(np.prod(variable.shape)) for variable in variables)
+
+
+def digest(variables: Iterable[keras.Variable]) -> str:
+    """Returns a checksum of the variables' values: equal bits, equal checksum."""
+    return files.key(*(variable.numpy().tobytes() for variable in variables))
+
+
+def flops(model: keras.Model, side: int) -> int:
+    """Returns the floating-point operations for one frame, a multiplication and an addition as two.
+
+    Counted by TensorFlow's profiler on the graph for a frame of `side`.
+    """
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    function = tf.function(lambda frames: model(frames, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec((1, side, side, 3), tf.uint8))
+    graph = convert_variables_to_constants_v2(concrete).graph
+    builder = tf.compat.v1.profiler.ProfileOptionBuilder
+    options = builder(builder.float_operation()).with_empty_output().build()
+    return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)

@@ -1,0 +1,168 @@
+"""The settings in params.yaml: one block per stage, checked before any work is done."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Item = TypeVar("Item")
+
+# Leaves 32 px behind the stem, the least that the backbones take.
+MIN_SIDE = 72
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ParamsError(ValueError):
+    """params.yaml holds something that the pipeline does not accept."""
+
+
+def _distinct(items: list[Item]) -> list[Item]:
+    if len(set(items)) != len(items):
+        raise ValueError(f"must not repeat a value; got {items}")
+    return items
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Split(_Block):
+    """How frames are dealt to train, validation and test; train takes the rest."""
+
+    by: Literal["group", "clip", "frame"]
+    validation: Share
+    test: Share
+    seed: int
+
+    @model_validator(mode="after")
+    def _leaves_some_for_training(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation + test must stay below 1; got {self.validation} + {self.test}"
+            )
+        return self
+
+
+class ExtractFrames(_Block):
+    frames_per_clip: Count
+    size: Annotated[int, Field(ge=MIN_SIDE, le=4096)]
+    split: Split
+    min_clips: Count
+    max_quarantined: Annotated[float, Field(ge=0, lt=1)]
+    seconds_per_clip: Annotated[float, Field(gt=0)]
+
+
+class WeightsFile(_Block):
+    """A local weights file; the checksum makes DVC see that its content changed."""
+
+    path: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class EmbedFrames(_Block):
+    backbones: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
+    weights: dict[Name, Literal["random"] | WeightsFile]
+
+    @model_validator(mode="after")
+    def _weights_belong_to_a_backbone(self) -> "EmbedFrames":
+        if unused := set(self.weights) - set(self.backbones):
+            raise ValueError(
+                f"weights are given for {sorted(unused)}, which backbones {self.backbones} lacks"
+            )
+        return self
+
+
+class TuneLr(_Block):
+    tuner: Literal["bayesian", "random", "grid"]
+    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)]
+    epochs: Count
+    batch_size: Count
+
+
+class TrainBest(_Block):
+    epochs: Count
+    batch_size: Count
+
+
+class Variant(_Block):
+    """What sets one stem apart from the others: the values that its kernels start from."""
+
+    start: Literal["random", "filter"]
+
+
+class AddStem(_Block):
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    epochs: Count
+    batch_size: Count
+    learning_rate: Rate | None
+
+
+class Evaluate(_Block):
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+
+
+class Runtime(_Block):
+    # Keras Tuner takes 0 for "draw a seed".
+    seed: Count
+    threads: Count
+
+
+class Params(_Block):
+    """All of params.yaml."""
+
+    extract_frames: ExtractFrames
+    embed_frames: EmbedFrames
+    tune_lr: TuneLr
+    train_best: TrainBest
+    add_stem: AddStem
+    evaluate: Evaluate
+    runtime: Runtime
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks params.yaml.
+
+    Raises:
+        ParamsError: The file is missing, is not YAML, or has an unknown key, a missing key, a
+            wrong type or an impossible value. The message names each key, the value seen and
+            what is allowed.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} is missing; run from the folder that holds dvc.yaml and params.yaml"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise ParamsError("\n".join([f"{path} is not accepted:", *lines])) from None
+
+
+def flat(name: str, block: BaseModel) -> dict[str, Any]:
+    """Returns a block's settings by dotted name, such as `extract_frames.split.by`."""
+    settings: dict[str, Any] = {}
+    for key in type(block).model_fields:
+        value = getattr(block, key)
+        if isinstance(value, BaseModel):
+            settings |= flat(f"{name}.{key}", value)
+        else:
+            settings[f"{name}.{key}"] = value
+    return settings
+
+
+def _explain(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"  {key}: is missing; every setting must be given"
+    if detail["type"] == "extra_forbidden":
+        return f"  {key}: unknown setting; check its spelling, or remove it"
+    return f"  {key}: {message} (found {detail['input']!r})"
