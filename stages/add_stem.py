@@ -6,14 +6,9 @@ Run:    python -m stages.add_stem <variant>
 """
 
 import sys
-from pathlib import Path
 
-from stages.extract_frames import FRAMES, MANIFEST
-from stages.train_best import BASELINE
-from stages.tune_lr import BEST
-from stemtune import files, manifest, params, records, runtime, splits
-
-STEMS = Path("models/stem")
+from stemtune import files, manifest, params, records, runtime
+from stemtune.paths import BASELINE, BEST, FRAMES, MANIFEST, STEMS
 
 
 def main(variant: str) -> None:
@@ -25,7 +20,7 @@ def main(variant: str) -> None:
             f"{', '.join(settings.add_stem.variants)}"
         )
     runtime.configure(settings.runtime)
-    from stemtune import dataset, models, stem, training
+    from stemtune import dataset, models, stem, stem_training, training
 
     add_stem, seed = settings.add_stem, settings.runtime.seed
     start = add_stem.variants[variant].start
@@ -40,7 +35,7 @@ def main(variant: str) -> None:
             add_stem.batch_size,
             order_seed,
         )
-        for split, order_seed in ((splits.TRAIN, seed), (splits.VALIDATION, None))
+        for split, order_seed in ((manifest.TRAIN, seed), (manifest.VALIDATION, None))
     )
     stage = f"add_stem@{variant}"
     record_params = params.flat("add_stem", add_stem) | {"start": start, "learning_rate": rate}
@@ -49,7 +44,7 @@ def main(variant: str) -> None:
         model = models.assemble(
             variant, baseline.get_layer("backbone"), baseline.get_layer("head"), stem.build(start)
         )
-        record.epochs = training.train_stem(model, train, validation, rate, add_stem.epochs, stage)
+        record.epochs = stem_training.train(model, train, validation, rate, add_stem.epochs, stage)
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
         training.write_history(record.epochs, folder)

@@ -8,12 +8,9 @@ Run:    python -m stages.embed_frames
 """
 
 import time
-from pathlib import Path
 
-from stages.extract_frames import FRAMES, MANIFEST
 from stemtune import embeddings, files, manifest, params, records, runtime, weights
-
-EMBEDDINGS = Path("embeddings")
+from stemtune.paths import EMBEDDINGS, FRAMES, MANIFEST
 
 
 def main() -> None:

@@ -5,18 +5,14 @@ Writes: frames/, manifest.parquet, metrics/extract_frames.json, records/extract_
 Run:    python -m stages.extract_frames
 """
 
-from pathlib import Path
+import time
 from typing import Any
 
 import pandas as pd
 
 from stemtune import clips, expectations, extraction, manifest, params, records, weights
 from stemtune.files import write_json
-
-DATA = Path("data")
-FRAMES = Path("frames")
-MANIFEST = Path("manifest.parquet")
-METRICS = Path("metrics/extract_frames.json")
+from stemtune.paths import DATA, EXTRACT_METRICS, FRAMES, MANIFEST
 
 
 def main() -> None:
@@ -27,22 +23,27 @@ def main() -> None:
     weights.fetch_all(settings.embed_frames)
     with records.recording("extract_frames", params.flat("extract_frames", extract)) as record:
         found = clips.find_clips(DATA)
-        known = manifest.measurements(MANIFEST)
+        known = extraction.measurements(MANIFEST)
+        started = time.perf_counter()
         outcomes, decoded = extraction.extract_all(
             found, FRAMES, known, extract, settings.runtime.threads
         )
+        seconds = time.perf_counter() - started
         names = [extraction.shard_name(clip, extract) for clip in found]
-        table = manifest.make(found, names, outcomes, extract.split)
+        table = extraction.make_manifest(found, names, outcomes, extract.split)
         manifest.write(table, MANIFEST)
         results = expectations.check(table, extract)
         summary = summarize(table, results)
-        write_json(METRICS, summary)
+        write_json(EXTRACT_METRICS, summary)
         record.metrics = {
             "clips": summary["clips"],
             "frames": summary["frames"],
             "quarantined": summary["quarantined"],
             "clips_decoded": decoded,
         }
+        if decoded:
+            rate = decoded / len(outcomes) * summary["frames"] / seconds
+            record.metrics["frames_per_second"] = rate
         report(table, summary, decoded, len(outcomes) - decoded)
         expectations.require(results)
 

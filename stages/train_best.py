@@ -5,21 +5,15 @@ Writes: models/baseline/, records/train_best.json
 Run:    python -m stages.train_best
 """
 
-from pathlib import Path
-
-from stages.embed_frames import EMBEDDINGS
-from stages.extract_frames import MANIFEST
-from stages.tune_lr import BEST
 from stemtune import files, manifest, params, records, runtime, weights
-
-BASELINE = Path("models/baseline")
+from stemtune.paths import BASELINE, BEST, EMBEDDINGS, MANIFEST
 
 
 def main() -> None:
     """Trains the head on features and stores it together with its backbone."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import backbones, dataset, models, training
+    from stemtune import backbones, dataset, heads, models, training
 
     table = manifest.read(MANIFEST)
     classes = manifest.classes(table)
@@ -29,14 +23,14 @@ def main() -> None:
     )
     record_params = params.flat("train_best", settings.train_best) | {"learning_rate": rate}
     with records.recording("train_best", record_params) as record:
-        head = training.new_head(data.train, len(classes), rate, settings.runtime.seed)
-        record.epochs = training.train_head(
+        head = heads.new(data.train.features.shape[1], len(classes), settings.runtime.seed)
+        record.epochs = heads.train(
             head,
-            data.train,
-            data.validation,
-            epochs=settings.train_best.epochs,
-            batch_size=settings.train_best.batch_size,
-            title="train_best",
+            rate,
+            data,
+            settings.train_best.epochs,
+            settings.train_best.batch_size,
+            "train_best",
         )
         networks = [
             backbones.build(name, source, settings.runtime.seed)

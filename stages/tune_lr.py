@@ -5,24 +5,17 @@ Writes: tuning/trials.csv, tuning/best.json, records/tune_lr.json
 Run:    python -m stages.tune_lr
 """
 
-from pathlib import Path
-
 import pandas as pd
 
-from stages.embed_frames import EMBEDDINGS
-from stages.extract_frames import MANIFEST
 from stemtune import files, manifest, params, records, runtime
-
-TRIALS = Path("tuning/trials.csv")
-BEST = Path("tuning/best.json")
-UNFINISHED = Path(".search")
+from stemtune.paths import BEST, EMBEDDINGS, MANIFEST, TRIALS, UNFINISHED_SEARCH
 
 
 def main() -> None:
     """Trains a head per learning rate, chooses on validation, and tests each once afterwards."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import dataset, search
+    from stemtune import dataset, heads, search
 
     table = manifest.read(MANIFEST)
     data = dataset.load_embedded(
@@ -30,15 +23,14 @@ def main() -> None:
     )
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
         trials = search.search(
-            data.train,
-            data.validation,
+            data,
             len(manifest.classes(table)),
             settings.tune_lr,
             settings.runtime.seed,
-            UNFINISHED,
+            UNFINISHED_SEARCH,
         )
         for trial, head in trials:
-            trial.metrics["test_accuracy"] = search.accuracy(head, data.test)
+            trial.metrics["test_accuracy"] = heads.accuracy(head, data.test)
         record.parts = [trial for trial, _ in trials]
         best = search.best(record.parts)
         write_trials(record.parts)
@@ -46,7 +38,7 @@ def main() -> None:
         files.write_json(BEST, {"trial": best.name, **best.params, **chosen_by})
         record.metrics = dict(best.metrics)
         record.artifacts = [str(TRIALS)]
-    search.clear(UNFINISHED)
+    search.clear(UNFINISHED_SEARCH)
     print(f"tune_lr: the best learning rate is {best.params['learning_rate']:g} ({best.name})")
 
 
@@ -62,8 +54,7 @@ def write_trials(trials: list[records.Record]) -> None:
         }
         for trial in trials
     ]
-    with files.replacing(TRIALS) as beside:
-        pd.DataFrame(rows).to_csv(beside, index=False, lineterminator="\n")
+    files.write_csv(TRIALS, pd.DataFrame(rows))
 
 
 if __name__ == "__main__":

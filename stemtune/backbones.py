@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stemtune import efficientnet_lite
+from stemtune import efficientnet_lite, images
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def embedder(
 
     @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), tf.uint8)])
     def compiled(frames: tf.Tensor) -> tf.Tensor:
-        return network(resize(unit_range(frames), side), training=False)
+        return network(images.resize(images.unit_range(frames), side), training=False)
 
     def embed(frames: np.ndarray) -> np.ndarray:
         filled = np.zeros((batch, size, size, 3), np.uint8)
@@ -131,15 +131,3 @@ def embedder(
         return compiled(filled).numpy()[: len(frames)]
 
     return embed
-
-
-def unit_range(frames: tf.Tensor) -> tf.Tensor:
-    """Returns uint8 frames as float32 in [0, 1]."""
-    return tf.cast(frames, tf.float32) / 255.0
-
-
-def resize(frames: tf.Tensor, side: int) -> tf.Tensor:
-    """Resizes float frames (n, h, w, 3) to a square by averaging areas."""
-    if frames.shape[1:3] == (side, side):
-        return frames
-    return tf.image.resize(frames, (side, side), tf.image.ResizeMethod.AREA)

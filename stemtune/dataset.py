@@ -1,4 +1,4 @@
-"""What is trained and tested on: rows of the manifest's frame table with their features or frames."""
+"""What is trained and tested on: rows of the frame table with their features or frames."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from stemtune import embeddings, extraction, manifest, shards, splits
+from stemtune import embeddings, manifest
+from stemtune.frames import read_frame
 
 
 class Labelled(NamedTuple):
@@ -33,7 +34,7 @@ class Splits(NamedTuple):
 def load_embedded(folder: Path, backbones: list[str], side: int, table: pd.DataFrame) -> Splits:
     """Returns the features that a manifest's frames have at `side`, by split."""
     frames = manifest.frame_table(table)
-    parts = [frames[frames["split"] == split] for split in splits.SPLITS]
+    parts = [frames[frames["split"] == split] for split in manifest.SPLITS]
     return Splits(
         *(
             Labelled(embeddings.load(folder, backbones, side, part), labels_of(part))
@@ -53,10 +54,11 @@ class FrameBatches(keras.utils.PyDataset):
         self, folder: Path, frames: pd.DataFrame, size: int, batch_size: int, seed: int | None
     ) -> None:
         super().__init__()
-        self._paths = [shards.path_of(folder, name) for name in frames["shard"]]
+        self._folder = folder
+        self._shards = frames["shard"].to_numpy()
         self._indexes = frames["index"].to_numpy()
         self._labels = labels_of(frames)
-        self._shape = extraction.frame_shape(size)
+        self._size = size
         self._batch_size = batch_size
         self._order = np.arange(len(frames))
         self._random = None if seed is None else np.random.default_rng(seed)
@@ -70,7 +72,7 @@ class FrameBatches(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         frames = [
-            shards.read_frame(self._paths[row], self._indexes[row], self._shape, extraction.DTYPE)
+            read_frame(self._folder, self._shards[row], self._indexes[row], self._size)
             for row in rows
         ]
         return np.stack(frames), self._labels[rows]

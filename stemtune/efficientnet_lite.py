@@ -6,6 +6,7 @@ keeps the first and last convolution and the repeats of the first and last stage
 
 import math
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -64,7 +65,9 @@ def build(variant: str, weights: Path | None, include_top: bool = False) -> kera
     return model
 
 
-def _block(x, name, kernel, channels, outputs, expansion, stride):
+def _block(
+    x: Any, name: str, kernel: int, channels: int, outputs: int, expansion: int, stride: int
+) -> Any:
     inputs = x
     if expansion != 1:
         x = _convolve(x, channels * expansion, 1, 1, f"{name}._expand_conv")
@@ -79,11 +82,11 @@ def _block(x, name, kernel, channels, outputs, expansion, stride):
     return x + inputs if stride == 1 and channels == outputs else x
 
 
-def _convolve(x, channels, kernel, stride, name):
+def _convolve(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
     return keras.layers.Conv2D(channels, kernel, stride, "same", use_bias=False, name=name)(x)
 
 
-def _normalize(x, name, activate):
+def _normalize(x: Any, name: str, activate: bool) -> Any:
     x = keras.layers.BatchNormalization(epsilon=1e-3, name=name)(x)
     return keras.layers.ReLU(6.0)(x) if activate else x
 

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from stemtune import extraction, files, shards
+from stemtune import files, shards
+from stemtune.frames import read_clip
 
 DTYPE = "float32"
 IDENTITY_FILE = "backbone.json"
@@ -88,9 +89,7 @@ def embed_shards(
     """
     count = 0
     for name in tqdm(names, desc=description, unit="clip", disable=None):
-        stored = shards.read(
-            shards.path_of(frames, name), extraction.frame_shape(size), extraction.DTYPE
-        )
+        stored = read_clip(frames, name, size)
         shards.write(shards.path_of(folder, name), embed(stored))
         count += len(stored)
     return count

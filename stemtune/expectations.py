@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from stemtune import manifest, splits
+from stemtune import manifest
 from stemtune.params import ExtractFrames
 
 # Great Expectations reports usage unless told not to.
@@ -39,6 +39,7 @@ def check(table: pd.DataFrame, params: ExtractFrames) -> list[Result]:
     """
     import great_expectations as gx
     from great_expectations import expectations as expect
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     used = manifest.used_clips(table)
@@ -80,7 +81,7 @@ def check(table: pd.DataFrame, params: ExtractFrames) -> list[Result]:
         )
     context = gx.get_context(mode="ephemeral")
     # Its own progress bars would stand between ours.
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("manifest")
     return [
         _validate(source, position, words, rows, expectation)
@@ -135,7 +136,7 @@ def _legible(rows: pd.DataFrame) -> list[str]:
 
 def _clips_per_split(table: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
     every = pd.MultiIndex.from_product(
-        [manifest.classes(table), splits.SPLITS], names=["class", "split"]
+        [manifest.classes(table), manifest.SPLITS], names=["class", "split"]
     )
     counts = frames.groupby(["class", "split"])["clip"].nunique()
     return counts.reindex(every, fill_value=0).rename("clips").reset_index()

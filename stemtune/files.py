@@ -6,7 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -35,6 +38,12 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text with the line ends given."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Writes a table as CSV, without its index."""
+    with replacing(path) as beside:
+        table.to_csv(beside, index=False, lineterminator="\n")
 
 
 def read_json(path: Path) -> Any:

@@ -21,74 +21,14 @@ Columns of manifest.parquet:
 A quarantined clip has no frames: an empty shard, split and lists, and zeros.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from stemtune import splits
-from stemtune.clips import Clip
 from stemtune.files import replacing
-from stemtune.params import Split
 
 MIXED = "mixed"
-NOTHING: dict[str, Any] = {
-    "frame_seconds": [],
-    "width": 0,
-    "height": 0,
-    "duration": 0.0,
-    "brightness": 0.0,
-    "contrast": 0.0,
-}
-
-
-def make(
-    found: Sequence[Clip],
-    shard_names: Sequence[str],
-    outcomes: Mapping[str, dict[str, Any] | str],
-    split: Split,
-) -> pd.DataFrame:
-    """Makes the manifest.
-
-    Args:
-        found: Clips.
-        shard_names: The name of each clip's shard.
-        outcomes: By shard name, the measurements (the columns of `NOTHING`) or the reason why the clip
-            is quarantined.
-        split: How frames are dealt.
-
-    Returns:
-        A row per clip, in the order of `found`.
-    """
-    rows = []
-    for clip, shard in zip(found, shard_names, strict=True):
-        outcome = outcomes[shard]
-        reason = outcome if isinstance(outcome, str) else ""
-        measured = NOTHING if isinstance(outcome, str) else outcome
-        dealt = splits.frame_splits(clip, len(measured["frame_seconds"]), split)
-        row = {
-            "clip": clip.name,
-            "class": clip.label,
-            "group": clip.group,
-            "sha256": clip.sha256,
-            "shard": "" if reason else shard,
-            "split": dealt[0] if len(set(dealt)) == 1 else MIXED if dealt else "",
-            "frame_splits": dealt,
-            **measured,
-            "quarantined": reason,
-        }
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def measurements(path: Path) -> dict[str, dict[str, Any]]:
-    """Returns the columns of `NOTHING` of an earlier manifest by shard name; none if it is missing."""
-    if not path.exists():
-        return {}
-    used = used_clips(read(path))
-    rows = used[list(NOTHING)].to_dict("records")
-    return {shard: dict(row) for shard, row in zip(used["shard"], rows, strict=True)}
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

@@ -13,19 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stemtune import backbones, files
+from stemtune import files, images
 
 ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "model.weights.h5"
 CLASSES_FILE = "classes.json"
 TIMED_BATCH, TIMED_REPEATS = 8, 7
 Predict = Callable[[np.ndarray], np.ndarray]
-
-
-def build_head(features: int, classes: int) -> keras.Model:
-    """Returns the output layer: features (n, d) to class probabilities (n, classes)."""
-    layers = [keras.Input((features,)), keras.layers.Dense(classes, "softmax", name="classes")]
-    return keras.Sequential(layers, name="head")
 
 
 def assemble(
@@ -36,7 +30,7 @@ def assemble(
     Args:
         name: Of the model.
         backbone: From `backbones.concatenate`; stays frozen.
-        head: From `build_head`; frozen behind a stem.
+        head: From `heads.new`; frozen behind a stem.
         stem: From `stem.build`; None for a classifier without.
     """
     frames = keras.Input((None, None, 3), dtype="uint8", name="frames")
@@ -50,7 +44,7 @@ def assemble(
 def save(model: keras.Model, classes: list[str], folder: Path) -> None:
     """Stores a classifier as architecture, weights and class names.
 
-    A `.keras` file would hold the time of saving, and everything that depends on it would run again.
+    A `.keras` file would hold the time of saving: whatever depends on it would run again.
     """
     files.write_text(folder / ARCHITECTURE_FILE, model.to_json(indent=1))
     with files.replacing(folder / WEIGHTS_FILE) as beside:
@@ -84,14 +78,14 @@ def predictor(model: keras.Model, side: int | None = None) -> Predict:
     def compiled(frames: tf.Tensor) -> tf.Tensor:
         if side is None:
             return model(frames, training=False)
-        small = backbones.resize(backbones.unit_range(frames), side)
+        small = images.resize(images.unit_range(frames), side)
         return model.get_layer("head")(model.get_layer("backbone")(small, training=False))
 
     return lambda frames: compiled(frames).numpy()
 
 
 def milliseconds_per_frame(predict: Predict, size: int) -> float:
-    """Measures a classifier's time for a frame: the median of several batches of frames in memory."""
+    """Measures a classifier's time for a frame, the median over batches of frames in memory."""
     frames = np.random.default_rng(0).integers(0, 256, (TIMED_BATCH, size, size, 3), np.uint8)
     predict(frames)
     seconds = []
@@ -105,11 +99,6 @@ def milliseconds_per_frame(predict: Predict, size: int) -> float:
 def parameters(variables: Iterable[keras.Variable]) -> int:
     """Returns how many numbers the variables hold."""
     return sum(int(np.prod(variable.shape)) for variable in variables)
-
-
-def digest(variables: Iterable[keras.Variable]) -> str:
-    """Returns a checksum of the variables' values: equal bits, equal checksum."""
-    return files.key(*(variable.numpy().tobytes() for variable in variables))
 
 
 def flops(model: keras.Model, side: int) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from stemtune import files, training
-from stemtune.dataset import Labelled
+from stemtune import files, heads
+from stemtune.dataset import Splits
 from stemtune.params import TuneLr
 from stemtune.records import Record
 
@@ -23,13 +23,15 @@ class _NotedTrials(keras_tuner.Tuner):
     Tuner's own choice, the best epoch, would need another epoch count to be reproduced.
     """
 
-    def run_trial(self, trial: Any, *data: Any, **settings: Any) -> dict[str, float]:
+    def run_trial(self, trial: Any, data: Splits, params: TuneLr) -> dict[str, float]:
         head = self.hypermodel.build(trial.hyperparameters)
         values = dict(trial.hyperparameters.values)
         number = int(trial.trial_id) + 1
         record = Record.start(f"trial {number}", values)
         title = f"tune_lr: trial {number}, learning rate {values['learning_rate']:g}"
-        record.epochs = training.train_head(head, *data, **settings, title=title)
+        record.epochs = heads.train(
+            head, values["learning_rate"], data, params.epochs, params.batch_size, title
+        )
         record.metrics = dict(record.epochs[-1].metrics)
         record.finish()
         head.save(self._head_path(trial.trial_id))
@@ -69,8 +71,7 @@ TUNERS = {"bayesian": _Bayesian, "random": _Random, "grid": _Grid}
 
 
 def search(
-    train: Labelled,
-    validation: Labelled,
+    data: Splits,
     classes: int,
     params: TuneLr,
     seed: int,
@@ -82,7 +83,7 @@ def search(
     folder is named after all that decides its outcome, and deleted by `clear`.
 
     Args:
-        train, validation: Features and labels.
+        data: Features and labels; test is left alone.
         classes: Number of classes.
         params: Tuner, rates, epochs, batch size.
         seed: Of every trial's start and order of examples, and of the tuner's draws; not 0.
@@ -96,8 +97,8 @@ def search(
     """
 
     def build_model(hp: keras_tuner.HyperParameters) -> keras.Model:
-        rate = hp.Choice("learning_rate", params.learning_rates)
-        return training.new_head(train, classes, rate, seed)
+        hp.Choice("learning_rate", params.learning_rates)
+        return heads.new(data.train.features.shape[1], classes, seed)
 
     settings: dict[str, Any] = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
@@ -105,7 +106,7 @@ def search(
         "seed": seed,
         "directory": folder,
         "project_name": files.key(
-            params, seed, *(data.tobytes() for data in (*train, *validation))
+            params, seed, *(part.tobytes() for part in (*data.train, *data.validation))
         ),
     }
     if params.tuner == "bayesian":
@@ -113,7 +114,7 @@ def search(
         settings["num_initial_points"] = len(params.learning_rates)
     tuner = TUNERS[params.tuner](build_model, **settings)
     tuner.oracle.verbose = 0
-    tuner.search(train, validation, epochs=params.epochs, batch_size=params.batch_size)
+    tuner.search(data, params)
     results = tuner.results()
     tried = sorted(record.params["learning_rate"] for record, _ in results)
     if tried != sorted(params.learning_rates):
@@ -135,12 +136,6 @@ def best(records: Sequence[Record]) -> Record:
             record.params["learning_rate"],
         ),
     )
-
-
-def accuracy(head: keras.Model, data: Labelled) -> float:
-    """Returns the share of examples that a head classifies rightly."""
-    probabilities = head.predict(data.features, verbose=0)
-    return float((probabilities.argmax(axis=1) == data.labels).mean())
 
 
 def clear(folder: Path) -> None:

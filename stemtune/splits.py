@@ -3,9 +3,8 @@
 import hashlib
 
 from stemtune.clips import Clip
+from stemtune.manifest import TEST, TRAIN, VALIDATION
 from stemtune.params import Split
-
-TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 
 
 def split_of(unit: str, split: Split) -> str:

@@ -1,4 +1,4 @@
-"""Trains heads on embeddings and stems on frames, noting every epoch."""
+"""What the training of heads and of stems has in common: the loss, and noting every epoch."""
 
 import time
 from collections.abc import Sequence
@@ -9,9 +9,7 @@ import keras
 import pandas as pd
 from tqdm import tqdm
 
-from stemtune import models, stem
-from stemtune.dataset import FrameBatches, Labelled
-from stemtune.files import replacing
+from stemtune.files import write_csv
 from stemtune.records import Epoch
 
 HISTORY_FILE = "history.csv"
@@ -51,86 +49,33 @@ class EpochLog(keras.callbacks.Callback):
         print(f"{self._title}: epoch {epoch + 1}/{self.params['epochs']}: {said}, {seconds:.1f} s")
 
 
-def compile_model(model: keras.Model, learning_rate: float) -> None:
-    """Sets Adam, cross-entropy and accuracy, as the paper has them.
+def fit(
+    model: keras.Model, learning_rate: float, *data: Any, title: str, **settings: Any
+) -> list[Epoch]:
+    """Trains a model with Adam on cross-entropy, as the paper does; returns its epochs.
 
     XLA stays off: it makes depthwise networks on processors many times slower.
+
+    Args:
+        model: What is trained; its optimizer is not kept, so that its weights are all it stores.
+        learning_rate: Adam's.
+        data: As `keras.Model.fit` takes it.
+        title: What is said to be trained.
+        settings: As `keras.Model.fit` takes them.
     """
-    model.compile(
+    trainer = keras.Model(model.inputs, model.outputs)
+    trainer.compile(
         keras.optimizers.Adam(learning_rate),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,
     )
-
-
-def train_head(
-    head: keras.Model,
-    train: Labelled,
-    validation: Labelled,
-    epochs: int,
-    batch_size: int,
-    title: str,
-) -> list[Epoch]:
-    """Trains a compiled head on features; returns its epochs."""
-    done: list[Epoch] = []
-    head.fit(
-        train.features,
-        train.labels,
-        batch_size=batch_size,
-        epochs=epochs,
-        validation_data=tuple(validation),
-        callbacks=[EpochLog(title, done)],
-        verbose=0,
-    )
-    return done
-
-
-def new_head(train: Labelled, classes: int, learning_rate: float, seed: int) -> keras.Model:
-    """Returns a compiled head for these features, the same one for the same seed."""
-    keras.utils.set_random_seed(seed)
-    head = models.build_head(train.features.shape[1], classes)
-    compile_model(head, learning_rate)
-    return head
-
-
-def train_stem(
-    model: keras.Model,
-    train: FrameBatches,
-    validation: FrameBatches,
-    learning_rate: float,
-    epochs: int,
-    title: str,
-) -> list[Epoch]:
-    """Trains the stem of a classifier; returns its epochs.
-
-    Raises:
-        AssertionError: Not just the stem's 528 parameters would be trained, or others changed.
-    """
-    trainable = models.parameters(model.trainable_variables)
-    if trainable != stem.PARAMETERS:
-        raise AssertionError(
-            f"{title}: {trainable} parameters would be trained, not the stem's {stem.PARAMETERS}"
-        )
-    frozen = model.non_trainable_variables
-    before = models.digest(frozen)
-    compile_model(model, learning_rate)
-    done: list[Epoch] = []
-    model.fit(
-        train,
-        epochs=epochs,
-        validation_data=validation,
-        callbacks=[EpochLog(title, done)],
-        shuffle=False,
-        verbose=0,
-    )
-    if models.digest(frozen) != before:
-        raise AssertionError(f"{title}: training changed weights behind the stem")
-    return done
+    epochs: list[Epoch] = []
+    trainer.fit(*data, callbacks=[EpochLog(title, epochs)], verbose=0, **settings)
+    return epochs
 
 
 def write_history(epochs: Sequence[Epoch], folder: Path) -> None:
     """Writes a row per epoch with its metrics, without times, as `HISTORY_FILE` in the folder."""
     rows = [{"epoch": epoch.epoch, **epoch.metrics} for epoch in epochs]
-    with replacing(folder / HISTORY_FILE) as beside:
-        pd.DataFrame(rows).to_csv(beside, index=False, lineterminator="\n")
+    write_csv(folder / HISTORY_FILE, pd.DataFrame(rows))

@@ -64,7 +64,7 @@ class Downloaded:
         print(f"downloading the weights of {name} from {url}", flush=True)
         with replacing(path) as beside:
             try:
-                with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+                with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
                     content = response.read()
             except (urllib.error.URLError, TimeoutError) as error:
                 raise WeightsError(

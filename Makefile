@@ -1,0 +1,49 @@
+# Needs python3, make and git; the rest comes with the environment.
+.DEFAULT_GOAL := help
+.PHONY: help repro test ui bench check lock clean
+PYTHON ?= python3
+BIN := .venv/bin
+# pipefail is not POSIX; every recipe here is one command a line.
+SHELL := /bin/sh
+
+help: ## show these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+repro: .venv/ready data ## bring the data, run what is not cached, print the comparison
+	$(BIN)/dvc repro
+
+test: .venv/ready data ## all tests
+	$(BIN)/python -m pytest
+
+ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+
+bench: .venv/ready data ## measure against the plain alternatives, as ratios
+	$(BIN)/python -m bench
+
+check: .venv/ready ## lint, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# A folder of your own is left as it is.
+data:
+	$(BIN)/dvc pull data.dvc
+
+# Any python3 can install uv, which finds or fetches the Python that the project needs.
+.venv/ready: requirements.lock requirements-setup.lock
+	$(PYTHON) -m venv .setup
+	.setup/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
+	.setup/bin/uv venv --clear --python 3.11 .venv
+	.setup/bin/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	touch $@
+
+# uv.lock would hold the address of the package index; these hold hashes alone.
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+lock: .venv/ready ## resolve the dependencies again
+	$(LOCK) pyproject.toml --extra cpu --extra dev -o requirements.lock
+	$(LOCK) pyproject.toml --extra gpu --extra dev -o requirements-gpu.lock
+	grep -A 200 '^uv==' requirements.lock | sed '/^    # via/,$$d' > requirements-setup.lock
+
+clean: ## remove the environment; data, results and cache stay
+	rm -rf .venv .setup

@@ -1,0 +1,19 @@
+"""Where the pipeline's inputs and outputs lie, relative to the project; dvc.yaml names the same."""
+
+from pathlib import Path
+
+DATA = Path("data")
+FRAMES = Path("frames")
+MANIFEST = Path("manifest.parquet")
+EXTRACT_METRICS = Path("metrics/extract_frames.json")
+EMBEDDINGS = Path("embeddings")
+TRIALS = Path("tuning/trials.csv")
+BEST = Path("tuning/best.json")
+BASELINE = Path("models/baseline")
+STEMS = Path("models/stem")
+METRICS = Path("metrics/evaluate.json")
+PLOTS = Path("plots")
+REPORT = Path("report/index.html")
+TIMINGS = Path("metrics/timings.json")
+# Not an output: the state of a search that was cut off.
+UNFINISHED_SEARCH = Path(".search")
