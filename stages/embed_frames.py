@@ -31,6 +31,7 @@ def main() -> None:
     with records.recording(
         "embed_frames", params.flat("embed_frames", settings.embed_frames)
     ) as record:
+        embedded, spent = 0, 0.0
         embeddings.remove_other_backbones(EMBEDDINGS, keep=list(sources))
         for name, source in sources.items():
             network = backbones.build(name, source, seed)
@@ -51,10 +52,9 @@ def main() -> None:
                     f"embed_frames: {name} at {side} px: {len(missing)} clips embedded, "
                     f"{len(shards) - len(missing)} reused; {frames} frames in {seconds:.1f} s"
                 )
-                record.metrics |= {
-                    f"{name}_{side}_frames": frames,
-                    f"{name}_{side}_seconds": seconds,
-                }
+                embedded, spent = embedded + frames, spent + seconds
+        if embedded:
+            record.metrics["frames_per_second"] = embedded / spent
 
 
 if __name__ == "__main__":

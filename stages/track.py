@@ -24,8 +24,8 @@ def main() -> None:
     publish(names, recorded, rows, times)
     print(f"\n{summary.table(rows, times, 'simple')}\n")
     print(
-        "Training is the epochs alone; heads train on features that embed_frames computed in "
-        f"{times['seconds_per_stage']['embed_frames']:.0f} s.\n"
+        "Training is the epochs alone; heads train on the features that embed_frames keeps. "
+        "The paper's data are others.\n"
         f"The report: {REPORT}. The runs: make ui"
     )
 

@@ -14,8 +14,11 @@ def new(features: int, classes: int, seed: int) -> keras.Model:
     It starts from values drawn by `seed`, and so does all that its training draws later.
     """
     keras.utils.set_random_seed(seed)
-    layers = [keras.Input((features,)), keras.layers.Dense(classes, "softmax", name="classes")]
-    return keras.Sequential(layers, name="head")
+    inputs = keras.Input((features,))
+    # A Sequential would forget, when it is loaded, that it is frozen.
+    return keras.Model(
+        inputs, keras.layers.Dense(classes, "softmax", name="classes")(inputs), name="head"
+    )
 
 
 def train(

@@ -1,0 +1,95 @@
+"""Fixtures: clips rendered for a test, and whole projects in a temporary DVC repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CODE = ("stages", "stemtune", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
+
+WriteClip = Callable[..., Path]
+
+
+@pytest.fixture
+def write_clip(tmp_path: Path) -> WriteClip:
+    """Returns a function that writes an H.264 clip whose frame k is of brightness `levels[k]`."""
+
+    def write(
+        name: str, levels: list[int], size: tuple[int, int] = (96, 64), rate: int = 10
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=rate)
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+            for level in levels:
+                picture = np.full((size[1], size[0], 3), level, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+class Project:
+    """A copy of this project's code in a DVC and git repository of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in CODE:
+            source, target = ROOT / name, root / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+        self.run("git", "init", "--quiet")
+        self.run("dvc", "init", "--quiet")
+        self.run("dvc", "config", "core.analytics", "false")
+
+    def run(self, *command: str) -> str:
+        """Runs a command in the project and returns what it printed; fails the test if it does."""
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("MLFLOW_", "DVC_"))
+        }
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        done = subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.fail(
+                f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout + done.stderr
+
+    def repro(self) -> list[str]:
+        """Runs `dvc repro` and returns the stages that ran."""
+        lines = self.run("dvc", "repro").splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    def set_params(self, **blocks: dict[str, object]) -> None:
+        """Overrides settings of params.yaml, block by block."""
+        path = self.root / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        for block, settings in blocks.items():
+            params[block].update(settings)
+        path.write_text(yaml.safe_dump(params))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project without data, shared by the tests of a module, run in order."""
+    root = tmp_path_factory.mktemp("project with spaces и кириллицей")
+    yield Project(root)
+    shutil.rmtree(root)

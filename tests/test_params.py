@@ -1,0 +1,85 @@
+"""params.yaml is refused, with the key and what is allowed, before any work is done."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stemtune import params
+from tests.conftest import ROOT
+
+
+def changed(tmp_path: Path, key: str, value: Any) -> Path:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    *blocks, last = key.split(".")
+    place = content
+    for block in blocks:
+        place = place[block]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_the_project_s_own_file_is_accepted() -> None:
+    settings = params.load(ROOT / "params.yaml")
+    assert settings.tune_lr.learning_rates == [0.01, 0.001, 0.0001, 0.00001]
+    assert settings.add_stem.learning_rate is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("extract_frames.sizes", 224, "unknown setting"),
+        ("extract_frames.size", "224", "valid integer"),
+        ("extract_frames.size", 8, "greater than or equal to 72"),
+        ("extract_frames.size", None, "is missing"),
+        ("extract_frames.split.by", "video", "'group', 'clip' or 'frame'"),
+        ("extract_frames.split.test", 1.5, "less than 1"),
+        ("embed_frames.backbones", [], "at least 1 item"),
+        ("tune_lr.tuner", "bayes", "'bayesian', 'random' or 'grid'"),
+        ("tune_lr.learning_rates", [0.1, 0.1], "must not repeat"),
+        ("tune_lr.learning_rates", [0.1, -1.0], "greater than 0"),
+        ("tune_lr.epochs", 0, "greater than or equal to 1"),
+        ("add_stem.variants", {}, "at least 1 item"),
+        ("add_stem.variants", {"../x": {"start": "filter"}}, "pattern"),
+        ("add_stem.variants", {"mine": {"start": "zeros"}}, "'random' or 'filter'"),
+        ("runtime.seed", 0, "greater than or equal to 1"),
+        ("runtime.threads", True, "valid integer"),
+    ],
+)
+def test_bad_values_are_named(tmp_path: Path, key: str, value: Any, said: str) -> None:
+    with pytest.raises(params.ParamsError) as error:
+        params.load(changed(tmp_path, key, value))
+    assert key in str(error.value)
+    assert said in str(error.value)
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "extract_frames.split.test", 0.9)
+    with pytest.raises(params.ParamsError, match=r"extract_frames.split: validation \+ test"):
+        params.load(path)
+
+
+def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "embed_frames.weights", {"vgg16": "random"})
+    with pytest.raises(params.ParamsError, match=r"embed_frames: weights are given for .*vgg16"):
+        params.load(path)
+
+
+def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
+    path = changed(tmp_path, "tune_lr.epochs", "five")
+    path.write_text(path.read_text() + "\nextra: 1\n")
+    with pytest.raises(params.ParamsError) as error:
+        params.load(path)
+    assert "tune_lr.epochs" in str(error.value)
+    assert "extra" in str(error.value)
+
+
+def test_a_missing_file_is_told_where_to_look(tmp_path: Path) -> None:
+    with pytest.raises(params.ParamsError, match="dvc.yaml"):
+        params.load(tmp_path / "params.yaml")

@@ -1,0 +1,198 @@
+"""The whole chain under DVC, small, on real clips: results, caching, MLflow and repeatability."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from stemtune import clips, splits
+from stemtune.params import Split
+from tests.conftest import ROOT, Project
+
+# Real footage lies beside a checkout where there is any; the sample clips come with the project.
+SOURCES = [path for path in (ROOT / "data", ROOT.parent / "shared/data/clips") if path.is_dir()]
+STAGES = [
+    "extract_frames",
+    "embed_frames",
+    "tune_lr",
+    "train_best",
+    "add_stem@paper",
+    "add_stem@warm_start",
+    "evaluate",
+    "track",
+]
+OUTPUTS = ["frames", "manifest.parquet", "embeddings", "tuning", "models", "plots", "report"]
+SPLIT = {"by": "group", "validation": 0.3, "test": 0.3, "seed": 1}
+
+pytestmark = pytest.mark.slow
+
+
+def fill(data: Path, source: Path, per_split: int) -> None:
+    """Copies clips so that every class has as many in each split, with the rows of their groups."""
+    split = Split.model_validate(SPLIT)
+    taken: Counter[tuple[str, str]] = Counter()
+    rows = ["clip,group"]
+    for clip in clips.find_clips(source):
+        place = (clip.label, splits.split_of(clip.group, split))
+        if taken[place] < per_split:
+            taken[place] += 1
+            target = data / clip.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(clip.path, target)
+            rows.append(f"{clip.name},{clip.group}")
+    (data / "groups.csv").write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module", params=SOURCES, ids=lambda path: path.name)
+def prepared(request: pytest.FixtureRequest, project: Project) -> Project:
+    """The project with a subset of clips, settings that make it quick, and one run behind it."""
+    for name in ("data", "data.dvc", "mlflow.db", "dvc.lock"):
+        path = project.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    fill(project.root / "data", request.param, per_split=3)
+    project.set_params(
+        extract_frames={"size": 96, "frames_per_clip": 3, "split": SPLIT},
+        tune_lr={"epochs": 2},
+        train_best={"epochs": 2},
+        add_stem={"epochs": 1},
+        evaluate={"bootstrap_samples": 200},
+    )
+    project.run("dvc", "add", "--quiet", "data")
+    assert project.repro() == STAGES
+    return project
+
+
+def metrics(project: Project) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((project.root / "metrics/evaluate.json").read_text())
+    return content
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    files = [
+        path
+        for name in [*OUTPUTS, "metrics/evaluate.json", "metrics/extract_frames.json"]
+        for path in [project.root / name, *(project.root / name).rglob("*")]
+        if path.is_file()
+    ]
+    return {path.relative_to(project.root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
+    found = metrics(prepared)
+    assert set(found) == {"baseline", "resize", "resize_retrained", "stem", "paper"}
+    assert set(found["stem"]) == {"paper", "warm_start"}
+    assert found["paper"]["baseline"] == {"test_accuracy": 0.9207}
+    assert found["paper"]["stem"] == {"test_accuracy": 0.8437}
+    entries = {name: found[name] for name in ("baseline", "resize", "resize_retrained")}
+    for entry in [*entries.values(), *found["stem"].values()]:
+        assert set(entry) == {
+            "test_accuracy",
+            "test_accuracy_low",
+            "test_accuracy_high",
+            "clip_accuracy",
+            "trainable_params",
+            "total_params",
+            "flops_per_frame",
+            "input_size",
+        }
+        assert 0 <= entry["test_accuracy_low"] <= entry["test_accuracy"]
+        assert entry["test_accuracy"] <= entry["test_accuracy_high"] <= 1
+    for stem in found["stem"].values():
+        assert stem["trainable_params"] == 528
+        assert stem["total_params"] == entries["baseline"]["total_params"] + 528
+        assert stem["input_size"] == 96
+    assert entries["resize"]["trainable_params"] == 0
+    assert entries["resize"]["input_size"] == 44
+    assert entries["resize"]["flops_per_frame"] < entries["baseline"]["flops_per_frame"] / 2
+
+
+def test_the_times_name_every_part(prepared: Project) -> None:
+    times = json.loads((prepared.root / "metrics/timings.json").read_text())
+    assert set(times["seconds_per_stage"]) == set(STAGES) - {"track"}
+    assert len(times["seconds_per_trial"]) == 4
+    assert set(times["ms_per_frame"]) == {
+        "baseline",
+        "resize",
+        "resize_retrained",
+        "paper",
+        "warm_start",
+    }
+    assert len(times["seconds_per_epoch"]["warm_start"]) == 1
+    assert times["frames_per_second"]["extract_frames"] > 0
+    assert times["frames_per_second"]["embed_frames"] > 0
+    assert times["estimated_wh"]["total"] > 0
+    assert "codecarbon" in times["estimated_wh"]["method"]
+
+
+def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: Project) -> None:
+    assert prepared.repro() == ["track"]
+    client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("stemtune")
+    assert experiment
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    children: dict[str, list[Any]] = {}
+    for run in runs:
+        children.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
+    second, first = sorted(children[""], key=lambda run: -run.info.start_time)
+    for parent, cached in ((first, "false"), (second, "true")):
+        assert parent.info.status == "FINISHED"
+        stages = {run.info.run_name: run for run in children[parent.info.run_id]}
+        assert set(stages) == set(STAGES) - {"track"}
+        assert {run.data.tags["cached"] for run in stages.values()} == {cached}
+        trials = children[stages["tune_lr"].info.run_id]
+        assert {float(run.data.params["learning_rate"]) for run in trials} == {
+            0.01,
+            0.001,
+            0.0001,
+            0.00001,
+        }
+        models = {run.info.run_name: run for run in children[stages["evaluate"].info.run_id]}
+        found = metrics(prepared)
+        shown = models["warm_start"].data.metrics
+        assert shown["test_accuracy"] == found["stem"]["warm_start"]["test_accuracy"]
+        assert models["baseline"].data.metrics["paper_test_accuracy"] == 0.9207
+    keys = [
+        {run.info.run_name: run.data.tags["stage_key"] for run in children[parent.info.run_id]}
+        for parent in (first, second)
+    ]
+    assert keys[0] == keys[1]
+
+
+def test_everything_is_bit_identical_after_deleting_outputs_and_cache(prepared: Project) -> None:
+    before = contents(prepared)
+    for name in [*OUTPUTS, "records", "metrics", ".dvc/cache"]:
+        path = prepared.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert prepared.repro() == STAGES
+    after = contents(prepared)
+    assert sorted(after) == sorted(before)
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
+    prepared: Project,
+) -> None:
+    import pandas as pd
+
+    manifest = prepared.root / "manifest.parquet"
+    before = pd.read_parquet(manifest).set_index("clip")["split"]
+    source = next(path for path in (prepared.root / "data").rglob("*.mp4"))
+    # Bytes behind the last box of an mp4 are ignored: another file, the same footage.
+    target = source.with_name("added.mp4")
+    target.write_bytes(source.read_bytes() + b"\0\0\0\x0cfree\0\0\0\0")
+    printed = prepared.run("dvc", "repro", "embed_frames")
+    assert "; 1 decoded, " in printed
+    assert printed.count(": 1 clips embedded, ") == 2
+    after = pd.read_parquet(manifest).set_index("clip")["split"]
+    assert after[before.index].equals(before)
+
+
+def test_bad_settings_stop_the_run_before_any_work(prepared: Project) -> None:
+    prepared.set_params(tune_lr={"tuner": "guess"})
+    with pytest.raises(pytest.fail.Exception, match="tune_lr.tuner") as error:
+        prepared.run("dvc", "repro")
+    assert "Running stage 'tune_lr'" not in str(error.value)

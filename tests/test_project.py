@@ -1,0 +1,101 @@
+"""What the project says of itself is true: dependencies, locks, paths."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+LOCKS = ["requirements.lock", "requirements-gpu.lock", "requirements-setup.lock"]
+
+
+def imported(module: Path) -> set[Path]:
+    """Returns the project's modules that a module imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            package = ROOT / node.module.replace(".", "/")
+            candidates = [package, *(package / alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            candidates = [ROOT / alias.name.replace(".", "/") for alias in node.names]
+        else:
+            continue
+        found |= {
+            path.with_suffix(".py") for path in candidates if path.with_suffix(".py").exists()
+        }
+    return found
+
+
+def reached(module: Path) -> set[str]:
+    waiting, seen = [module], set()
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            seen.add(current)
+            waiting += imported(current)
+    return {path.relative_to(ROOT).as_posix() for path in seen}
+
+
+@pytest.mark.parametrize("stage", PIPELINE["stages"])
+def test_a_stage_depends_on_every_module_that_it_imports_and_no_other(stage: str) -> None:
+    definition = PIPELINE["stages"][stage]
+    definition = definition.get("do", definition)
+    declared = {path for path in definition["deps"] if path.endswith(".py")}
+    assert declared == reached(ROOT / "stages" / f"{stage}.py")
+
+
+@pytest.mark.parametrize("stage", PIPELINE["stages"])
+def test_every_stage_is_described(stage: str) -> None:
+    definition = PIPELINE["stages"][stage]
+    assert definition.get("do", definition)["desc"]
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("stages.extract_frames", ("tensorflow", "mlflow", "great_expectations", "keras")),
+        ("stages.track", ("tensorflow", "mlflow", "great_expectations", "keras", "matplotlib")),
+        ("stages.evaluate", ("tensorflow", "mlflow", "great_expectations")),
+        ("stemtune.tracking", ("tensorflow", "great_expectations")),
+    ],
+)
+def test_importing_a_module_loads_nothing_heavy(module: str, heavy: tuple[str, ...]) -> None:
+    program = f"import sys, {module}; print(sorted(set(sys.modules) & set({heavy!r})))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_pin_hashes_and_name_no_index(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    pinned = re.findall(r"^[a-z0-9][^\s=]*==.*$", text, flags=re.MULTILINE)
+    assert pinned
+    assert all(line.endswith("\\") for line in pinned)
+    assert text.count("--hash=sha256:") >= len(pinned)
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text)
+
+
+def test_the_lock_has_every_dependency_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = (ROOT / "requirements.lock").read_text()
+    wanted = project["dependencies"] + project["optional-dependencies"]["cpu"]
+    for requirement in wanted + project["optional-dependencies"]["dev"]:
+        name = re.match(r"[A-Za-z0-9_-]+", requirement)
+        assert name
+        assert re.search(rf"^{name[0].lower()}==", lock, flags=re.MULTILINE), requirement
+
+
+def test_usage_reports_are_off() -> None:
+    assert "analytics = false" in (ROOT / ".dvc/config").read_text()
+    program = "import os, stemtune.tracking; print(os.environ['MLFLOW_DISABLE_TELEMETRY'])"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "true"
