@@ -23,8 +23,8 @@ def main(variant: str) -> None:
     from stemtune import dataset, models, stem, stem_training, training
 
     add_stem, seed = settings.add_stem, settings.runtime.seed
-    start = add_stem.variants[variant].start
-    rate = add_stem.learning_rate or files.read_json(BEST)["learning_rate"]
+    chosen = add_stem.variants[variant]
+    rate = chosen.learning_rate or add_stem.learning_rate or files.read_json(BEST)["learning_rate"]
     table = manifest.read(MANIFEST)
     frames = manifest.frame_table(table)
     train, validation = (
@@ -38,11 +38,17 @@ def main(variant: str) -> None:
         for split, order_seed in ((manifest.TRAIN, seed), (manifest.VALIDATION, None))
     )
     stage = f"add_stem@{variant}"
-    record_params = params.flat("add_stem", add_stem) | {"start": start, "learning_rate": rate}
+    record_params = params.flat("add_stem", add_stem) | {
+        "start": chosen.start,
+        "learning_rate": rate,
+    }
     with records.recording(stage, record_params) as record:
         baseline = models.load(BASELINE)
         model = models.assemble(
-            variant, baseline.get_layer("backbone"), baseline.get_layer("head"), stem.build(start)
+            variant,
+            baseline.get_layer("backbone"),
+            baseline.get_layer("head"),
+            stem.build(chosen.start),
         )
         record.epochs = stem_training.train(model, train, validation, rate, add_stem.epochs, stage)
         folder = STEMS / variant

@@ -89,9 +89,10 @@ class TrainBest(_Block):
 
 
 class Variant(_Block):
-    """What sets one stem apart from the others: the values that its kernels start from."""
+    """What sets one stem apart: the values that its kernels start from, and its own rate if any."""
 
     start: Literal["random", "filter"]
+    learning_rate: Rate | None
 
 
 class AddStem(_Block):
