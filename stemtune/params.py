@@ -149,14 +149,14 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
 def flat(name: str, block: BaseModel) -> dict[str, Any]:
     """Returns a block's settings by dotted name, such as `extract_frames.split.by`."""
-    settings: dict[str, Any] = {}
-    for key in type(block).model_fields:
-        value = getattr(block, key)
-        if isinstance(value, BaseModel):
-            settings |= flat(f"{name}.{key}", value)
-        else:
-            settings[f"{name}.{key}"] = value
-    return settings
+    return _flat(name, block.model_dump())
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    parts = [_flat(f"{name}.{key}", inner) for key, inner in value.items()]
+    return {key: inner for part in parts for key, inner in part.items()}
 
 
 def _explain(detail: Any) -> str:

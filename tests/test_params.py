@@ -84,6 +84,13 @@ def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
     assert "extra" in str(error.value)
 
 
+def test_settings_are_named_by_their_place() -> None:
+    settings = params.load(ROOT / "params.yaml")
+    named = params.flat("add_stem", settings.add_stem)
+    assert named["add_stem.epochs"] == 5
+    assert named["add_stem.variants.paper.start"] == "random"
+
+
 def test_a_missing_file_is_told_where_to_look(tmp_path: Path) -> None:
     with pytest.raises(params.ParamsError, match="dvc.yaml"):
         params.load(tmp_path / "params.yaml")
