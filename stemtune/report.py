@@ -57,12 +57,13 @@ def _cost_figure(models: list[dict[str, Any]]) -> Figure:
         accuracy = row["test_accuracy"]
         bounds = [[accuracy - row["test_accuracy_low"]], [row["test_accuracy_high"] - accuracy]]
         gigaflops = row["flops_per_frame"] / 1e9
-        axes.errorbar(gigaflops, accuracy, np.maximum(bounds, 0), fmt="o", capsize=4)
-        axes.annotate(row["model"], (gigaflops, accuracy), (8, 4), textcoords="offset points")
+        axes.errorbar(
+            gigaflops, accuracy, np.maximum(bounds, 0), fmt="o", capsize=4, label=row["model"]
+        )
     axes.set(xlabel="GFLOP per frame", ylabel="test accuracy on frames, with 95% bounds")
     axes.set_xlim(left=0)
-    axes.margins(x=0.3)
     axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper")
     return figure
 
 
