@@ -63,8 +63,7 @@ def publish(records: Sequence[Record], pipeline: Pipeline, summary: Summary) -> 
     """
     mlflow.set_tracking_uri(os.environ.get(STORE_VARIABLE, DEFAULT_STORE))
     client = MlflowClient()
-    experiment = _experiment_id(client)
-    parent = _open_parent(client, experiment, pipeline)
+    parent, experiment = _open_parent(client, pipeline)
     for record in records:
         tags = {
             "dvc.stage": record.name,
@@ -94,18 +93,20 @@ def _experiment_id(client: MlflowClient) -> str:
     return found.experiment_id if found else client.create_experiment(EXPERIMENT)
 
 
-def _open_parent(client: MlflowClient, experiment: str, pipeline: Pipeline) -> str:
+def _open_parent(client: MlflowClient, pipeline: Pipeline) -> tuple[str, str]:
+    """Returns the ids of the parent run and of its experiment, where its children belong too."""
     tags = {"git.commit": pipeline.commit, "git.dirty": str(pipeline.dirty).lower()}
     if pipeline.experiment:
         tags["dvc.experiment"] = pipeline.experiment
     if given := os.environ.get(RUN_VARIABLE):
         for name, value in tags.items():
             client.set_tag(given, name, value)
-        return given
+        return given, client.get_run(given).info.experiment_id
+    experiment = _experiment_id(client)
     run = client.create_run(
         experiment, _milliseconds(pipeline.started), tags, pipeline.experiment or "pipeline"
     )
-    return run.info.run_id
+    return run.info.run_id, experiment
 
 
 def _write(

@@ -114,9 +114,11 @@ def test_the_run_of_mlflow_run_becomes_the_parent(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    given = store.create_run(store.create_experiment("stemtune")).info.run_id
+    experiment = store.create_experiment("of mlflow run")
+    given = store.create_run(experiment).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", given)
     assert publish(tmp_path) == given
     # `mlflow run` itself ends it.
     assert store.get_run(given).info.status == "RUNNING"
-    assert runs(store)["tune_lr"].data.tags["mlflow.parentRunId"] == given
+    shown = {run.info.run_name: run for run in store.search_runs([experiment])}
+    assert shown["tune_lr"].data.tags["mlflow.parentRunId"] == given
