@@ -27,7 +27,7 @@ check: .venv/ready ## lint, format and types
 	$(BIN)/mypy
 
 # A folder of your own is left as it is.
-data:
+data: | .venv/ready
 	$(BIN)/dvc pull data.dvc
 
 # Any python3 can install uv, which finds or fetches the Python that the project needs.
