@@ -104,8 +104,3 @@ def recording(stage: str, params: dict[str, Any]) -> Iterator[Record]:
 def read(path: Path) -> Record:
     """Reads the record of a stage."""
     return Record.model_validate(read_json(path))
-
-
-def read_all(folder: Path = FOLDER) -> list[Record]:
-    """Reads the records of all stages that ever ran here, oldest first."""
-    return sorted(map(read, folder.glob("*.json")), key=lambda record: record.started)
