@@ -231,7 +231,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
     found = clips.find_clips(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        extracted = extraction.extract_all(found, root / "frames", {}, settings, workers=2)
+        extracted = extraction.extract_all(
+            found, root / "frames", {}, settings, 2, root / "journal"
+        )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
     manifest.write(table, root / "manifest.parquet")
     yield {row["clip"]: row for row in manifest.read(root / "manifest.parquet").to_dict("records")}
@@ -283,11 +285,13 @@ def test_a_clip_past_a_limit_is_tried_again_in_the_next_run(
     ffmpeg(path, made)
     found = [clips.Clip(f"a/{name}", path, "a", "content", "")]
     settings = EXTRACT.model_copy(update={"limits": EXTRACT.limits.model_copy(update=limits)})
-    extracted = extraction.extract_all(found, tmp_path / "frames", {}, settings, workers=1)
+    extracted = extraction.extract_all(
+        found, tmp_path / "frames", {}, settings, 1, tmp_path / "journal"
+    )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
     assert said in table["quarantined"].item()
     again = extraction.extract_all(
-        found, tmp_path / "frames", extraction.outcomes_of(table), EXTRACT, workers=1
+        found, tmp_path / "frames", extraction.outcomes_of(table), EXTRACT, 1, tmp_path / "journal"
     )
     assert len(again.decoded) == 1
     assert not isinstance(again.outcomes[again.decoded[0]], Failure)
