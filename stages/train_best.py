@@ -23,7 +23,12 @@ def main() -> None:
     )
     record_params = params.flat("train_best", settings.train_best) | {"learning_rate": rate}
     with records.recording("train_best", record_params) as record:
-        head = heads.new(data.train.features.shape[1], len(classes), settings.runtime.seed)
+        head = heads.new(
+            data.train.features.shape[1],
+            len(classes),
+            settings.train_best.head,
+            settings.runtime.seed,
+        )
         record.epochs = heads.train(
             head,
             rate,

@@ -77,7 +77,7 @@ def retrain_head(
     Returns:
         The classifier with the new head, and the epochs of its training.
     """
-    head = heads.new(data.train.features.shape[1], baseline.output_shape[-1], seed)
+    head = heads.new(data.train.features.shape[1], baseline.output_shape[-1], params.head, seed)
     epochs = heads.train(
         head,
         learning_rate,

@@ -1,23 +1,31 @@
-"""The head: the output layer behind a frozen backbone, trained on features."""
+"""The head: what is trained on features behind a frozen backbone; the paper's is one layer."""
+
+from typing import Any
 
 import keras
 import numpy as np
 
 from stemtune import training
 from stemtune.dataset import Labelled, Splits
+from stemtune.params import Head
 from stemtune.records import Epoch
 
 
-def new(features: int, classes: int, seed: int) -> keras.Model:
+def new(features: int, classes: int, params: Head, seed: int) -> keras.Model:
     """Returns a head from features (n, d) to class probabilities (n, classes).
 
-    It starts from values drawn by `seed`, and so does all that its training draws later.
+    Without a hidden layer and dropout it is the output layer alone. It starts from values drawn by
+    `seed`, and so does all that its training draws later.
     """
     keras.utils.set_random_seed(seed)
-    inputs = keras.Input((features,))
+    inputs = x = keras.Input((features,))
+    if params.units is not None:
+        x = keras.layers.Dense(params.units, "relu", name="hidden")(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout, seed=seed, name="dropout")(x)
     # A Sequential would forget, when it is loaded, that it is frozen.
     return keras.Model(
-        inputs, keras.layers.Dense(classes, "softmax", name="classes")(inputs), name="head"
+        inputs, keras.layers.Dense(classes, "softmax", name="classes")(x), name="head"
     )
 
 
@@ -28,8 +36,19 @@ def train(
     epochs: int,
     batch_size: int,
     title: str,
+    **settings: Any,
 ) -> list[Epoch]:
-    """Trains a head on the features of the train split; returns its epochs."""
+    """Trains a head on the features of the train split; returns its epochs.
+
+    Args:
+        head: From `new`.
+        learning_rate: Adam's.
+        data: Features and labels; test is left alone.
+        epochs: The last epoch, counted from 1.
+        batch_size: Examples per step.
+        title: What is said to be trained.
+        settings: As `training.fit` takes them.
+    """
     return training.fit(
         head,
         learning_rate,
@@ -38,6 +57,7 @@ def train(
         epochs=epochs,
         validation_data=tuple(data.validation),
         title=title,
+        **settings,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from stemtune import backbones, dataset, heads, images, models, stem, stem_training
 from stemtune import frames as frame_store
 from stemtune.manifest import TRAIN
+from stemtune.params import Head
 
 SIDE = 72
 FRAMES = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
@@ -26,7 +27,7 @@ def small_backbone() -> keras.Model:
 
 
 def classifier(start: str | None) -> keras.Model:
-    head = heads.new(4, 3, seed=1)
+    head = heads.new(4, 3, Head(units=None, dropout=0.0), seed=1)
     return models.assemble("tested", small_backbone(), head, start and stem.build(start))
 
 
