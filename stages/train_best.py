@@ -37,8 +37,9 @@ def main() -> None:
             settings.train_best.batch_size,
             "train_best",
         )
+        own_sizes = settings.embed_frames.input_sizes
         networks = [
-            backbones.build(name, source, settings.runtime.seed)
+            backbones.build(name, source, settings.runtime.seed, own_sizes.get(name))
             for name, source in weights.fetch_all(settings.embed_frames).items()
         ]
         baseline = models.assemble("baseline", backbones.concatenate(networks), head)

@@ -64,12 +64,13 @@ REGISTRY: dict[str, Backbone] = {
 }
 
 
-def build(name: str, weights: Path | None, seed: int) -> keras.Model:
+def build(name: str, weights: Path | None, seed: int, input_size: int | None = None) -> keras.Model:
     """Builds a frozen backbone with its own scaling in front.
 
     Args:
         name: One of `REGISTRY`.
         weights: The file from `weights.fetch`; None: random values drawn from `seed`.
+        input_size: Side of the squares that it resizes frames to; None: it takes them as they are.
 
     Returns:
         A model, not trainable, from frames (n, h, w, 3), float32, RGB in [0, 1], of any size from
@@ -79,7 +80,10 @@ def build(name: str, weights: Path | None, seed: int) -> keras.Model:
     if weights is None:
         keras.utils.set_random_seed(seed)
     frames = keras.Input((None, None, 3))
-    features = backbone.build(weights)(backbone.scale(frames), training=False)
+    seen = frames
+    if input_size is not None:
+        seen = keras.layers.Resizing(input_size, input_size, antialias=True)(frames)
+    features = backbone.build(weights)(backbone.scale(seen), training=False)
     model = keras.Model(frames, features, name=name)
     model.trainable = False
     return model

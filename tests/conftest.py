@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import av
 import numpy as np
 import pytest
 import yaml
+
+from stemtune.params import Split
+from stemtune.splits import split_of
 
 ROOT = Path(__file__).parent.parent
 CODE = ("stages", "stemtune", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
@@ -85,6 +89,25 @@ class Project:
         for block, settings in blocks.items():
             params[block].update(settings)
         path.write_text(yaml.safe_dump(params))
+
+    def add_pictures(self, per_split: int, side: int) -> None:
+        """Adds two classes of noise, still images of `side` px, so many of each in each split."""
+        settings = yaml.safe_load((self.root / "params.yaml").read_text())
+        split = Split.model_validate(settings["extract_frames"]["split"])
+        random, rows = np.random.default_rng(1), ["clip,group"]
+        for label, level in (("dark", 60), ("light", 190)):
+            (self.root / "data" / label).mkdir(parents=True)
+            dealt: Counter[str] = Counter()
+            for number in range(100 * per_split):
+                place = split_of(f"{label} {number}", split)
+                if dealt[place] < per_split:
+                    dealt[place] += 1
+                    noise = random.integers(-60, 61, (side, side, 3)) + level
+                    picture = av.VideoFrame.from_ndarray(noise.astype(np.uint8), format="rgb24")
+                    picture.to_image().save(self.root / "data" / label / f"{number}.png")
+                    rows.append(f"{label}/{number}.png,{label} {number}")
+        (self.root / "data" / "groups.csv").write_text("\n".join(rows) + "\n")
+        self.run("dvc", "add", "--quiet", "data")
 
 
 @pytest.fixture(scope="module")
