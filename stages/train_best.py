@@ -42,7 +42,7 @@ def main() -> None:
             backbones.build(name, source, settings.runtime.seed, own_sizes.get(name))
             for name, source in weights.fetch_all(settings.embed_frames).items()
         ]
-        baseline = models.assemble("baseline", backbones.concatenate(networks), head)
+        baseline = models.assemble("baseline", backbones.concatenate(networks), heads.trained(head))
         models.save(baseline, classes, BASELINE)
         training.write_history(record.epochs, BASELINE)
         record.metrics = record.epochs[-1].metrics

@@ -86,7 +86,8 @@ def retrain_head(
         params.batch_size,
         f"evaluate: {RESIZE_RETRAINED}",
     )
-    return models.assemble(RESIZE_RETRAINED, baseline.get_layer("backbone"), head), epochs
+    backbone = baseline.get_layer("backbone")
+    return models.assemble(RESIZE_RETRAINED, backbone, heads.trained(head)), epochs
 
 
 def join_histories(folders: Mapping[str, Path]) -> pd.DataFrame:

@@ -61,6 +61,20 @@ def train(
     )
 
 
+def trained(head: keras.Model) -> keras.Model:
+    """Returns a head without its dropout, sharing its layers, for a classifier to end in.
+
+    Training a stem runs what is behind it as in training, frozen or not, and would drop features.
+    """
+    kept = [layer for layer in head.layers[1:] if not isinstance(layer, keras.layers.Dropout)]
+    if len(kept) == len(head.layers) - 1:
+        return head
+    x = head.input
+    for layer in kept:
+        x = layer(x)
+    return keras.Model(head.input, x, name=head.name)
+
+
 def accuracy(head: keras.Model, data: Labelled) -> float:
     """Returns the share of examples that a head classifies rightly."""
     return float((predict(head, data.features).argmax(axis=1) == data.labels).mean())

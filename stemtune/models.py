@@ -30,7 +30,7 @@ def assemble(
     Args:
         name: Of the model.
         backbone: From `backbones.concatenate`; stays frozen.
-        head: From `heads.new`, trained; frozen behind a stem, its dropout off.
+        head: From `heads.new`; frozen behind a stem.
         stem: From `stem.build`; None for a classifier without.
     """
     frames = keras.Input((None, None, 3), dtype="uint8", name="frames")
@@ -38,8 +38,7 @@ def assemble(
     if stem is not None:
         head.trainable = False
         x = stem(x)
-    probabilities = head(backbone(x, training=False), training=False)
-    return keras.Model(frames, probabilities, name=name)
+    return keras.Model(frames, head(backbone(x, training=False)), name=name)
 
 
 def save(model: keras.Model, classes: list[str], folder: Path) -> None:

@@ -18,10 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def embedded(project: Project) -> Project:
-    project.set_params(
-        extract_frames={"size": 96, "frames_per_clip": 1},
-        embed_frames={"weights": {"efficientnet_lite0": "random"}},
-    )
+    project.set_params(extract_frames={"size": 96, "frames_per_clip": 1})
     project.add_pictures(per_split=8, side=96)
     project.run("dvc", "repro", "embed_frames")
     return project

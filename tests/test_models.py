@@ -125,6 +125,43 @@ def test_only_the_stem_trains(tmp_path: Path) -> None:
     assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
+def test_a_head_has_the_width_and_dropout_that_are_asked_for() -> None:
+    plain = heads.new(4, 3, Head(units=None, dropout=0.0), seed=1)
+    assert plain.count_params() == (4 + 1) * 3
+    deep = heads.new(4, 3, Head(units=5, dropout=0.5), seed=1)
+    assert deep.count_params() == (4 + 1) * 5 + (5 + 1) * 3
+    features = np.ones((1, 4), np.float32)
+    drawn = {deep(features, training=True).numpy().tobytes() for _ in range(8)}
+    assert len(drawn) > 1
+    assert np.array_equal(heads.predict(deep, features), heads.predict(deep, features))
+
+
+def test_dropout_is_off_behind_a_stem(tmp_path: Path) -> None:
+    head = heads.new(4, 3, Head(units=None, dropout=0.9), seed=1)
+    head.set_weights([np.eye(4, 3), np.zeros(3)])
+    model = models.assemble("tested", small_backbone(), heads.trained(head), stem.build("filter"))
+    answers = model(FRAMES, training=False)
+    assert np.array_equal(model(FRAMES, training=True), answers)
+    models.save(model, ["a", "b", "c"], tmp_path)
+    assert np.array_equal(models.load(tmp_path)(FRAMES, training=True), answers)
+
+
+def test_a_composite_shows_each_backbone_frames_at_its_own_side() -> None:
+    frames = np.random.default_rng(1).random((1, 96, 96, 3), np.float32)
+    first = backbones.build("resnet50", None, seed=1)
+    second = backbones.build("efficientnet_lite0", None, seed=1, input_size=80)
+    shown_as_it_is = backbones.build("efficientnet_lite0", None, seed=1)
+    joined = backbones.concatenate([first, second])
+    features = joined(frames).numpy()
+    small = keras.layers.Resizing(80, 80, antialias=True)(frames)
+    assert np.array_equal(features[:, :2048], first(frames))
+    assert np.array_equal(features[:, 2048:], shown_as_it_is(small))
+    assert not np.allclose(features[:, 2048:], shown_as_it_is(frames), rtol=1e-3, atol=0)
+    again = keras.models.model_from_json(joined.to_json())
+    again.set_weights(joined.get_weights())
+    assert np.array_equal(again(frames), features)
+
+
 def test_a_head_that_would_train_along_is_refused(tmp_path: Path) -> None:
     model = classifier("random")
     model.get_layer("head").trainable = True
