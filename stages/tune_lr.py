@@ -1,35 +1,38 @@
 """tune_lr: Keras Tuner tries Adam's learning rates on cached features. The paper's Table 1.
 
-Reads:  embeddings/, manifest.parquet, block tune_lr of params.yaml and train_best.head
+Reads:  embeddings/ (frames/ where features are not cached), manifest.parquet, block tune_lr of
+        params.yaml, and train_best.head
 Writes: tuning/trials.csv, tuning/best.json, records/tune_lr.json
 Run:    python -m stages.tune_lr
 """
 
 from stemtune import files, manifest, params, records, runtime
-from stemtune.paths import BEST, EMBEDDINGS, MANIFEST, TRIALS, UNFINISHED_SEARCH
+from stemtune.paths import BEST, EMBEDDINGS, FRAMES, MANIFEST, TRIALS, UNFINISHED_SEARCH
 
 
 def main() -> None:
     """Trains heads at each learning rate, chooses on validation, then tests each once."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import dataset, heads, search
+    from stemtune import backbones, dataset, heads, live, search
 
     table = manifest.read(MANIFEST)
-    data = dataset.load_embedded(
-        EMBEDDINGS, settings.embed_frames.backbones, settings.extract_frames.size, table
-    )
+    size, head = settings.extract_frames.size, settings.train_best.head
+    data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, size, table)
+    if not head.cached_features:
+        network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
+        data = live.attach(data, network, FRAMES, table, (size, size), head)
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
         trials = search.search(
             data,
             len(manifest.classes(table)),
             settings.tune_lr,
-            settings.train_best.head,
+            head,
             settings.runtime,
             UNFINISHED_SEARCH,
         )
         for trial in trials:
-            tested = [heads.accuracy(head, data.test) for head in trial.heads]
+            tested = [heads.accuracy(trained, data.test) for trained in trial.heads]
             trial.record.metrics |= search.spread("test_accuracy", tested)
         record.parts = [trial.record for trial in trials]
         best = search.best(record.parts)

@@ -49,11 +49,17 @@ def train(
         title: What is said to be trained.
         settings: As `training.fit` takes them.
     """
+    given: tuple[Any, ...]
+    if data.live is None:
+        given, settings["batch_size"] = tuple(data.train), batch_size
+    else:
+        # `new` has set the state that this draws from.
+        given = (data.live(batch_size, np.random.randint(2**31)),)
+        settings["shuffle"] = False
     return training.fit(
         head,
         learning_rate,
-        *data.train,
-        batch_size=batch_size,
+        *given,
         epochs=epochs,
         validation_data=tuple(data.validation),
         title=title,

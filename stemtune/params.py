@@ -157,10 +157,22 @@ class TuneLr(_Block):
 
 
 class Head(_Block):
-    """What stands between features and classes; neither of both is the paper's output layer."""
+    """What stands between features and classes, and which features it is trained on."""
 
     units: Count | None
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    augmentation: Literal["none", "flip"]
+    cached_features: bool
+
+    @model_validator(mode="after")
+    def _augments_no_cache(self) -> "Head":
+        if self.augmentation != "none" and self.cached_features:
+            raise ValueError(
+                f"augmentation {self.augmentation} draws frames anew in every epoch, and "
+                "cached_features come from the frames as they are; set cached_features: false, "
+                "which runs the backbone in every epoch of every trial, or augmentation: none"
+            )
+        return self
 
 
 class TrainBest(_Block):

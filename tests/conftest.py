@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stemtune.params import Split
+from stemtune.params import Head, Split
 from stemtune.splits import split_of
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +42,11 @@ def write_clip(tmp_path: Path) -> WriteClip:
         return path
 
     return write
+
+
+def head_of(units: int | None = None, dropout: float = 0.0) -> Head:
+    """Returns the settings of a head on cached features, by default the paper's."""
+    return Head(units=units, dropout=dropout, augmentation="none", cached_features=True)
 
 
 class Project:

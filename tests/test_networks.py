@@ -16,6 +16,7 @@ PAPER = ["vgg16", "resnet50", "inception_v3"]
 FEATURES = {"vgg16": 512, "resnet50": 2048, "inception_v3": 2048}
 # Behind the stem 76 px; Inception v3 sees no less than 75.
 SIDE, SMALL_SIDE, CLIPS = 160, 76, 6
+HEAD = {"units": 4, "dropout": 0.5, "augmentation": "none", "cached_features": True}
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def small(project: Project) -> Project:
     project.set_params(
         extract_frames={"size": SIDE, "frames_per_clip": 1},
         tune_lr={"epochs": 1, "seeds": [1], "learning_rates": [0.001, 0.0001]},
-        train_best={"epochs": 1, "head": {"units": 4, "dropout": 0.5}},
+        train_best={"epochs": 1, "head": HEAD},
         add_stem={"epochs": 1, "batch_size": 2, "variants": variants},
         evaluate={"bootstrap_samples": 100},
     )

@@ -138,6 +138,14 @@ def test_a_tuner_that_suits_its_rates_is_accepted(tmp_path: Path, tune_lr: dict[
     assert params.load(path).tune_lr.tuner == tune_lr.get("tuner", "bayesian")
 
 
+def test_augmentation_of_cached_features_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+    path = changed(tmp_path, "train_best.head.augmentation", "flip")
+    with pytest.raises(params.ParamsError, match=r"train_best.head: augmentation flip") as error:
+        params.load(path)
+    assert "cached_features: false" in str(error.value)
+    assert "augmentation: none" in str(error.value)
+
+
 def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
     path = changed(tmp_path, "tune_lr.epochs", "five")
     path.write_text(path.read_text() + "\nextra: 1\n")

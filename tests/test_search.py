@@ -10,10 +10,11 @@ from stemtune import heads, search
 from stemtune.dataset import Labelled, Splits
 from stemtune.params import Head, Runtime, TuneLr
 from stemtune.records import Record
+from tests.conftest import head_of
 
 RATES = [0.01, 0.001, 0.0001, 0.00001]
 RANGE = {"min": 1e-5, "max": 1e-2, "sampling": "log"}
-PAPER_HEAD = Head(units=None, dropout=0.0)
+PAPER_HEAD = head_of()
 TUNERS = ["bayesian", "random", "hyperband", "grid"]
 
 
@@ -217,7 +218,7 @@ def test_other_settings_start_a_search_of_their_own(
     one = settings("grid", learning_rates=RATES[:1])
     run(data, tmp_path, one)
     capsys.readouterr()
-    run(data, tmp_path, one, head=Head(units=4, dropout=0.2))
+    run(data, tmp_path, one, head=head_of(units=4, dropout=0.2))
     assert "kept" not in capsys.readouterr().out
 
 
