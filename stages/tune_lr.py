@@ -33,7 +33,7 @@ def main() -> None:
         )
         for trial in trials:
             tested = [heads.accuracy(trained, data.test) for trained in trial.heads]
-            trial.record.metrics |= search.spread("test_accuracy", tested)
+            trial.record.metrics |= search.over_seeds("test_accuracy", tested)
         record.parts = [trial.record for trial in trials]
         best = search.best(record.parts)
         files.write_csv(TRIALS, search.table(record.parts))

@@ -79,11 +79,11 @@ class _Tuner(keras_tuner.Tuner):
         record = Record.start(_name(trial.trial_id), settings)
         try:
             self._train(trial, record, data, params)
+            record.finish()
+            files.write_json(path, record.model_dump())
         except Exception as error:
             # Of any other error Keras Tuner makes a failed trial, and goes on.
             raise keras_tuner.errors.FatalError(f"{record.name} {settings}: {error}") from error
-        record.finish()
-        files.write_json(path, record.model_dump())
         return {OBJECTIVE: record.metrics[OBJECTIVE]}
 
     def _train(self, trial: Any, record: Record, data: Splits, params: TuneLr) -> None:
@@ -114,7 +114,7 @@ class _Tuner(keras_tuner.Tuner):
             with files.replacing(self._head_path(trial.trial_id, seed)) as beside:
                 head.save(beside)
         record.epochs = [_mean_epoch(epochs) for epochs in zip(*by_seed, strict=True)]
-        record.metrics = dict(record.epochs[-1].metrics) | spread(
+        record.metrics = dict(record.epochs[-1].metrics) | over_seeds(
             OBJECTIVE, [epochs[-1].metrics[OBJECTIVE] for epochs in by_seed]
         )
 
@@ -166,7 +166,6 @@ def search(
         RuntimeError: The tuner did not cover its space.
         keras_tuner.errors.FatalError: A trial could not be trained.
     """
-
     arrays = (*data.train, *data.validation)
     own = folder / files.key(params, head, runtime, *(array.tobytes() for array in arrays))
     oracle = _oracle(params, runtime.seed)
@@ -224,8 +223,8 @@ def _require_coverage(records: Sequence[Record], params: TuneLr) -> None:
         covered = sorted(begun) == sorted(rates)
     if not covered:
         raise RuntimeError(
-            f"the {params.tuner} tuner tried {begun}, which does not cover {rates}; choose "
-            "tune_lr.tuner: grid, or another runtime.seed"
+            f"the {params.tuner} tuner tried {begun}, which does not cover {rates}; take "
+            "another runtime.seed or, for a list of rates, tune_lr.tuner: grid"
         )
 
 
@@ -246,7 +245,7 @@ def _mean_epoch(epochs: Sequence[Epoch]) -> Epoch:
     )
 
 
-def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+def over_seeds(name: str, values: Sequence[float]) -> dict[str, float]:
     """Returns the mean of a metric over seeds and, of more than one, its standard deviation."""
     mean = {name: float(np.mean(values))}
     if len(values) == 1:

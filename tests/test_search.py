@@ -253,7 +253,7 @@ def test_ties_are_broken_by_loss_and_then_by_the_lower_rate() -> None:
 def test_table_1_has_its_columns_and_no_times(tmp_path: Path, data: Splits) -> None:
     records = run(data, tmp_path, settings("grid", seeds=[1, 2], learning_rates=RATES[:2]))
     for record in records:
-        record.metrics |= search.spread("test_accuracy", [0.5, 0.7])
+        record.metrics |= search.over_seeds("test_accuracy", [0.5, 0.7])
     table = search.table(records)
     assert list(table.columns) == [
         "trial",
