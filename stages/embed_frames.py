@@ -26,7 +26,9 @@ def main() -> None:
         settings.runtime.threads,
     )
     sides = (extract.size, stem.output_side(extract.size))
-    backbones.require_side(list(sources), min(sides), f"extract_frames.size {extract.size}")
+    own_sizes = settings.embed_frames.input_sizes
+    shown_as_they_are = [name for name in sources if name not in own_sizes]
+    backbones.require_side(shown_as_they_are, min(sides), f"extract_frames.size {extract.size}")
     shards = sorted(manifest.used_clips(manifest.read(MANIFEST))["shard"].unique())
     with records.recording(
         "embed_frames", params.flat("embed_frames", settings.embed_frames)
@@ -34,10 +36,10 @@ def main() -> None:
         embedded, spent = 0, 0.0
         embeddings.remove_other_backbones(EMBEDDINGS, keep=list(sources))
         for name, source in sources.items():
-            network = backbones.build(name, source, seed)
+            network = backbones.build(name, source, seed, own_sizes.get(name))
             features = network.output_shape[-1]
             checksum = files.sha256(source) if source else f"random {seed}"
-            identity = embeddings.Identity(features, checksum, threads)
+            identity = embeddings.Identity(features, checksum, threads, own_sizes.get(name))
             embeddings.prepare(EMBEDDINGS, name, identity, sides)
             for side in sides:
                 folder = embeddings.side_folder(EMBEDDINGS, name, side)

@@ -31,7 +31,7 @@ def main() -> None:
     """Scores every model on the test frames, once, and writes numbers, plots and the report."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import candidates, dataset, evaluation, models, stem
+    from stemtune import candidates, dataset, evaluation, live, models, stem
 
     size, seed = settings.extract_frames.size, settings.runtime.seed
     small = stem.output_side(size)
@@ -46,7 +46,10 @@ def main() -> None:
     stored = dataset.FrameBatches(FRAMES, test, size, settings.add_stem.batch_size, seed=None)
     with records.recording("evaluate", params.flat("evaluate", settings.evaluate)) as record:
         baseline = models.load(BASELINE)
-        rate = files.read_json(BEST)["learning_rate"]
+        rate, chosen = files.read_json(BEST)["learning_rate"], settings.train_best.head
+        if not chosen.cached_features:
+            network = baseline.get_layer("backbone")
+            at_small = live.attach(at_small, network, FRAMES, table, (size, small), chosen)
         retrained, epochs = candidates.retrain_head(
             baseline, at_small, settings.train_best, rate, seed
         )

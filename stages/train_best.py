@@ -1,29 +1,33 @@
 """train_best: the head at the best learning rate, behind the frozen backbone: the baseline.
 
-Reads:  embeddings/, manifest.parquet, tuning/best.json, block train_best of params.yaml
+Reads:  embeddings/ (frames/ where features are not cached), manifest.parquet, tuning/best.json,
+        block train_best of params.yaml
 Writes: models/baseline/, records/train_best.json
 Run:    python -m stages.train_best
 """
 
-from stemtune import errors, files, manifest, params, records, runtime, weights
-from stemtune.paths import BASELINE, BEST, EMBEDDINGS, MANIFEST
+from stemtune import errors, files, manifest, params, records, runtime
+from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST
 
 
 def main() -> None:
     """Trains the head on features and stores it together with its backbone."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import backbones, dataset, heads, models, training
+    from stemtune import backbones, dataset, heads, live, models, training
 
     table = manifest.read(MANIFEST)
     classes = manifest.classes(table)
     rate = files.read_json(BEST)["learning_rate"]
-    data = dataset.load_embedded(
-        EMBEDDINGS, settings.embed_frames.backbones, settings.extract_frames.size, table
-    )
+    size, seed = settings.extract_frames.size, settings.runtime.seed
+    data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, size, table)
     record_params = params.flat("train_best", settings.train_best) | {"learning_rate": rate}
     with records.recording("train_best", record_params) as record:
-        head = heads.new(data.train.features.shape[1], len(classes), settings.runtime.seed)
+        network = backbones.build_all(settings.embed_frames, seed)
+        chosen = settings.train_best.head
+        if not chosen.cached_features:
+            data = live.attach(data, network, FRAMES, table, (size, size), chosen)
+        head = heads.new(data.train.features.shape[1], len(classes), chosen, seed)
         record.epochs = heads.train(
             head,
             rate,
@@ -32,11 +36,7 @@ def main() -> None:
             settings.train_best.batch_size,
             "train_best",
         )
-        networks = [
-            backbones.build(name, source, settings.runtime.seed)
-            for name, source in weights.fetch_all(settings.embed_frames).items()
-        ]
-        baseline = models.assemble("baseline", backbones.concatenate(networks), head)
+        baseline = models.assemble("baseline", network, heads.trained(head))
         models.save(baseline, classes, BASELINE)
         training.write_history(record.epochs, BASELINE)
         record.metrics = record.epochs[-1].metrics

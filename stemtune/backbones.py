@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stemtune import efficientnet_lite, images
+from stemtune import efficientnet_lite, images, weights
+from stemtune.params import EmbedFrames
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,19 @@ class Backbone:
 def _lite(variant: str) -> Backbone:
     return Backbone(
         32,
-        lambda weights: efficientnet_lite.build(variant, weights),
+        lambda path: efficientnet_lite.build(variant, path),
         lambda frames: keras.layers.Rescaling(255 / 128, -127 / 128)(frames),
     )
 
 
 def _keras_application(builder: str, min_side: int, scale: Callable[[Any], Any]) -> Backbone:
-    def build(weights: Path | None) -> keras.Model:
+    def build(path: Path | None) -> keras.Model:
         application = getattr(keras.applications, builder)
-        path = None if weights is None else str(weights)
         return application(
-            include_top=False, weights=path, input_shape=(None, None, 3), pooling="avg"
+            include_top=False,
+            weights=None if path is None else str(path),
+            input_shape=(None, None, 3),
+            pooling="avg",
         )
 
     return Backbone(min_side, build, scale)
@@ -64,25 +67,41 @@ REGISTRY: dict[str, Backbone] = {
 }
 
 
-def build(name: str, weights: Path | None, seed: int) -> keras.Model:
+def build(
+    name: str, weights_file: Path | None, seed: int, input_size: int | None = None
+) -> keras.Model:
     """Builds a frozen backbone with its own scaling in front.
 
     Args:
         name: One of `REGISTRY`.
-        weights: The file from `weights.fetch`; None: random values drawn from `seed`.
+        weights_file: From `weights.fetch`; None: random values drawn from `seed`.
+        input_size: Side of the squares that it resizes frames to; None: it takes them as they are.
 
     Returns:
         A model, not trainable, from frames (n, h, w, 3), float32, RGB in [0, 1], of any size from
         `min_side` on, to features (n, d), globally pooled.
     """
     backbone = REGISTRY[name]
-    if weights is None:
+    if weights_file is None:
         keras.utils.set_random_seed(seed)
     frames = keras.Input((None, None, 3))
-    features = backbone.build(weights)(backbone.scale(frames), training=False)
+    seen = frames
+    if input_size is not None:
+        seen = keras.layers.Resizing(input_size, input_size, antialias=True)(frames)
+    features = backbone.build(weights_file)(backbone.scale(seen), training=False)
     model = keras.Model(frames, features, name=name)
     model.trainable = False
     return model
+
+
+def build_all(params: EmbedFrames, seed: int) -> keras.Model:
+    """Builds the composite network of params.yaml; raises WeightsError as `weights.fetch` does."""
+    return concatenate(
+        [
+            build(name, source, seed, params.input_sizes.get(name))
+            for name, source in weights.fetch_all(params).items()
+        ]
+    )
 
 
 def require_side(names: Sequence[str], side: int, setting: str) -> None:

@@ -77,7 +77,7 @@ def retrain_head(
     Returns:
         The classifier with the new head, and the epochs of its training.
     """
-    head = heads.new(data.train.features.shape[1], baseline.output_shape[-1], seed)
+    head = heads.new(data.train.features.shape[1], baseline.output_shape[-1], params.head, seed)
     epochs = heads.train(
         head,
         learning_rate,
@@ -86,7 +86,8 @@ def retrain_head(
         params.batch_size,
         f"evaluate: {RESIZE_RETRAINED}",
     )
-    return models.assemble(RESIZE_RETRAINED, baseline.get_layer("backbone"), head), epochs
+    backbone = baseline.get_layer("backbone")
+    return models.assemble(RESIZE_RETRAINED, backbone, heads.trained(head)), epochs
 
 
 def join_histories(folders: Mapping[str, Path]) -> pd.DataFrame:

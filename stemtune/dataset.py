@@ -1,5 +1,6 @@
 """What is trained and tested on: rows of the frame table with their features or frames."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,23 +25,25 @@ def labels_of(frames: pd.DataFrame) -> np.ndarray:
 
 
 class Splits(NamedTuple):
-    """Features and labels of each split."""
+    """Features and labels of each split.
+
+    With `live`, the train split is embedded anew instead: from batch size and seed to batches.
+    """
 
     train: Labelled
     validation: Labelled
     test: Labelled
+    live: Callable[[int, int], keras.utils.PyDataset] | None = None
 
 
 def load_embedded(folder: Path, backbones: list[str], side: int, table: pd.DataFrame) -> Splits:
     """Returns the features that a manifest's frames have at `side`, by split."""
     frames = manifest.frame_table(table)
     parts = [frames[frames["split"] == split] for split in manifest.SPLITS]
-    return Splits(
-        *(
-            Labelled(embeddings.load(folder, backbones, side, part), labels_of(part))
-            for part in parts
-        )
+    train, validation, test = (
+        Labelled(embeddings.load(folder, backbones, side, part), labels_of(part)) for part in parts
     )
+    return Splits(train, validation, test)
 
 
 class FrameBatches(keras.utils.PyDataset):

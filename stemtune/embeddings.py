@@ -29,6 +29,7 @@ class Identity:
     features: int
     weights: str
     threads: int
+    input_size: int | None = None
 
 
 def remove_other_backbones(folder: Path, keep: Sequence[str]) -> None:

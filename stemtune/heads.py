@@ -1,23 +1,31 @@
-"""The head: the output layer behind a frozen backbone, trained on features."""
+"""The head: what is trained on features behind a frozen backbone; the paper's is one layer."""
+
+from typing import Any
 
 import keras
 import numpy as np
 
 from stemtune import training
 from stemtune.dataset import Labelled, Splits
+from stemtune.params import Head
 from stemtune.records import Epoch
 
 
-def new(features: int, classes: int, seed: int) -> keras.Model:
+def new(features: int, classes: int, params: Head, seed: int) -> keras.Model:
     """Returns a head from features (n, d) to class probabilities (n, classes).
 
-    It starts from values drawn by `seed`, and so does all that its training draws later.
+    Without a hidden layer and dropout it is the output layer alone. It starts from values drawn by
+    `seed`, and so does all that its training draws later.
     """
     keras.utils.set_random_seed(seed)
-    inputs = keras.Input((features,))
+    inputs = x = keras.Input((features,))
+    if params.units is not None:
+        x = keras.layers.Dense(params.units, "relu", name="hidden")(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout, seed=seed, name="dropout")(x)
     # A Sequential would forget, when it is loaded, that it is frozen.
     return keras.Model(
-        inputs, keras.layers.Dense(classes, "softmax", name="classes")(inputs), name="head"
+        inputs, keras.layers.Dense(classes, "softmax", name="classes")(x), name="head"
     )
 
 
@@ -28,17 +36,49 @@ def train(
     epochs: int,
     batch_size: int,
     title: str,
+    **settings: Any,
 ) -> list[Epoch]:
-    """Trains a head on the features of the train split; returns its epochs."""
+    """Trains a head on the features of the train split; returns its epochs.
+
+    Args:
+        head: From `new`.
+        learning_rate: Adam's.
+        data: Features and labels; test is left alone.
+        epochs: The last epoch, counted from 1.
+        batch_size: Examples per step.
+        title: What is said to be trained.
+        settings: As `training.fit` takes them.
+    """
+    given: tuple[Any, ...]
+    if data.live is None:
+        given, settings["batch_size"] = tuple(data.train), batch_size
+    else:
+        # `new` has set the state that this draws from.
+        given = (data.live(batch_size, np.random.randint(2**31)),)
+        settings["shuffle"] = False
     return training.fit(
         head,
         learning_rate,
-        *data.train,
-        batch_size=batch_size,
+        *given,
         epochs=epochs,
         validation_data=tuple(data.validation),
         title=title,
+        **settings,
     )
+
+
+def trained(head: keras.Model) -> keras.Model:
+    """Returns a head without its dropout, sharing its layers, for a classifier to end in.
+
+    Training a stem runs what is behind it as in training, frozen or not, and would drop features.
+    """
+    kept = [layer for layer in head.layers[1:] if not isinstance(layer, keras.layers.Dropout)]
+    if len(kept) == len(head.layers) - 1:
+        return head
+    x = head.input
+    for layer in kept:
+        x = layer(x)
+    return keras.Model(head.input, x, name=head.name)
 
 
 def accuracy(head: keras.Model, data: Labelled) -> float:

@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from stemtune.errors import InputError
 
@@ -12,6 +21,8 @@ Item = TypeVar("Item")
 
 # Leaves 32 px behind the stem, the least that the backbones take.
 MIN_SIDE = 72
+# Enough for each of the backbones.
+LARGEST_MIN_SIDE = 75
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 FileName = Annotated[str, Field(pattern=r"^[^/.][^/]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -98,26 +109,108 @@ class WeightsFile(_Block):
 class EmbedFrames(_Block):
     backbones: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
     weights: dict[Name, Literal["random"] | WeightsFile]
+    input_sizes: dict[Name, Annotated[int, Field(ge=LARGEST_MIN_SIDE, le=4096)]]
 
     @model_validator(mode="after")
-    def _weights_belong_to_a_backbone(self) -> "EmbedFrames":
-        if unused := set(self.weights) - set(self.backbones):
+    def _each_entry_belongs_to_a_backbone(self) -> "EmbedFrames":
+        for setting, names in (("weights", self.weights), ("input_sizes", self.input_sizes)):
+            if unused := set(names) - set(self.backbones):
+                raise ValueError(
+                    f"{setting} are given for {sorted(unused)}, which backbones "
+                    f"{self.backbones} lacks"
+                )
+        return self
+
+
+class RateRange(_Block):
+    """All learning rates from min to max; "log": each power of ten is drawn as often."""
+
+    min: Rate
+    max: Rate
+    sampling: Literal["log", "linear"]
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> "RateRange":
+        if self.min >= self.max:
+            raise ValueError(f"min must be below max; got {self.min} and {self.max}")
+        return self
+
+
+def _form(rates: Any) -> str:
+    return "(range)" if isinstance(rates, dict | RateRange) else "(list)"
+
+
+Rates = Annotated[
+    Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct), Tag("(list)")]
+    | Annotated[RateRange, Tag("(range)")],
+    Discriminator(_form),
+]
+
+
+class TuneLr(_Block):
+    tuner: Literal["bayesian", "random", "hyperband", "grid"]
+    learning_rates: Rates
+    max_trials: Count | None
+    hyperband_factor: Annotated[int, Field(ge=2)]
+    seeds: Annotated[list[Count], Field(min_length=1), AfterValidator(_distinct)]
+    epochs: Count
+    batch_size: Count
+
+    @model_validator(mode="after")
+    def _tuner_suits_the_rates(self) -> "TuneLr":
+        is_range = isinstance(self.learning_rates, RateRange)
+        if self.tuner == "grid" and is_range:
             raise ValueError(
-                f"weights are given for {sorted(unused)}, which backbones {self.backbones} lacks"
+                "tuner grid tries every rate and needs a list of learning_rates; "
+                "bayesian, random and hyperband take a range"
+            )
+        if self.tuner == "hyperband":
+            if self.max_trials is not None:
+                raise ValueError(
+                    "max_trials must be null with tuner hyperband, whose brackets follow from "
+                    f"epochs and hyperband_factor; got {self.max_trials}"
+                )
+            if self.epochs < self.hyperband_factor:
+                raise ValueError(
+                    "tuner hyperband needs epochs of at least hyperband_factor, or no trial "
+                    f"could be stopped early; got {self.epochs} and {self.hyperband_factor}"
+                )
+        elif is_range and self.max_trials is None:
+            raise ValueError(
+                f"max_trials must be a whole number from 1 on when tuner {self.tuner} searches a "
+                "range of learning_rates"
+            )
+        elif not is_range and self.max_trials is not None:
+            raise ValueError(
+                "max_trials must be null with a list of learning_rates, each of which is tried "
+                f"once; got {self.max_trials}"
             )
         return self
 
 
-class TuneLr(_Block):
-    tuner: Literal["bayesian", "random", "grid"]
-    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)]
-    epochs: Count
-    batch_size: Count
+class Head(_Block):
+    """What stands between features and classes, and which features it is trained on."""
+
+    units: Count | None
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    augmentation: Literal["none", "flip"]
+    cached_features: bool
+
+    @model_validator(mode="after")
+    def _augments_no_cache(self) -> "Head":
+        if self.augmentation != "none" and self.cached_features:
+            raise ValueError(
+                f"augmentation {self.augmentation} draws frames anew in every epoch, and "
+                "cached_features come from the frames as they are; set cached_features: false, "
+                "which runs the backbone in every epoch of every trial, or augmentation: none"
+            )
+        return self
 
 
 class TrainBest(_Block):
     epochs: Count
     batch_size: Count
+    head: Head
 
 
 class Variant(_Block):
@@ -192,7 +285,9 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
 
 
 def _explain(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
+    # The form that a value has, "(list)" or "(range)", is no key of the file.
+    parts = [str(part) for part in detail["loc"] if not str(part).startswith("(")]
+    key = ".".join(parts) or "the whole file"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"  {key}: is missing; every setting must be given"

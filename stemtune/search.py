@@ -1,143 +1,300 @@
 """The search for Adam's learning rate, by Keras Tuner on cached features."""
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import keras_tuner
+import numpy as np
+import pandas as pd
 
 from stemtune import files, heads
 from stemtune.dataset import Splits
-from stemtune.params import TuneLr
-from stemtune.records import Record
+from stemtune.params import Head, RateRange, Runtime, TuneLr
+from stemtune.records import Epoch, Record
 
 OBJECTIVE = "validation_accuracy"
+SPREAD = "spread"
+ORACLES = {
+    "grid": keras_tuner.oracles.GridSearchOracle,
+    "random": keras_tuner.oracles.RandomSearchOracle,
+}
 
 
-class _NotedTrials(keras_tuner.Tuner):
-    """Runs a trial on features, and keeps its record and head for after the search.
+class Trial(NamedTuple):
+    """A finished trial: its record, and a trained head for each seed."""
+
+    record: Record
+    heads: list[keras.Model]
+
+
+class _HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
+    """Hyperband (Li et al., 2018) with brackets no wider than a list of rates is long.
+
+    Keras Tuner's own ends the search where a bracket asks for a fifth rate of four.
+    """
+
+    def __init__(self, rates: int | None, **settings: Any) -> None:
+        self._rates = rates
+        super().__init__(**settings)
+
+    def _get_size(self, bracket_num: int, round_num: int) -> int:
+        size = super()._get_size(bracket_num, round_num)
+        if self._rates is None:
+            return size
+        return min(size, math.ceil(self._rates / self.factor**round_num))
+
+
+class _Tuner(keras_tuner.Tuner):
+    """Runs a trial once per seed, and keeps its record and heads.
 
     A trial is judged by its last epoch, for that is the head that training at its rate gives; Keras
     Tuner's own choice, the best epoch, would need another epoch count to be reproduced.
     """
 
+    def __init__(
+        self, finished: Path, new_head: Callable[[int], keras.Model], **settings: Any
+    ) -> None:
+        self._finished, self._new_head = finished, new_head
+        super().__init__(**settings)
+
     def run_trial(self, trial: Any, data: Splits, params: TuneLr) -> dict[str, float]:
-        head = self.hypermodel.build(trial.hyperparameters)
-        values = dict(trial.hyperparameters.values)
-        number = int(trial.trial_id) + 1
-        record = Record.start(f"trial {number}", values)
-        title = f"tune_lr: trial {number}, learning rate {values['learning_rate']:g}"
-        record.epochs = heads.train(
-            head, values["learning_rate"], data, params.epochs, params.batch_size, title
-        )
-        record.metrics = dict(record.epochs[-1].metrics)
-        record.finish()
-        head.save(self._head_path(trial.trial_id))
-        files.write_json(self._record_path(trial.trial_id), record.model_dump())
+        """Returns the objective of a trial, from the search that was cut off if it is there."""
+        values = trial.hyperparameters.values
+        settings = {
+            "learning_rate": values["learning_rate"],
+            "epochs": values.get("tuner/epochs", params.epochs),
+        }
+        if begun := values.get("tuner/trial_id"):
+            settings["continues"] = _name(begun)
+        path = self._folder(trial.trial_id) / "record.json"
+        if path.exists():
+            record = Record.model_validate(files.read_json(path))
+            if record.params == settings:
+                print(f"tune_lr: {record.name} was finished before, kept", flush=True)
+                return {OBJECTIVE: record.metrics[OBJECTIVE]}
+        record = Record.start(_name(trial.trial_id), settings)
+        try:
+            self._train(trial, record, data, params)
+            record.finish()
+            files.write_json(path, record.model_dump())
+        except Exception as error:
+            # Of any other error Keras Tuner makes a failed trial, and goes on.
+            raise keras_tuner.errors.FatalError(f"{record.name} {settings}: {error}") from error
         return {OBJECTIVE: record.metrics[OBJECTIVE]}
 
-    def results(self) -> list[tuple[Record, keras.Model]]:
-        """Returns the record and the trained head of each trial, in order."""
+    def _train(self, trial: Any, record: Record, data: Splits, params: TuneLr) -> None:
+        values = trial.hyperparameters.values
+        rate = values["learning_rate"]
+        begun, first = values.get("tuner/trial_id"), values.get("tuner/initial_epoch", 0)
+        by_seed = []
+        for seed in params.seeds:
+            if begun:
+                head = keras.models.load_model(self._head_path(begun, seed))
+                # Or the epochs to come would repeat the order of those before.
+                keras.utils.set_random_seed(seed + first)
+            else:
+                head = self._new_head(seed)
+                head.compile(keras.optimizers.Adam(rate))
+            by_seed.append(
+                heads.train(
+                    head,
+                    rate,
+                    data,
+                    record.params["epochs"],
+                    params.batch_size,
+                    f"tune_lr: {record.name}, learning rate {rate:.3g}, seed {seed}",
+                    initial_epoch=first,
+                    optimizer=head.optimizer,
+                )
+            )
+            with files.replacing(self._head_path(trial.trial_id, seed)) as beside:
+                head.save(beside)
+        record.epochs = [_mean_epoch(epochs) for epochs in zip(*by_seed, strict=True)]
+        record.metrics = dict(record.epochs[-1].metrics) | over_seeds(
+            OBJECTIVE, [epochs[-1].metrics[OBJECTIVE] for epochs in by_seed]
+        )
+
+    def results(self, seeds: Sequence[int]) -> list[Trial]:
+        """Returns what each trial came to, in order."""
         return [
-            (
-                Record.model_validate(files.read_json(self._record_path(trial_id))),
-                keras.models.load_model(self._head_path(trial_id)),
+            Trial(
+                Record.model_validate(files.read_json(self._folder(trial_id) / "record.json")),
+                [keras.models.load_model(self._head_path(trial_id, seed)) for seed in seeds],
             )
             for trial_id in sorted(self.oracle.trials, key=int)
         ]
 
-    def _record_path(self, trial_id: str) -> Path:
-        return Path(self.get_trial_dir(trial_id)) / "record.json"
+    def _folder(self, trial_id: str) -> Path:
+        return self._finished / _name(trial_id)
 
-    def _head_path(self, trial_id: str) -> Path:
-        return Path(self.get_trial_dir(trial_id)) / "head.keras"
-
-
-class _Bayesian(_NotedTrials, keras_tuner.BayesianOptimization):
-    pass
-
-
-class _Random(_NotedTrials, keras_tuner.RandomSearch):
-    pass
-
-
-class _Grid(_NotedTrials, keras_tuner.GridSearch):
-    pass
-
-
-TUNERS = {"bayesian": _Bayesian, "random": _Random, "grid": _Grid}
+    def _head_path(self, trial_id: str, seed: int) -> Path:
+        return self._folder(trial_id) / f"seed {seed}.keras"
 
 
 def search(
-    data: Splits,
-    classes: int,
-    params: TuneLr,
-    seed: int,
-    folder: Path,
-) -> list[tuple[Record, keras.Model]]:
-    """Trains a head at each learning rate.
+    data: Splits, classes: int, params: TuneLr, head: Head, runtime: Runtime, folder: Path
+) -> list[Trial]:
+    """Trains heads at learning rates that Keras Tuner chooses.
 
-    A search that was cut off goes on where it stopped: finished trials are not run again. Its
-    folder is named after all that decides its outcome, and deleted by `clear`.
+    With a list, bayesian, random and grid try each rate once; with a range, bayesian and random try
+    `max_trials` rates. Hyperband's brackets (for 5 epochs and factor 3: five rates for 2 epochs,
+    the best two on to 5, then three for 5 at once) begin no rate of a list twice: of four, all
+    begin in the first bracket and two go on, and none is left for the second. A trial that goes
+    on takes over weights and Adam's moments.
+
+    A search that was cut off goes on where it stopped: its tuner is led through the finished
+    trials, which are not trained again, and so comes to the same choices. Their folder is named
+    after all that decides the outcome, and deleted by `clear`. Keras Tuner's own state is not
+    read: a cut leaves it half-written, and Bayesian optimization forgets its random state.
 
     Args:
         data: Features and labels; test is left alone.
         classes: Number of classes.
-        params: Tuner, rates, epochs, batch size.
-        seed: Of every trial's start and order of examples, and of the tuner's draws; not 0.
-        folder: For the tuner's state.
+        params: Tuner, rates, seeds, epochs, batch size.
+        head: What is trained.
+        runtime: Its seed is that of the tuner's draws; not 0.
+        folder: For the trials.
 
     Returns:
-        Record and trained head of each trial, in the order that the tuner chose.
+        The trials, in the order that the tuner chose.
 
     Raises:
-        RuntimeError: The tuner did not try each rate exactly once.
+        RuntimeError: The tuner did not cover its space.
+        keras_tuner.errors.FatalError: A trial could not be trained.
     """
-
-    def build_model(hp: keras_tuner.HyperParameters) -> keras.Model:
-        hp.Choice("learning_rate", params.learning_rates)
-        return heads.new(data.train.features.shape[1], classes, seed)
-
-    settings: dict[str, Any] = {
-        "objective": keras_tuner.Objective(OBJECTIVE, "max"),
-        "max_trials": len(params.learning_rates),
-        "seed": seed,
-        "directory": folder,
-        "project_name": files.key(
-            params, seed, *(part.tobytes() for part in (*data.train, *data.validation))
-        ),
-    }
-    if params.tuner == "bayesian":
-        # Only the random phase rules repeats out; the model-based one may try a rate twice.
-        settings["num_initial_points"] = len(params.learning_rates)
-    tuner = TUNERS[params.tuner](build_model, **settings)
-    tuner.oracle.verbose = 0
+    arrays = (*data.train, *data.validation)
+    own = folder / files.key(params, head, runtime, *(array.tobytes() for array in arrays))
+    oracle = _oracle(params, runtime.seed)
+    oracle.verbose = 0
+    tuner = _Tuner(
+        own,
+        lambda seed: heads.new(data.train.features.shape[1], classes, head, seed),
+        oracle=oracle,
+        directory=own,
+        project_name="tuner",
+        overwrite=True,
+    )
     tuner.search(data, params)
-    results = tuner.results()
-    tried = sorted(record.params["learning_rate"] for record, _ in results)
-    if tried != sorted(params.learning_rates):
-        raise RuntimeError(
-            f"the {params.tuner} tuner tried {tried}, not each of "
-            f"{sorted(params.learning_rates)} once; choose tune_lr.tuner: grid, or another "
-            "runtime.seed"
+    trials = tuner.results(params.seeds)
+    _require_coverage([trial.record for trial in trials], params)
+    return trials
+
+
+def _oracle(params: TuneLr, seed: int) -> keras_tuner.Oracle:
+    space, rates = keras_tuner.HyperParameters(), params.learning_rates
+    if isinstance(rates, RateRange):
+        trials, count = params.max_trials, None
+        space.Float("learning_rate", rates.min, rates.max, sampling=rates.sampling)
+    else:
+        trials = count = len(rates)
+        space.Choice("learning_rate", rates)
+    objective = keras_tuner.Objective(OBJECTIVE, "max")
+    common = {"objective": objective, "seed": seed, "hyperparameters": space}
+    if params.tuner == "hyperband":
+        oracle = _HyperbandOracle(
+            count, max_epochs=params.epochs, factor=params.hyperband_factor, **common
         )
-    return results
+    elif params.tuner == "bayesian":
+        # Only the random phase rules repeats out; the model-based one may try a rate twice.
+        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
+            max_trials=trials, num_initial_points=count, **common
+        )
+    else:
+        oracle = ORACLES[params.tuner](max_trials=trials, **common)
+    # Draws in a row that repeat a rate before the space counts as exhausted; with Keras Tuner's 20
+    # the last rate of a list is now and then never drawn.
+    oracle._max_collisions = 1000
+    return oracle
+
+
+def _require_coverage(records: Sequence[Record], params: TuneLr) -> None:
+    begun = [record.params["learning_rate"] for record in records if not continues(record)]
+    rates = params.learning_rates
+    if params.tuner == "hyperband":
+        whole = any(record.params["epochs"] == params.epochs for record in records)
+        covered = whole and len(set(begun)) == len(begun)
+    elif isinstance(rates, RateRange):
+        covered = len(begun) == params.max_trials
+    else:
+        covered = sorted(begun) == sorted(rates)
+    if not covered:
+        raise RuntimeError(
+            f"the {params.tuner} tuner tried {begun}, which does not cover {rates}; take "
+            "another runtime.seed or, for a list of rates, tune_lr.tuner: grid"
+        )
+
+
+def _name(trial_id: str) -> str:
+    return f"trial {int(trial_id) + 1}"
+
+
+def _mean_epoch(epochs: Sequence[Epoch]) -> Epoch:
+    """Returns one epoch of several trainings side by side: their mean, and their time together."""
+    return Epoch(
+        epoch=epochs[0].epoch,
+        time=epochs[-1].time,
+        seconds=sum(epoch.seconds for epoch in epochs),
+        metrics={
+            name: float(np.mean([epoch.metrics[name] for epoch in epochs]))
+            for name in epochs[0].metrics
+        },
+    )
+
+
+def over_seeds(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Returns the mean of a metric over seeds and, of more than one, its standard deviation."""
+    mean = {name: float(np.mean(values))}
+    if len(values) == 1:
+        return mean
+    return mean | {f"{name}_{SPREAD}": float(np.std(values, ddof=1))}
+
+
+def continues(record: Record) -> str:
+    """Returns the trial that a trial of Hyperband goes on from; "" when it begins anew."""
+    return record.params.get("continues", "")
 
 
 def best(records: Sequence[Record]) -> Record:
-    """Returns the best trial: by validation accuracy, then validation loss, then the lower rate."""
+    """Returns the best of the trials that were trained for the most epochs.
+
+    By mean validation accuracy, then mean validation loss, then the lower rate, then the first.
+    """
     return min(
         records,
         key=lambda record: (
-            -record.metrics["validation_accuracy"],
+            -record.params["epochs"],
+            -record.metrics[OBJECTIVE],
             record.metrics["validation_loss"],
             record.params["learning_rate"],
         ),
     )
 
 
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """Returns the paper's Table 1, a row per trial, less the times, which differ from run to run.
+
+    Columns: trial; epochs; learning_rate; validation_accuracy and test_accuracy, means over seeds
+    in [0, 1]; validation_accuracy_spread and test_accuracy_spread, standard deviations over seeds,
+    empty for one seed; continues, the trial that a trial of Hyperband goes on from.
+    """
+    metrics = [OBJECTIVE, f"{OBJECTIVE}_{SPREAD}", "test_accuracy", f"test_accuracy_{SPREAD}"]
+    rows = [
+        {
+            "trial": record.name,
+            "epochs": record.params["epochs"],
+            "learning_rate": record.params["learning_rate"],
+            **{name: record.metrics.get(name) for name in metrics},
+            "continues": continues(record),
+        }
+        for record in records
+    ]
+    return pd.DataFrame(rows)
+
+
 def clear(folder: Path) -> None:
-    """Deletes the state of searches, which only one that was cut off needs."""
+    """Deletes what searches keep, which only one that was cut off needs."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -50,7 +50,12 @@ class EpochLog(keras.callbacks.Callback):
 
 
 def fit(
-    model: keras.Model, learning_rate: float, *data: Any, title: str, **settings: Any
+    model: keras.Model,
+    learning_rate: float,
+    *data: Any,
+    title: str,
+    optimizer: keras.optimizers.Optimizer | None = None,
+    **settings: Any,
 ) -> list[Epoch]:
     """Trains a model with Adam on cross-entropy, as the paper does; returns its epochs.
 
@@ -61,11 +66,12 @@ def fit(
         learning_rate: Adam's.
         data: As `keras.Model.fit` takes it.
         title: What is said to be trained.
+        optimizer: Adam with the moments of earlier epochs; None: a new one.
         settings: As `keras.Model.fit` takes them.
     """
     trainer = keras.Model(model.inputs, model.outputs)
     trainer.compile(
-        keras.optimizers.Adam(learning_rate),
+        optimizer or keras.optimizers.Adam(learning_rate),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stemtune import clips, groups, splits
-from stemtune.params import Split
+from stemtune.params import Head, Split
 
 ROOT = Path(__file__).parent.parent
 CODE = ("stages", "stemtune", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
@@ -46,6 +46,11 @@ def write_clip(tmp_path: Path) -> WriteClip:
         return path
 
     return write
+
+
+def head_of(units: int | None = None, dropout: float = 0.0) -> Head:
+    """Returns the settings of a head on cached features, by default the paper's."""
+    return Head(units=units, dropout=dropout, augmentation="none", cached_features=True)
 
 
 class Project:
@@ -116,3 +121,30 @@ class Project:
                 shutil.copy(clip.path, target)
                 listed.append(f"{clip.name},{group}")
         (self.root / "data/groups.csv").write_text("\n".join(listed) + "\n")
+
+    def add_pictures(self, per_split: int, side: int) -> None:
+        """Adds two classes of noise, still images of `side` px, so many of each in each split."""
+        settings = yaml.safe_load((self.root / "params.yaml").read_text())
+        split = Split.model_validate(settings["extract_frames"]["split"])
+        random, rows = np.random.default_rng(1), ["clip,group"]
+        for label, level in (("dark", 60), ("light", 190)):
+            (self.root / "data" / label).mkdir(parents=True)
+            dealt: Counter[str] = Counter()
+            for number in range(100 * per_split):
+                place = splits.split_of(f"{label} {number}", split)
+                if dealt[place] < per_split:
+                    dealt[place] += 1
+                    noise = random.integers(-60, 61, (side, side, 3)) + level
+                    picture = av.VideoFrame.from_ndarray(noise.astype(np.uint8), format="rgb24")
+                    picture.to_image().save(self.root / "data" / label / f"{number}.png")
+                    rows.append(f"{label}/{number}.png,{label} {number}")
+        (self.root / "data" / "groups.csv").write_text("\n".join(rows) + "\n")
+        self.run("dvc", "add", "--quiet", "data")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project without data, shared by the tests of a module, run in order."""
+    root = tmp_path_factory.mktemp("project")
+    yield Project(root)
+    shutil.rmtree(root)

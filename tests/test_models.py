@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from stemtune import backbones, dataset, heads, images, models, stem, stem_training
+from stemtune import backbones, dataset, heads, images, live, models, stem, stem_training
 from stemtune import frames as frame_store
 from stemtune.manifest import TRAIN
+from tests.conftest import head_of
 
 SIDE = 72
 FRAMES = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
@@ -26,7 +27,7 @@ def small_backbone() -> keras.Model:
 
 
 def classifier(start: str | None) -> keras.Model:
-    head = heads.new(4, 3, seed=1)
+    head = heads.new(4, 3, head_of(), seed=1)
     return models.assemble("tested", small_backbone(), head, start and stem.build(start))
 
 
@@ -122,6 +123,68 @@ def test_only_the_stem_trains(tmp_path: Path) -> None:
         assert all(np.array_equal(one, other) for one, other in zip(kept, after, strict=True))
     after = model.get_layer("stem").get_weights()
     assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_a_head_has_the_width_and_dropout_that_are_asked_for() -> None:
+    plain = heads.new(4, 3, head_of(), seed=1)
+    assert plain.count_params() == (4 + 1) * 3
+    deep = heads.new(4, 3, head_of(units=5, dropout=0.5), seed=1)
+    assert deep.count_params() == (4 + 1) * 5 + (5 + 1) * 3
+    features = np.ones((1, 4), np.float32)
+    drawn = {deep(features, training=True).numpy().tobytes() for _ in range(8)}
+    assert len(drawn) > 1
+    assert np.array_equal(heads.predict(deep, features), heads.predict(deep, features))
+
+
+def test_dropout_is_off_behind_a_stem(tmp_path: Path) -> None:
+    head = heads.new(4, 3, head_of(dropout=0.9), seed=1)
+    head.set_weights([np.eye(4, 3), np.zeros(3)])
+    model = models.assemble("tested", small_backbone(), heads.trained(head), stem.build("filter"))
+    answers = model(FRAMES, training=False)
+    assert np.array_equal(model(FRAMES, training=True), answers)
+    models.save(model, ["a", "b", "c"], tmp_path)
+    assert np.array_equal(models.load(tmp_path)(FRAMES, training=True), answers)
+
+
+def test_a_composite_shows_each_backbone_frames_at_its_own_side() -> None:
+    frames = np.random.default_rng(1).random((1, 96, 96, 3), np.float32)
+    first = backbones.build("resnet50", None, seed=1)
+    second = backbones.build("efficientnet_lite0", None, seed=1, input_size=80)
+    shown_as_it_is = backbones.build("efficientnet_lite0", None, seed=1)
+    joined = backbones.concatenate([first, second])
+    features = joined(frames).numpy()
+    small = keras.layers.Resizing(80, 80, antialias=True)(frames)
+    assert np.array_equal(features[:, :2048], first(frames))
+    assert np.array_equal(features[:, 2048:], shown_as_it_is(small))
+    assert not np.allclose(features[:, 2048:], shown_as_it_is(frames), rtol=1e-3, atol=0)
+    again = keras.models.model_from_json(joined.to_json())
+    again.set_weights(joined.get_weights())
+    assert np.array_equal(again(frames), features)
+
+
+def test_live_features_are_those_of_the_cache_and_mirrored_ones_when_asked(tmp_path: Path) -> None:
+    def features(flip: bool) -> list[set[bytes]]:
+        """All that eight epochs show, by label."""
+        data = live.LiveFeatures(batches(tmp_path, 5), embed, flip, seed=5)
+        seen: list[set[bytes]] = [set(), set(), set()]
+        for _ in range(8):
+            for batch in range(data.num_batches):
+                for row, label in zip(*data[batch], strict=True):
+                    seen[label].add(row.tobytes())
+            data.on_epoch_end()
+        return seen
+
+    def cached(frames: np.ndarray) -> list[bytes]:
+        return [row.tobytes() for row in (*embed(frames[:4]), *embed(frames[4:]))]
+
+    embed = backbones.embedder(small_backbone(), 4, SIDE, SIDE)
+    straight, mirrored = cached(FRAMES), cached(FRAMES[:, :, ::-1])
+    # Frames k and k + 3 are of label k.
+    assert features(flip=False) == [{straight[k], straight[k + 3]} for k in range(3)]
+    assert features(flip=True) == [
+        {straight[k], straight[k + 3], mirrored[k], mirrored[k + 3]} for k in range(3)
+    ]
+    assert not set(straight) & set(mirrored)
 
 
 def test_a_head_that_would_train_along_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from tests.conftest import ROOT
 def changed(tmp_path: Path, key: str, value: Any) -> Path:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     *blocks, last = key.split(".")
+    if isinstance(value, dict) and last in value:
+        *blocks, last = blocks
     place = content
     for block in blocks:
         place = place[block]
@@ -57,10 +59,29 @@ def test_the_project_s_own_file_is_accepted() -> None:
             "lists deal whole clips",
         ),
         ("embed_frames.backbones", [], "at least 1 item"),
-        ("tune_lr.tuner", "bayes", "'bayesian', 'random' or 'grid'"),
+        ("tune_lr.tuner", "bayes", "'bayesian', 'random', 'hyperband' or 'grid'"),
         ("tune_lr.learning_rates", [0.1, 0.1], "must not repeat"),
         ("tune_lr.learning_rates", [0.1, -1.0], "greater than 0"),
+        ("tune_lr.learning_rates", [], "at least 1 item"),
+        (
+            "tune_lr.learning_rates.min",
+            {"min": -1, "max": 0.1, "sampling": "log"},
+            "greater than 0",
+        ),
+        (
+            "tune_lr.learning_rates",
+            {"min": 0.1, "max": 0.1, "sampling": "log"},
+            "min must be below",
+        ),
+        ("tune_lr.learning_rates.sampling", {"min": 0.1, "max": 0.2, "sampling": "x"}, "'log' or"),
+        ("tune_lr.max_trials", 0, "greater than or equal to 1"),
+        ("tune_lr.seeds", [], "at least 1 item"),
+        ("tune_lr.seeds", [3, 3], "must not repeat"),
+        ("tune_lr.hyperband_factor", 1, "greater than or equal to 2"),
         ("tune_lr.epochs", 0, "greater than or equal to 1"),
+        ("train_best.head.units", 0, "greater than or equal to 1"),
+        ("train_best.head.dropout", 1.0, "less than 1"),
+        ("embed_frames.input_sizes.vgg16", {"vgg16": 32}, "greater than or equal to 75"),
         ("add_stem.variants", {}, "at least 1 item"),
         ("add_stem.variants", {"../x": {"start": "filter", "learning_rate": None}}, "pattern"),
         (
@@ -89,6 +110,56 @@ def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> N
     path = changed(tmp_path, "embed_frames.weights", {"vgg16": "random"})
     with pytest.raises(params.ParamsError, match=r"embed_frames: weights are given for .*vgg16"):
         params.load(path)
+
+
+RANGE = {"min": 0.00001, "max": 0.01, "sampling": "log"}
+
+
+@pytest.mark.parametrize(
+    ("tune_lr", "said"),
+    [
+        ({"max_trials": 4}, "max_trials must be null with a list of learning_rates"),
+        ({"learning_rates": RANGE}, "max_trials must be a whole number from 1 on"),
+        ({"learning_rates": RANGE, "tuner": "grid", "max_trials": 4}, "grid .* needs a list"),
+        ({"tuner": "hyperband", "max_trials": 4}, "max_trials must be null with tuner hyperband"),
+        ({"tuner": "hyperband", "epochs": 2}, "epochs of at least hyperband_factor.* 2 and 3"),
+    ],
+)
+def test_a_tuner_that_does_not_suit_its_rates_is_refused(
+    tmp_path: Path, tune_lr: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["tune_lr"] |= tune_lr
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(params.ParamsError, match=f"tune_lr: .*{said}"):
+        params.load(path)
+
+
+@pytest.mark.parametrize(
+    "tune_lr",
+    [
+        {"learning_rates": RANGE, "max_trials": 10},
+        {"learning_rates": RANGE, "tuner": "random", "max_trials": 10},
+        {"learning_rates": RANGE, "tuner": "hyperband"},
+        {"tuner": "hyperband"},
+        {"tuner": "grid"},
+    ],
+)
+def test_a_tuner_that_suits_its_rates_is_accepted(tmp_path: Path, tune_lr: dict[str, Any]) -> None:
+    path = tmp_path / "params.yaml"
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["tune_lr"] |= tune_lr
+    path.write_text(yaml.safe_dump(content))
+    assert params.load(path).tune_lr.tuner == tune_lr.get("tuner", "bayesian")
+
+
+def test_augmentation_of_cached_features_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+    path = changed(tmp_path, "train_best.head.augmentation", "flip")
+    with pytest.raises(params.ParamsError, match=r"train_best.head: augmentation flip") as error:
+        params.load(path)
+    assert "cached_features: false" in str(error.value)
+    assert "augmentation: none" in str(error.value)
 
 
 def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:

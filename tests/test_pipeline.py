@@ -176,5 +176,5 @@ def test_bad_settings_stop_the_run_before_any_work(prepared: Project) -> None:
     prepared.set_params(tune_lr={"tuner": "guess"})
     with pytest.raises(pytest.fail.Exception, match="tune_lr.tuner") as error:
         prepared.run("dvc", "repro")
-    assert "'bayesian', 'random' or 'grid' (found 'guess')" in str(error.value)
+    assert "'bayesian', 'random', 'hyperband' or 'grid' (found 'guess')" in str(error.value)
     assert "epoch" not in str(error.value)

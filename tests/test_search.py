@@ -1,22 +1,51 @@
-"""The search tries each rate once, repeats itself, and goes on where it was cut off."""
+"""The search covers its space, repeats itself, and goes on where it was cut off."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from stemtune import search
+from stemtune import heads, search
 from stemtune.dataset import Labelled, Splits
-from stemtune.params import TuneLr
+from stemtune.params import Head, Runtime, TuneLr
 from stemtune.records import Record
+from tests.conftest import head_of
 
 RATES = [0.01, 0.001, 0.0001, 0.00001]
+RANGE = {"min": 1e-5, "max": 1e-2, "sampling": "log"}
+PAPER_HEAD = head_of()
+TUNERS = ["bayesian", "random", "hyperband", "grid"]
 
 
-def settings(tuner: str) -> TuneLr:
-    return TuneLr.model_validate(
-        {"tuner": tuner, "learning_rates": RATES, "epochs": 2, "batch_size": 16}
-    )
+def settings(tuner: str, **changed: Any) -> TuneLr:
+    given = {
+        "tuner": tuner,
+        "learning_rates": RATES,
+        "max_trials": None,
+        "hyperband_factor": 3,
+        "seeds": [1],
+        "epochs": 2,
+        "batch_size": 16,
+    }
+    if tuner == "hyperband":
+        given["epochs"] = 5
+    return TuneLr.model_validate(given | changed)
+
+
+def run(
+    data: Splits, folder: Path, tune_lr: TuneLr, seed: int = 1, head: Head = PAPER_HEAD
+) -> list[Record]:
+    found = search.search(data, 2, tune_lr, head, Runtime(seed=seed, threads=2), folder)
+    return [trial.record for trial in found]
+
+
+def outcome(records: list[Record]) -> list[Any]:
+    """All that has to repeat: not the times."""
+    return [
+        (record.name, record.params, record.metrics, [epoch.metrics for epoch in record.epochs])
+        for record in records
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -31,56 +60,210 @@ def data() -> Splits:
 
 
 @pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_each_rate_once_and_the_same_again(
-    tmp_path: Path, data: Splits, tuner: str, seed: int
+def test_each_rate_once_and_the_same_again(tmp_path: Path, data: Splits, tuner: str) -> None:
+    first, again = (run(data, tmp_path / str(k), settings(tuner)) for k in range(2))
+    assert sorted(record.params["learning_rate"] for record in first) == sorted(RATES)
+    assert outcome(first) == outcome(again)
+
+
+@pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
+def test_each_rate_of_a_longer_list_is_drawn_with_any_seed(tmp_path: Path, tuner: str) -> None:
+    rates = [round(0.001 * k, 3) for k in range(1, 13)]
+    for seed in range(1, 41):
+        oracle = search._oracle(settings(tuner, learning_rates=rates), seed)
+        oracle.verbose = 0
+        oracle._set_project_dir(str(tmp_path), str(seed))
+        drawn = []
+        while (trial := oracle.create_trial("tuner")).status == "RUNNING":
+            drawn.append(trial.hyperparameters.values["learning_rate"])
+            oracle.update_trial(trial.trial_id, {"validation_accuracy": 0.5})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        assert sorted(drawn) == rates
+
+
+def test_hyperband_begins_each_of_four_rates_and_trains_the_best_two_on(
+    tmp_path: Path, data: Splits
 ) -> None:
-    runs = [
-        [
-            (record.params, record.metrics)
-            for record, _ in search.search(data, 2, settings(tuner), seed, tmp_path / str(again))
-        ]
-        for again in range(2)
-    ]
-    assert sorted(params["learning_rate"] for params, _ in runs[0]) == sorted(RATES)
-    assert runs[0] == runs[1]
+    records = run(data, tmp_path, settings("hyperband"))
+    begun, gone_on = records[:4], records[4:]
+    assert sorted(record.params["learning_rate"] for record in begun) == sorted(RATES)
+    assert {len(record.epochs) for record in begun} == {2}
+    score = {record.name: record.metrics["validation_accuracy"] for record in begun}
+    continued = [record.params["continues"] for record in gone_on]
+    assert len(set(continued)) == 2
+    assert min(score[name] for name in continued) >= max(
+        value for name, value in score.items() if name not in continued
+    )
+    rates = {record.name: record.params["learning_rate"] for record in begun}
+    for record in gone_on:
+        assert [epoch.epoch for epoch in record.epochs] == [3, 4, 5]
+        assert record.params["learning_rate"] == rates[record.params["continues"]]
+    assert search.best(records) in gone_on
 
 
-def test_a_search_that_was_cut_off_goes_on(
+def test_hyperband_s_brackets_over_a_range(tmp_path: Path, data: Splits) -> None:
+    records = run(data, tmp_path, settings("hyperband", learning_rates=RANGE))
+    trained = [(record.params["epochs"], "continues" in record.params) for record in records]
+    assert trained == [(2, False)] * 5 + [(5, True)] * 2 + [(5, False)] * 3
+
+
+def test_a_trial_that_goes_on_takes_over_weights_and_moments(
     tmp_path: Path, data: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = search.search(data, 2, settings("bayesian"), 1, tmp_path / "whole")
-    run_trial, ran = search._NotedTrials.run_trial, []
+    train, taken_over = heads.train, []
 
-    def cut_off_in_the_third(self, trial, *arguments):  # type: ignore[no-untyped-def]
-        if len(ran) == 2:
+    def watched(head, rate, *arguments, initial_epoch, optimizer, **more):  # type: ignore[no-untyped-def]
+        taken_over.append(
+            (
+                initial_epoch,
+                int(optimizer.iterations),
+                [value.copy() for value in head.get_weights()],
+            )
+        )
+        return train(
+            head, rate, *arguments, initial_epoch=initial_epoch, optimizer=optimizer, **more
+        )
+
+    monkeypatch.setattr(heads, "train", watched)
+    tune_lr = settings("hyperband")
+    trials = search.search(data, 2, tune_lr, PAPER_HEAD, Runtime(seed=1, threads=2), tmp_path)
+    by_name = {trial.record.name: trial for trial in trials}
+    steps = 64 // 16
+    for trial, (first, iterations, weights) in zip(trials, taken_over, strict=True):
+        if name := trial.record.params.get("continues"):
+            assert (first, iterations) == (2, 2 * steps)
+            for mine, theirs in zip(weights, by_name[name].heads[0].get_weights(), strict=True):
+                assert np.array_equal(mine, theirs)
+        else:
+            assert (first, iterations) == (0, 0)
+
+
+@pytest.mark.parametrize("tuner", ["bayesian", "random"])
+def test_a_range_is_searched_for_as_many_trials_as_asked(
+    tmp_path: Path, data: Splits, tuner: str
+) -> None:
+    tune_lr = settings(tuner, learning_rates=RANGE, max_trials=5)
+    records = run(data, tmp_path, tune_lr)
+    rates = [record.params["learning_rate"] for record in records]
+    assert len(rates) == 5
+    assert all(RANGE["min"] <= rate <= RANGE["max"] for rate in rates)
+    assert len(set(rates) - set(RATES)) >= 3
+
+
+def test_a_trial_is_judged_by_its_mean_over_seeds(tmp_path: Path, data: Splits) -> None:
+    def of(*seeds: int) -> list[Record]:
+        tune_lr = settings("grid", seeds=list(seeds), learning_rates=RATES[:2])
+        return run(data, tmp_path / str(seeds), tune_lr)
+
+    alone, together = [of(5), of(6), of(7)], of(5, 6, 7)
+    for records, record in zip(zip(*alone, strict=True), together, strict=True):
+        accuracies = [one.metrics["validation_accuracy"] for one in records]
+        assert record.metrics["validation_accuracy"] == pytest.approx(np.mean(accuracies))
+        assert record.metrics["validation_accuracy_spread"] == pytest.approx(
+            np.std(accuracies, ddof=1)
+        )
+        assert "validation_accuracy_spread" not in records[0].metrics
+        losses = [one.epochs[0].metrics["train_loss"] for one in records]
+        assert len(set(losses)) == 3
+        assert record.epochs[0].metrics["train_loss"] == pytest.approx(np.mean(losses))
+
+
+@pytest.mark.parametrize(
+    "tune_lr",
+    [
+        *map(settings, TUNERS),
+        settings("bayesian", seeds=[1, 2], learning_rates=RANGE, max_trials=5),
+    ],
+    ids=[*TUNERS, "bayesian over a range, two seeds"],
+)
+def test_a_search_that_was_cut_off_goes_on(
+    tmp_path: Path,
+    data: Splits,
+    tune_lr: TuneLr,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = run(data, tmp_path / "whole", tune_lr)
+    # In the last seed of the last trial but one.
+    finished, trains = len(whole) - 2, 0
+    train = heads.train
+
+    def cut_off(*arguments, **more):  # type: ignore[no-untyped-def]
+        nonlocal trains
+        trains += 1
+        if trains == len(tune_lr.seeds) * (finished + 1):
             raise KeyboardInterrupt
-        ran.append(trial.trial_id)
-        return run_trial(self, trial, *arguments)
+        return train(*arguments, **more)
 
-    monkeypatch.setattr(search._NotedTrials, "run_trial", cut_off_in_the_third)
+    monkeypatch.setattr(heads, "train", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        search.search(data, 2, settings("bayesian"), 1, tmp_path / "cut")
-    again = []
+        run(data, tmp_path / "cut", tune_lr)
+    # What a kill in the middle of its writing leaves of the tuner's own state.
+    for state in (tmp_path / "cut").rglob("oracle.json"):
+        state.write_text(state.read_text()[:100])
+    capsys.readouterr()
+    resumed = run(data, tmp_path / "cut", tune_lr)
+    printed = capsys.readouterr().out
+    assert outcome(resumed) == outcome(whole)
+    for number, record in enumerate(whole):
+        kept = f"{record.name} was finished before, kept" in printed
+        trained = f"{record.name}, learning rate" in printed
+        assert (kept, trained) == (number < finished, number >= finished)
 
-    def counted(self, trial, *arguments):  # type: ignore[no-untyped-def]
-        again.append(trial.trial_id)
-        return run_trial(self, trial, *arguments)
 
-    monkeypatch.setattr(search._NotedTrials, "run_trial", counted)
-    resumed = search.search(data, 2, settings("bayesian"), 1, tmp_path / "cut")
-    assert len(again) == 2
-    assert not set(again) & set(ran)
-    assert [(one.params, one.metrics) for one, _ in resumed] == [
-        (one.params, one.metrics) for one, _ in whole
-    ]
+def test_other_settings_start_a_search_of_their_own(
+    tmp_path: Path, data: Splits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = settings("grid", learning_rates=RATES[:1])
+    run(data, tmp_path, one)
+    capsys.readouterr()
+    run(data, tmp_path, one, head=head_of(units=4, dropout=0.2))
+    assert "kept" not in capsys.readouterr().out
+
+
+def test_an_error_in_a_trial_ends_the_search_with_its_reason(
+    tmp_path: Path, data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments, **more):  # type: ignore[no-untyped-def]
+        raise MemoryError("no room for features")
+
+    monkeypatch.setattr(heads, "train", broken)
+    with pytest.raises(Exception, match=r"trial 1 .*learning_rate.*no room for features"):
+        run(data, tmp_path, settings("grid"))
 
 
 def test_ties_are_broken_by_loss_and_then_by_the_lower_rate() -> None:
-    def trial(rate: float, accuracy: float, loss: float) -> Record:
+    def trial(rate: float, accuracy: float, loss: float, epochs: int = 5) -> Record:
         metrics = {"validation_accuracy": accuracy, "validation_loss": loss}
-        return Record(name="t", started=0, params={"learning_rate": rate}, metrics=metrics)
+        params = {"learning_rate": rate, "epochs": epochs}
+        return Record(name="t", started=0, params=params, metrics=metrics)
 
-    tied = [trial(1e-2, 0.9, 0.3), trial(1e-3, 0.9, 0.2), trial(1e-4, 0.9, 0.2), trial(1, 0.8, 0)]
+    tied = [
+        trial(1e-2, 0.9, 0.3),
+        trial(1e-3, 0.9, 0.2),
+        trial(1e-4, 0.9, 0.2),
+        trial(1, 0.8, 0),
+        trial(1e-5, 0.95, 0, epochs=2),
+    ]
     assert search.best(tied).params["learning_rate"] == 1e-4
     assert search.best(tied[::-1]).params["learning_rate"] == 1e-4
+
+
+def test_table_1_has_its_columns_and_no_times(tmp_path: Path, data: Splits) -> None:
+    records = run(data, tmp_path, settings("grid", seeds=[1, 2], learning_rates=RATES[:2]))
+    for record in records:
+        record.metrics |= search.over_seeds("test_accuracy", [0.5, 0.7])
+    table = search.table(records)
+    assert list(table.columns) == [
+        "trial",
+        "epochs",
+        "learning_rate",
+        "validation_accuracy",
+        "validation_accuracy_spread",
+        "test_accuracy",
+        "test_accuracy_spread",
+        "continues",
+    ]
+    assert table["test_accuracy"].tolist() == pytest.approx([0.6] * 2)
+    assert table["test_accuracy_spread"].tolist() == pytest.approx([0.1414] * 2, abs=1e-4)
