@@ -202,11 +202,12 @@ def insides(
 def write_report(results: report.Results) -> None:
     """Writes tables and figures into plots/, and the page that shows them all."""
     drawn = report.draw(results)
-    files.write_csv(PLOTS / "history.csv", results.history)
     files.write_csv(PLOTS / "classes.csv", results.classes)
     files.write_csv(PLOTS / "calibration.csv", results.calibration)
     files.write_csv(PLOTS / "comparisons.csv", results.comparisons)
     files.write_csv(PLOTS / "resize.csv", results.curve)
+    for name, history in results.history.groupby("model"):
+        files.write_csv(PLOTS / "history" / f"{name}.csv", history.drop(columns="model"))
     for name, answers in results.answers.items():
         files.write_csv(PLOTS / "confusion" / f"{name}.csv", answers)
     for name, svg in drawn.items():

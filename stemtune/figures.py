@@ -253,7 +253,7 @@ def kernels(rows: Mapping[str, Sequence[np.ndarray]]) -> str:
     """
     count = len(next(iter(rows.values())))
     with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure = plt.figure(figsize=(2.7 * count + 0.8, 3.1 * len(rows)), layout="constrained")
+        figure = plt.figure(figsize=(2.3 * count + 0.5, 2.7 * len(rows)), layout="constrained")
         parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
         for part, (name, convolutions) in zip(parts, rows.items(), strict=True):
             part.suptitle(name, fontsize=11)
