@@ -10,7 +10,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from stemtune import comparison, paper
@@ -33,6 +35,7 @@ CONTROL_COLORS = ("#1c2733", "#8693a2", "#3d8bd4")
 STEM_COLORS = ("#d55e00", "#009e73", "#b5489a", "#e69f00", "#6a51a3", "#7a4b1f")
 # More classes than these, and numbers in a matrix cannot be read.
 NUMBERED_CLASSES = 20
+LONGEST_NAME = 20
 # A class or model may be named with dollar signs.
 PLAIN: dict[str, Any] = {"parse_math": False}
 
@@ -160,8 +163,9 @@ def confusion(answers: pd.DataFrame) -> str:
     with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 8 if numbered else 5}):
         figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
         axes.imshow(counts, cmap="Blues", interpolation="nearest")
-        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", **PLAIN)
-        axes.set_yticks(range(len(classes)), classes, **PLAIN)
+        labels = [_short(name) for name in classes]
+        axes.set_xticks(range(len(classes)), labels, rotation=45, ha="right", **PLAIN)
+        axes.set_yticks(range(len(classes)), labels, **PLAIN)
         axes.set(xlabel="predicted", ylabel="actual")
         if numbered:
             dark = counts.max() / 2
@@ -196,7 +200,7 @@ def classes(table: pd.DataFrame) -> str:
                 label=name,
             )
         counted = zip(labels["class"], labels["frames"], strict=True)
-        axes.set_yticks(rows, [f"{name} ({count})" for name, count in counted], **PLAIN)
+        axes.set_yticks(rows, [f"{_short(name)} ({count})" for name, count in counted], **PLAIN)
         axes.invert_yaxis()
         axes.set(xlabel="accuracy on the class's test frames, %", xlim=(-3, 103))
         figure.legend(loc="outside upper center", ncols=3)
@@ -253,45 +257,64 @@ def kernels(rows: Mapping[str, Sequence[np.ndarray]]) -> str:
     """
     count = len(next(iter(rows.values())))
     with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure = plt.figure(figsize=(2.3 * count + 0.5, 2.7 * len(rows)), layout="constrained")
-        parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
-        for part, (name, convolutions) in zip(parts, rows.items(), strict=True):
-            part.suptitle(name, fontsize=11)
-            places = part.subfigures(1, count, squeeze=False)[0]
-            for place, kernel in zip(places, convolutions, strict=True):
-                _kernel(place, kernel)
+        figure, grid = plt.subplots(
+            len(rows),
+            count,
+            figsize=(2.6 * count, 2.5 * len(rows)),
+            layout="constrained",
+            squeeze=False,
+        )
+        for (row, column), axes in np.ndenumerate(grid):
+            name, convolutions = list(rows.items())[row]
+            kernel = convolutions[column]
+            _kernel(axes, kernel)
+            axes.set_title(f"{name}, {kernel.shape[0]} x {kernel.shape[1]}", fontsize=10, pad=16)
         return _svg(figure)
 
 
-def _kernel(place: Any, kernel: np.ndarray) -> None:
-    """Draws one kernel as a square per output (row) and input channel (column)."""
+def _kernel(axes: Axes, kernel: np.ndarray) -> None:
+    """Draws a kernel as a square per output channel (row) and input channel (column)."""
     height, width, inputs, outputs = kernel.shape
+    # A cell between the squares stays empty.
+    canvas = np.full((outputs * (height + 1) - 1, inputs * (width + 1) - 1), np.nan)
+    for output, channel in np.ndindex(outputs, inputs):
+        top, left = output * (height + 1), channel * (width + 1)
+        canvas[top : top + height, left : left + width] = kernel[:, :, channel, output]
     strongest = float(np.abs(kernel).max()) or 1.0
-    grid = place.subplots(outputs, inputs, squeeze=False)
-    for (output, channel), axes in np.ndenumerate(grid):
-        mesh = axes.pcolormesh(
-            kernel[::-1, :, channel, output],
-            cmap="RdBu_r",
-            vmin=-strongest,
-            vmax=strongest,
-            # Without an edge, viewers leave hairlines between the cells.
-            edgecolor="face",
-            linewidth=0.3,
-        )
-        axes.set(aspect=1, xticks=[], yticks=[])
-        axes.spines[:].set_visible(True)
-        if output == 0:
-            axes.set_title("RGB"[channel], fontsize=9)
-        if channel == 0:
-            axes.set_ylabel(f"to {output + 1}", fontsize=9)
-    bar = place.colorbar(mesh, ax=grid, shrink=0.6)
+    mesh = axes.pcolormesh(
+        canvas,
+        cmap="RdBu_r",
+        vmin=-strongest,
+        vmax=strongest,
+        # Without an edge, viewers leave hairlines between the cells.
+        edgecolor="face",
+        linewidth=0.3,
+    )
+    for output, channel in np.ndindex(outputs, inputs):
+        corner = (channel * (width + 1), output * (height + 1))
+        axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#8693a2"))
+    axes.set_xticks([channel * (width + 1) + width / 2 for channel in range(inputs)], "RGB")
+    axes.set_yticks(
+        [output * (height + 1) + height / 2 for output in range(outputs)],
+        [f"to {'RGB'[output]}" for output in range(outputs)],
+    )
+    axes.tick_params(length=0, labelsize=9, labelbottom=False, labeltop=True)
+    axes.spines[:].set_visible(False)
+    axes.invert_yaxis()
+    axes.set_aspect(1)
+    bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.7)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
-    place.supxlabel(f"{height} x {width}", fontsize=9)
+
+
+def _short(name: str) -> str:
+    """Returns a class's name as it fits beside an axis."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    nameless = {"Date": None, "Creator": None}
+    figure.savefig(buffer, format="svg", metadata=nameless, bbox_inches="tight", pad_inches=0.05)
     plt.close(figure)
     return buffer.getvalue()
