@@ -49,7 +49,7 @@ def main() -> None:
     """Scores every model on the test frames, once, and writes numbers, plots and the report."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import backbones, candidates, dataset, evaluation, models, stem
+    from stemtune import candidates, dataset, embeddings, evaluation, models, stem
 
     size, seed = settings.extract_frames.size, settings.runtime.seed
     names, samples = settings.embed_frames.backbones, settings.evaluate.bootstrap_samples
@@ -79,7 +79,7 @@ def main() -> None:
             side: candidates.on_features(
                 baseline, dataset.load_features(RESIZED, names, side, test), size, side, 0
             )
-            for side in backbones.resize_sides(names, settings.evaluate.resize_sides, size)
+            for side in embeddings.sides(RESIZED, names)
         }
 
         def entry(candidate: "Candidate") -> dict[str, float]:
@@ -97,7 +97,7 @@ def main() -> None:
             part.finish()
             record.parts.append(part)
         curve = {side: entry(candidate) for side, candidate in further.items()}
-        curve |= {small: entries["resize"], size: entries["baseline"]}
+        curve |= {compared[name].input_size: entries[name] for name in ("resize", "baseline")}
         metrics: dict[str, Any] = {name: entries[name] for name in comparison.CONTROLS}
         metrics["stem"] = {variant: entries[variant] for variant in settings.add_stem.variants}
         metrics["paper"] = paper.METRICS

@@ -130,17 +130,34 @@ def history(table: pd.DataFrame, metric: str) -> str:
 
 
 def search(trials: pd.DataFrame) -> str:
-    """Draws test accuracy by learning rate, ours and the paper's."""
+    """Draws test accuracy by learning rate, ours and the paper's.
+
+    Args:
+        trials: Rows of `learning_rate`, `test_accuracy` and, where several seeds were searched,
+            `test_accuracy_spread`.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=NARROW, layout="constrained")
         ours = trials.sort_values("learning_rate")
         by_rate = sorted(paper.TABLE_1, key=lambda row: row[2])
         _, _, rates, _, accuracies = zip(*by_rate, strict=True)
-        for x, y, style, color, label in (
-            (ours["learning_rate"], ours["test_accuracy"], "o", STEM_COLORS[0], "measured here"),
-            (rates, np.array(accuracies), "s--", CONTROL_COLORS[0], "the paper, on other data"),
-        ):
-            axes.plot(x, 100 * y, style, color=color, markersize=5, label=label)
+        axes.errorbar(
+            ours["learning_rate"],
+            100 * ours["test_accuracy"],
+            100 * ours["test_accuracy_spread"] if "test_accuracy_spread" in ours else None,
+            fmt="o",
+            capsize=3,
+            color=STEM_COLORS[0],
+            label="measured here",
+        )
+        axes.plot(
+            rates,
+            100 * np.array(accuracies),
+            "s--",
+            color=CONTROL_COLORS[0],
+            markersize=5,
+            label="the paper, on other data",
+        )
         axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %")
         axes.legend()
         return _svg(figure)

@@ -96,6 +96,7 @@ def render(results: Results, drawn: Mapping[str, str]) -> str:
         curve=results.curve.to_dict("records"),
         stems_on_curve=_on_curve(results),
         architectures=_distinct(results.architectures),
+        sides=_sides(results),
         comparisons=[_judged(row) for row in results.comparisons.to_dict("records")],
         confusions=list(results.answers),
         kernels=list(results.kernels),
@@ -177,6 +178,13 @@ def _on_curve(results: Results) -> list[dict[str, Any]]:
         }
         for name, entry in sorted(results.metrics["stem"].items())
     ]
+
+
+def _sides(results: Results) -> dict[str, int]:
+    """Returns the sides of frames before and behind the stem, px."""
+    blocks = next(iter(results.architectures.values()))
+    pictured = [block.side for block in blocks if block.side]
+    return {"before": pictured[0], "behind": pictured[-1]}
 
 
 def _distinct(architectures: Mapping[str, Sequence[Block]]) -> list[dict[str, Any]]:
