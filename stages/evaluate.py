@@ -55,6 +55,7 @@ def main() -> None:
     names, samples = settings.embed_frames.backbones, settings.evaluate.bootstrap_samples
     small = stem.output_side(size)
     table = manifest.read(MANIFEST)
+    classes = manifest.classes(table)
     frames = manifest.frame_table(table)
     test = frames[frames["split"] == manifest.TEST].reset_index(drop=True)
     at_size, at_small = (
@@ -112,8 +113,8 @@ def main() -> None:
                     {"baseline": BASELINE} | {name: STEMS / name for name in metrics["stem"]}
                 ),
                 curve=pd.DataFrame([{"side": side, **curve[side]} for side in sorted(curve)]),
-                **tables(compared, test, manifest.classes(table), samples, seed),
-                **insides(compared, settings, test, small),
+                **tables(compared, test, classes, samples, seed),
+                **insides(compared, settings, test, classes, small),
             )
         )
         record.metrics = {
@@ -160,7 +161,11 @@ def tables(
 
 
 def insides(
-    compared: Mapping[str, "Candidate"], settings: params.Params, test: pd.DataFrame, small: int
+    compared: Mapping[str, "Candidate"],
+    settings: params.Params,
+    test: pd.DataFrame,
+    classes: list[str],
+    small: int,
 ) -> dict[str, Any]:
     """Returns what the report shows of the stems themselves, by its names."""
     from stemtune import candidates, dataset, stem
@@ -181,7 +186,6 @@ def insides(
             change = [after - before for before, after in zip(start, learned, strict=True)]
             kernels[variant] = {"start": start, "learned": learned, "learned less start": change}
     answers = {name: candidate.probabilities[chosen] for name, candidate in compared.items()}
-    classes = manifest.classes(test)
     return {
         "architectures": {
             variant: architecture.describe(compared[variant].model, size) for variant in kernels
@@ -189,12 +193,12 @@ def insides(
         "kernels": kernels,
         "examples": [
             pictures.Example(
-                row.clip,
-                row[shown.columns.get_loc("class")],
+                clip,
+                actual,
                 {name: made[number] for name, made in seen.items()},
                 {name: classes[given[number].argmax()] for name, given in answers.items()},
             )
-            for number, row in enumerate(shown.itertuples(index=False))
+            for number, (clip, actual) in enumerate(zip(shown["clip"], shown["class"], strict=True))
         ],
     }
 
