@@ -18,6 +18,7 @@ import pandas as pd
 from stemtune import (
     architecture,
     comparison,
+    errors,
     files,
     manifest,
     paper,
@@ -227,4 +228,4 @@ def stacked(by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run("evaluate", main)

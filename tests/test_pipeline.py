@@ -2,15 +2,12 @@
 
 import json
 import shutil
-from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from stemtune import clips, splits
-from stemtune.params import Split
 from tests.browser import look_at
 from tests.conftest import ROOT, Project
 from tests.test_browser import assert_sound
@@ -37,38 +34,19 @@ OUTPUTS = [
     "plots",
     "report",
 ]
-SPLIT = {"by": "group", "validation": 0.3, "test": 0.3, "seed": 1}
 
 pytestmark = pytest.mark.slow
 
 
-def fill(data: Path, source: Path, per_split: int) -> None:
-    """Copies clips so that every class has as many in each split, with the rows of their groups."""
-    split = Split.model_validate(SPLIT)
-    taken: Counter[tuple[str, str]] = Counter()
-    rows = ["clip,group"]
-    for clip in clips.find_clips(source):
-        place = (clip.label, splits.split_of(clip.group, split))
-        if taken[place] < per_split:
-            taken[place] += 1
-            target = data / clip.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(clip.path, target)
-            rows.append(f"{clip.name},{clip.group}")
-    (data / "groups.csv").write_text("\n".join(rows) + "\n")
-
-
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda path: path.name)
-def prepared(request: pytest.FixtureRequest, project: Project) -> Project:
+def prepared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
     """The project with a subset of clips, settings that make it quick, and one run behind it."""
-    # Tests of the source before may have left settings that are not accepted.
-    shutil.copy(ROOT / "params.yaml", project.root)
-    for name in ("data", "data.dvc", "mlflow.db", "dvc.lock"):
-        path = project.root / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    fill(project.root / "data", request.param, per_split=3)
+    project = Project(tmp_path_factory.mktemp("project with spaces и кириллицей"))
+    project.fill(request.param, per_split=3)
     project.set_params(
-        extract_frames={"size": 96, "frames_per_clip": 3, "split": SPLIT},
+        extract_frames={"size": 96, "frames_per_clip": 3},
         tune_lr={"epochs": 2},
         train_best={"epochs": 2},
         add_stem={"epochs": 1},
@@ -76,7 +54,8 @@ def prepared(request: pytest.FixtureRequest, project: Project) -> Project:
     )
     project.run("dvc", "add", "--quiet", "data")
     assert project.repro() == STAGES
-    return project
+    yield project
+    shutil.rmtree(project.root)
 
 
 def metrics(project: Project) -> dict[str, Any]:
