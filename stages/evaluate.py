@@ -77,11 +77,13 @@ def main() -> None:
         }
         for variant in settings.add_stem.variants:
             compared[variant] = candidates.on_frames(models.load(STEMS / variant), stored, size)
-        further = {
+        seen = dict.fromkeys(embeddings.sides(RESIZED, names), RESIZED)
+        seen |= {small: EMBEDDINGS, size: EMBEDDINGS}
+        resized = {
             side: candidates.on_features(
-                baseline, dataset.load_features(RESIZED, names, side, test), size, side, 0
+                baseline, dataset.load_features(seen[side], names, side, test), size, side, 0
             )
-            for side in embeddings.sides(RESIZED, names)
+            for side in sorted(seen)
         }
 
         def entry(candidate: "Candidate") -> dict[str, float]:
@@ -98,8 +100,6 @@ def main() -> None:
             part.epochs = epochs if name == "resize_retrained" else []
             part.finish()
             record.parts.append(part)
-        curve = {side: entry(candidate) for side, candidate in further.items()}
-        curve |= {compared[name].input_size: entries[name] for name in ("resize", "baseline")}
         metrics: dict[str, Any] = {name: entries[name] for name in comparison.CONTROLS}
         metrics["stem"] = {variant: entries[variant] for variant in settings.add_stem.variants}
         metrics["paper"] = paper.METRICS
@@ -113,7 +113,9 @@ def main() -> None:
                 history=candidates.join_histories(
                     {"baseline": BASELINE} | {name: STEMS / name for name in metrics["stem"]}
                 ),
-                curve=pd.DataFrame([{"side": side, **curve[side]} for side in sorted(curve)]),
+                curve=pd.DataFrame(
+                    [{"side": side, **entry(candidate)} for side, candidate in resized.items()]
+                ),
                 **tables(compared, test, classes, samples, seed),
                 **insides(compared, settings, test, classes, small),
             )

@@ -41,8 +41,8 @@ PLAIN: dict[str, Any] = {"parse_math": False}
 
 
 def colors(models: Sequence[str]) -> dict[str, str]:
-    """Returns a color for each model; the controls have theirs whatever the variants are."""
-    stems = [name for name in models if name not in comparison.CONTROLS]
+    """Returns a color for each model, whatever their order."""
+    stems = sorted(set(models) - set(comparison.CONTROLS))
     chosen = dict(zip(comparison.CONTROLS, CONTROL_COLORS, strict=True))
     return chosen | {
         name: STEM_COLORS[number % len(STEM_COLORS)] for number, name in enumerate(stems)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from stemtune import comparison, report, summary
+from stemtune import comparison, figures, report, summary
 from stemtune.records import Epoch, Record
 from tests import results
 from tests.results import EVIL, METRICS
@@ -130,6 +130,15 @@ def test_equal_results_give_equal_bytes(page: str, drawn: dict[str, str]) -> Non
     redrawn = report.draw(again)
     assert [name for name in drawn if redrawn[name] != drawn[name]] == []
     assert report.render(again, redrawn) == page
+
+
+def test_a_model_has_one_color_in_all_figures() -> None:
+    chosen = figures.colors([row["name"] for row in comparison.rows(METRICS)])
+    assert len(set(chosen.values())) == 5
+    some = figures.colors(["warm_start", "baseline", "paper"])
+    assert {name: some[name] for name in ("baseline", "paper", "warm_start")} == {
+        name: chosen[name] for name in ("baseline", "paper", "warm_start")
+    }
 
 
 def test_a_dead_stem_is_called_dead(read: Reader) -> None:
