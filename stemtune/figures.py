@@ -218,8 +218,11 @@ def classes(table: pd.DataFrame) -> str:
             )
         counted = zip(labels["class"], labels["frames"], strict=True)
         axes.set_yticks(rows, [f"{_short(name)} ({count})" for name, count in counted], **PLAIN)
-        axes.invert_yaxis()
-        axes.set(xlabel="accuracy on the class's test frames, %", xlim=(-3, 103))
+        axes.set(
+            xlabel="accuracy on the class's test frames, %",
+            xlim=(-3, 103),
+            ylim=(len(labels) - 0.5, -0.5),
+        )
         figure.legend(loc="outside upper center", ncols=3)
         return _svg(figure)
 
