@@ -23,7 +23,7 @@ from stemtune import (
     weights,
 )
 from stemtune.files import write_json
-from stemtune.paths import DATA, DATA_DOCS, EXTRACT_METRICS, FRAMES, MANIFEST
+from stemtune.paths import DATA, DATA_DOCS, EXTRACT_METRICS, FRAMES, MANIFEST, UNFINISHED_EXTRACTION
 
 
 def main() -> None:
@@ -41,7 +41,12 @@ def main() -> None:
         before = manifest.read(MANIFEST) if MANIFEST.exists() else None
         started = time.perf_counter()
         extracted = extraction.extract_all(
-            found, FRAMES, extraction.outcomes_of(before), extract, workers
+            found,
+            FRAMES,
+            extraction.outcomes_of(before),
+            extract,
+            workers,
+            UNFINISHED_EXTRACTION,
         )
         seconds = time.perf_counter() - started
         table = extraction.make_manifest(found, extracted.outcomes, group_table, official, extract)

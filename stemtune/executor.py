@@ -58,16 +58,23 @@ def map_clips(
         tqdm(total=len(items), desc=description, unit="clip", disable=None) as progress,
     ):
         results = pool.map(function, items, timeout=seconds).result()
-        for _ in items:
-            outcome: Result | Failure
-            try:
-                outcome = next(results)
-            except TimeoutError:
-                outcome = Failure(f"took longer than limits.seconds allows, {seconds:g} s", True)
-            except ProcessExpired as error:
-                outcome = Failure(f"crashed its decoder (exit code {error.exitcode})", True)
-            progress.update()
-            yield outcome
+        try:
+            for _ in items:
+                outcome: Result | Failure
+                try:
+                    outcome = next(results)
+                except TimeoutError:
+                    reason = f"took longer than limits.seconds allows, {seconds:g} s"
+                    outcome = Failure(reason, again=True)
+                except ProcessExpired as error:
+                    reason = f"crashed its decoder (exit code {error.exitcode})"
+                    outcome = Failure(reason, again=True)
+                progress.update()
+                yield outcome
+        except BaseException:
+            # Else the pool would first do all that was given to it, even after Ctrl-C.
+            pool.stop()
+            raise
 
 
 def _limit_memory(memory: int) -> None:

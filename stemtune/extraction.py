@@ -1,5 +1,6 @@
 """Brings the frame store in step with the clips, decoding what is missing, and lists it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,7 @@ def extract_all(
     known: Mapping[str, Outcome],
     params: ExtractFrames,
     workers: int,
+    journal: Path,
 ) -> Extracted:
     """Makes the folder hold the shards of these clips and no others.
 
@@ -92,6 +94,8 @@ def extract_all(
             whole is not decoded again.
         params: How many frames of which size, and what a clip may take.
         workers: Number of processes.
+        journal: Where outcomes are noted as they come, so that a run which was cut off goes on
+            where it stopped. Deleted at the end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = {}
@@ -100,6 +104,7 @@ def extract_all(
             name = shard_name(clip, params)
             path = shards.path_of(folder, name)
             jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
+    known = {**known, **_read_journal(journal)}
     shape = frames.shape(params.size)
     outcomes = {
         name: known[name]
@@ -116,10 +121,27 @@ def extract_all(
         params.limits.memory,
         "decoding",
     )
-    outcomes.update(zip(missing, decoded, strict=True))
+    with journal.open("a", encoding="utf-8") as lines:
+        for name, outcome in zip(missing, decoded, strict=True):
+            outcomes[name] = outcome
+            if not isinstance(outcome, Failure):
+                lines.write(json.dumps([name, outcome]) + "\n")
+                lines.flush()
+    journal.unlink()
     made = {name for name, outcome in outcomes.items() if not isinstance(outcome, Failure)}
     shards.remove_others(folder, keep=made)
     return Extracted(outcomes, missing)
+
+
+def _read_journal(journal: Path) -> dict[str, Outcome]:
+    if not journal.exists():
+        return {}
+    text = journal.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        # The last line was cut off with the run.
+        files.write_text(journal, whole)
+    return dict(json.loads(line) for line in whole.splitlines())
 
 
 def make_manifest(

@@ -17,5 +17,6 @@ METRICS = Path("metrics/evaluate.json")
 PLOTS = Path("plots")
 REPORT = Path("report/index.html")
 TIMINGS = Path("metrics/timings.json")
-# Not an output: the state of a search that was cut off.
+# No outputs: the state of an extraction, and of a search, that was cut off.
+UNFINISHED_EXTRACTION = Path(".extraction.jsonl")
 UNFINISHED_SEARCH = Path(".search")

@@ -60,7 +60,7 @@ class Sample:
 
 
 class _Timeline(NamedTuple):
-    """What the packets say of a video stream: seconds, number of frames, or fields, in it."""
+    """What the packets of a video stream say: start and end, seconds, and how many they are."""
 
     start: float
     end: float
@@ -85,11 +85,10 @@ def sample_frames(path: Path, count: int, side: int, limits: Limits) -> Sample:
         part = (timeline.end - timeline.start) / count
         targets = timeline.start + (np.arange(count) + 0.5) * part
         converter = _Converter(side)
-        frames, seconds, available = [], [], 0
-        for shown in _shown_at(path, targets, timeline.packets, limits):
-            frames.append(converter.convert(shown.frame))
-            seconds.append(max(0.0, shown.time - timeline.start))
-            available = shown.available
+        frames, seconds = [], []
+        for frame, time in _shown_at(path, targets, limits):
+            frames.append(converter.convert(frame))
+            seconds.append(max(0.0, time - timeline.start))
     except MemoryError as error:
         raise LimitError(
             f"takes more memory than limits.memory allows, {limits.memory} MiB"
@@ -101,7 +100,7 @@ def sample_frames(path: Path, count: int, side: int, limits: Limits) -> Sample:
     return Sample(
         np.stack(frames),
         np.array(seconds),
-        min(count, available),
+        min(count, timeline.packets),
         *converter.size_shown,
         duration=timeline.end - timeline.start,
     )
@@ -186,27 +185,19 @@ def _is_still(container: InputContainer, packets: int) -> bool:
     )
 
 
-class _Shown(NamedTuple):
-    """A frame, when it is shown in seconds, and how many frames the clip has as far as known."""
-
-    frame: av.VideoFrame
-    time: float
-    available: int
-
-
-def _shown_at(path: Path, targets: np.ndarray, packets: int, limits: Limits) -> Iterator[_Shown]:
-    """Yields, for each time in ascending order, the last frame that starts no later.
+def _shown_at(
+    path: Path, targets: np.ndarray, limits: Limits
+) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Yields, for each time in ascending order, the last frame that starts no later, and when.
 
     Every frame is decoded, for later ones build on it; only those asked for are converted, which
     can cost more than decoding.
     """
     waiting = list(targets)
     with _opened(path, limits) as (container, stream):
-        shown: _Shown | None = None
-        seen = 0
-        for frame in container.decode(stream):
-            time = frame.time if frame.time is not None else seen / _rate(stream)
-            seen += 1
+        shown = None
+        for position, frame in enumerate(container.decode(stream)):
+            time = frame.time if frame.time is not None else position / _rate(stream)
             while shown is not None and waiting and waiting[0] < time:
                 yield shown
                 waiting.pop(0)
@@ -214,10 +205,9 @@ def _shown_at(path: Path, targets: np.ndarray, packets: int, limits: Limits) -> 
                 return
             if frame.is_corrupt:
                 raise VideoError(f"is damaged at {time:.2f} s")
-            shown = _Shown(frame, time, packets)
-        # A packet may hold half a frame (a field), so that only the end tells how many there were.
+            shown = frame, time
         while shown is not None and waiting:
-            yield shown._replace(available=seen)
+            yield shown
             waiting.pop(0)
 
 

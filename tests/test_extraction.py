@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def extract(data: Path) -> tuple[pd.DataFrame, int]:
     found = clips.find_clips(data)
     before = manifest.read(path) if path.exists() else None
     extracted = extraction.extract_all(
-        found, store, extraction.outcomes_of(before), EXTRACT, workers=2
+        found, store, extraction.outcomes_of(before), EXTRACT, 2, data.parent / "journal"
     )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, EXTRACT)
     manifest.write(table, path)
@@ -94,6 +96,30 @@ def test_a_clip_that_cannot_be_decoded_is_listed_with_the_reason(data: Path) -> 
     table, decoded = extract(data)
     assert decoded == 0
     assert (table["quarantined"] != "").sum() == 1
+
+
+def test_an_extraction_that_was_killed_goes_on_where_it_stopped(
+    data: Path, write_clip: WriteClip
+) -> None:
+    for number in range(10):
+        write_clip(f"data/dark/long {number}.mp4", list(range(20 + number, 80)), size=(640, 480))
+    journal = data.parent / "journal"
+    program = "import sys, pathlib; from tests import test_extraction as t; "
+    program += "t.extract(pathlib.Path(sys.argv[1]))"
+    running = subprocess.Popen([sys.executable, "-c", program, data], cwd=ROOT)
+    while not journal.exists() or not journal.read_text():
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    noted = journal.read_text().count("\n")
+    with journal.open("a") as file:
+        file.write('["torn')
+    table, decoded = extract(data)
+    assert 1 <= noted < 16
+    assert decoded == 16 - noted
+    assert (table["quarantined"] == "").all()
+    assert not journal.exists()
 
 
 def test_a_short_video_repeats_frames_or_is_quarantined_as_asked(
@@ -163,14 +189,16 @@ def test_great_expectations_says_in_words_what_is_wrong(data: Path) -> None:
 
 
 def test_the_page_of_a_validation_can_be_read_without_a_network(data: Path, tmp_path: Path) -> None:
-    table = dealt(extract(data)[0]).assign(group="<b>home</b>")
+    table = dealt(extract(data)[0])
+    table = table.assign(group="<b>home</b>", quarantined=["bad", *[""] * 5])
     page = tmp_path / "docs.html"
     data_docs.write(expectations.check(table, EXTRACT), page)
     html = page.read_text()
     assert "no group has frames in two splits" in html
     assert not re.search(r"(src|href)=[\"']?(https?:)?//(?!greatexpectations.io)", html)
     assert "<script src" not in html
-    assert "dark/0.mp4" in html
+    assert "light/0.mp4" in html
+    assert "0.1666" in html
 
 
 def test_the_summary_names_what_is_left_out_and_what_moved(data: Path) -> None:
@@ -208,3 +236,12 @@ def test_a_clip_that_crashes_or_hangs_costs_itself_alone() -> None:
     assert "4 s" in slow.reason
     assert crash.again
     assert slow.again
+
+
+def test_an_interrupt_ends_the_workers_at_once() -> None:
+    started = time.monotonic()
+    outcomes = map_clips(job, ["a", *["slow"] * 6], 2, 60.0, 4096, "testing")
+    assert next(outcomes) == "A"
+    with pytest.raises(KeyboardInterrupt):
+        outcomes.throw(KeyboardInterrupt)
+    assert time.monotonic() - started < 30

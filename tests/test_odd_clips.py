@@ -109,8 +109,9 @@ def listening(path: Path) -> None:
     shutil.move(short, path)
 
 
-LISTED = f"ffconcat version 1.0\nfile '{ROOT / 'samples/README.md'}'\n"
-PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n../good/0.mp4\n#EXT-X-ENDLIST\n"
+# Texts that have ffmpeg read another clip instead, by its path from the project.
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ndata/good/0.mp4\n#EXT-X-ENDLIST\n"
+LIST = "ffconcat version 1.0\nfile data/good/0.mp4\n"
 NOT_DECODED = "cannot be decoded: Invalid data found"
 NO_VIDEO = "has no video stream"
 
@@ -182,7 +183,7 @@ ODD: dict[str, tuple[Make, int | str]] = {
     # Ways to other files.
     "playlist.m3u8": (content(PLAYLIST), "cannot be decoded"),
     "playlist.mp4": (content(PLAYLIST), "cannot be decoded"),
-    "list.ffconcat": (content(LISTED), "cannot be decoded"),
+    "list.ffconcat": (content(LIST), "cannot be decoded"),
     "link inside.mp4": (link("../good/0.mp4"), "same content as a clip of another class"),
     "link in class.mp4": (link("two frames.mp4"), 4),
     "linked folder": (link("folder.mp4"), 4),
@@ -228,7 +229,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
     limits = EXTRACT.limits.model_copy(update={"seconds": SECONDS})
     settings = EXTRACT.model_copy(update={"limits": limits})
     found = clips.find_clips(data)
-    extracted = extraction.extract_all(found, root / "frames", {}, settings, workers=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        extracted = extraction.extract_all(
+            found, root / "frames", {}, settings, 2, root / "journal"
+        )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
     manifest.write(table, root / "manifest.parquet")
     yield {row["clip"]: row for row in manifest.read(root / "manifest.parquet").to_dict("records")}
@@ -280,11 +285,13 @@ def test_a_clip_past_a_limit_is_tried_again_in_the_next_run(
     ffmpeg(path, made)
     found = [clips.Clip(f"a/{name}", path, "a", "content", "")]
     settings = EXTRACT.model_copy(update={"limits": EXTRACT.limits.model_copy(update=limits)})
-    extracted = extraction.extract_all(found, tmp_path / "frames", {}, settings, workers=1)
+    extracted = extraction.extract_all(
+        found, tmp_path / "frames", {}, settings, 1, tmp_path / "journal"
+    )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
     assert said in table["quarantined"].item()
     again = extraction.extract_all(
-        found, tmp_path / "frames", extraction.outcomes_of(table), EXTRACT, workers=1
+        found, tmp_path / "frames", extraction.outcomes_of(table), EXTRACT, 1, tmp_path / "journal"
     )
     assert len(again.decoded) == 1
     assert not isinstance(again.outcomes[again.decoded[0]], Failure)

@@ -116,6 +116,7 @@ SHOWN_OTHERWISE = {
     "turned right.mp4": "-display_rotation -90",
     "upside down.mp4": "-display_rotation 180",
     "mirrored.mp4": "-display_hflip",
+    "flipped.mp4": "-display_vflip",
     "turned and mirrored.mp4": "-display_rotation 90 -display_vflip",
     "edit list.mp4": "-ss 0.5",
 }
