@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from stemtune import efficientnet_lite, images, weights
-from stemtune.params import EmbedFrames
+from stemtune.params import MIN_BACKBONE_SIDE, RESIZE_SHARES, EmbedFrames
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,24 @@ def require_side(names: Sequence[str], side: int, setting: str) -> None:
                 f"{setting} leads to frames of {side} px, and {name} takes no less than "
                 f"{REGISTRY[name].min_side} px; raise the setting or choose another backbone"
             )
+
+
+def resize_sides(names: Sequence[str], chosen: Sequence[int] | None, size: int) -> list[int]:
+    """Returns the further sides at which plain resizing is looked at, px, in rising order.
+
+    Args:
+        names: The backbones that have to see such frames.
+        chosen: `evaluate.resize_sides`; None: `RESIZE_SHARES` of `size` that all backbones can see.
+        size: Side of the stored frames, px.
+
+    Raises:
+        ValueError: A backbone cannot see frames of a chosen side.
+    """
+    if chosen is not None:
+        require_side(names, min(chosen), f"evaluate.resize_sides {list(chosen)}")
+        return sorted(chosen)
+    least = max((REGISTRY[name].min_side for name in names), default=MIN_BACKBONE_SIDE)
+    return [side for share in RESIZE_SHARES if (side := round(share * size)) >= least]
 
 
 def concatenate(networks: Sequence[keras.Model]) -> keras.Model:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from stemtune import heads, models, training
+from stemtune import heads, images, models, training
 from stemtune.dataset import FrameBatches, Labelled, Splits
 from stemtune.params import TrainBest
 from stemtune.records import Epoch
@@ -59,6 +59,22 @@ def on_features(
     probabilities = heads.predict(model.get_layer("head"), test.features)
     predict = models.predictor(model, None if side == size else side)
     return Candidate(probabilities, predict, model, trained, side)
+
+
+def resized(frames: np.ndarray, side: int) -> np.ndarray:
+    """Returns stored frames (n, h, w, 3), uint8, resized by area, uint8."""
+    small = images.resize(images.unit_range(frames), side).numpy()
+    return (255 * small).round().astype(np.uint8)
+
+
+def handed_on(model: keras.Model, frames: np.ndarray) -> np.ndarray:
+    """Returns what the stem of a classifier makes of stored frames (n, h, w, 3), uint8."""
+    return model.get_layer("stem")(images.unit_range(frames)).numpy()
+
+
+def kernels(stem: keras.Model) -> list[np.ndarray]:
+    """Returns the kernels (h, w, 3, 3) of a stem's convolutions, first to last."""
+    return [layer.kernel.numpy() for layer in stem.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
 def on_frames(model: keras.Model, test: FrameBatches, size: int) -> Candidate:

@@ -40,10 +40,13 @@ def load_embedded(folder: Path, backbones: list[str], side: int, table: pd.DataF
     """Returns the features that a manifest's frames have at `side`, by split."""
     frames = manifest.frame_table(table)
     parts = [frames[frames["split"] == split] for split in manifest.SPLITS]
-    train, validation, test = (
-        Labelled(embeddings.load(folder, backbones, side, part), labels_of(part)) for part in parts
-    )
+    train, validation, test = (load_features(folder, backbones, side, part) for part in parts)
     return Splits(train, validation, test)
+
+
+def load_features(folder: Path, backbones: list[str], side: int, frames: pd.DataFrame) -> Labelled:
+    """Returns the features that rows of the frame table have at `side`."""
+    return Labelled(embeddings.load(folder, backbones, side, frames), labels_of(frames))
 
 
 class FrameBatches(keras.utils.PyDataset):

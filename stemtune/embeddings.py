@@ -59,6 +59,12 @@ def side_folder(folder: Path, backbone: str, side: int) -> Path:
     return folder / backbone / str(side)
 
 
+def sides(folder: Path, backbones: Sequence[str]) -> list[int]:
+    """Returns the sides at which all of the backbones saw frames, px, in rising order."""
+    seen = [{path.name for path in (folder / name).iterdir()} for name in backbones]
+    return sorted(int(name) for name in set.intersection(*seen) - {IDENTITY_FILE})
+
+
 def missing(folder: Path, names: Sequence[str], features: int) -> list[str]:
     """Returns the shards that a side's folder lacks, after deleting those of removed clips."""
     shards.remove_others(folder, keep=set(names))

@@ -1,9 +1,15 @@
-"""Accuracy on frames and on clips, and how far it can be trusted."""
+"""Accuracy on frames and on clips, calibration, paired tests, and how far all of it can be trusted.
+
+Frames of a group are alike, so that bounds are bootstrapped over groups (Efron, 1979): a group
+counts as one draw, whatever it has of frames.
+"""
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 BOUNDS = (2.5, 97.5)
+CALIBRATION_BINS = 15
 
 
 def scores(
@@ -19,15 +25,50 @@ def scores(
 
     Returns:
         `test_accuracy` on frames with its 95% bounds `test_accuracy_low` and `test_accuracy_high`,
-        and `clip_accuracy`, all in [0, 1].
+        `clip_accuracy`, and `calibration_error`, all in [0, 1].
     """
-    right = probabilities.argmax(axis=1) == frames["label"].to_numpy()
+    right = _right(probabilities, frames)
     low, high = _bounds(right, frames["group"].to_numpy(), samples, seed)
     return {
         "test_accuracy": float(right.mean()),
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "clip_accuracy": _clip_accuracy(probabilities, frames),
+        "calibration_error": calibration_error(calibration(probabilities, frames)),
+    }
+
+
+def compare(
+    first: np.ndarray, second: np.ndarray, frames: pd.DataFrame, samples: int, seed: int
+) -> dict[str, float]:
+    """Compares two classifiers that saw the same test frames.
+
+    Args:
+        first: Probabilities (rows, classes) of the one.
+        second: Of the other.
+        frames: As for `scores`.
+        samples: How often groups are drawn, the same ones for both.
+        seed: Of these draws.
+
+    Returns:
+        `difference` of the accuracies on frames, first less second, with 95% bounds `low` and
+        `high` of a paired bootstrap over groups; how many frames `first_alone` and `second_alone`
+        got right; and `mcnemar_p`, McNemar's exact test (1947), which takes every frame for a
+        draw of its own and so makes too much of frames that are alike.
+    """
+    one, other = _right(first, frames), _right(second, frames)
+    gains = one.astype(int) - other
+    low, high = _bounds(gains, frames["group"].to_numpy(), samples, seed)
+    first_alone, second_alone = int((gains > 0).sum()), int((gains < 0).sum())
+    discordant = first_alone + second_alone
+    p = stats.binomtest(first_alone, discordant).pvalue if discordant else 1.0
+    return {
+        "difference": float(gains.mean()),
+        "low": low,
+        "high": high,
+        "first_alone": first_alone,
+        "second_alone": second_alone,
+        "mcnemar_p": float(p),
     }
 
 
@@ -35,6 +76,41 @@ def confusion(probabilities: np.ndarray, frames: pd.DataFrame, classes: list[str
     """Returns a row per frame with its `actual` and its `predicted` class."""
     predicted = [classes[label] for label in probabilities.argmax(axis=1)]
     return pd.DataFrame({"actual": frames["class"].to_numpy(), "predicted": predicted})
+
+
+def per_class(answers: pd.DataFrame) -> pd.DataFrame:
+    """Returns, from `confusion`, each actual `class` with its `frames` and the `accuracy` on them.
+
+    Classes are in the order of their names.
+    """
+    right = answers["actual"] == answers["predicted"]
+    table = right.groupby(answers["actual"]).agg(frames="size", accuracy="mean")
+    return table.rename_axis("class").reset_index()
+
+
+def calibration(probabilities: np.ndarray, frames: pd.DataFrame) -> pd.DataFrame:
+    """Sorts answers by their confidence, the probability of the class answered, into equal bins.
+
+    Returns:
+        A row per bin that has frames: how many `frames`, and their mean `confidence` and
+        `accuracy`. Where the two are equal, the classifier knows what it knows.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    # A float can lie a hair above 1.
+    bins = np.ceil(np.minimum(confidence, 1) * CALIBRATION_BINS)
+    answers = pd.DataFrame({"confidence": confidence, "accuracy": _right(probabilities, frames)})
+    grouped = answers.groupby(bins)
+    return grouped.mean().assign(frames=grouped.size()).reset_index(drop=True)
+
+
+def calibration_error(bins: pd.DataFrame) -> float:
+    """Returns the expected calibration error (Guo et al., 2017) of the bins of `calibration`."""
+    gaps = (bins["accuracy"] - bins["confidence"]).abs()
+    return float(np.average(gaps, weights=bins["frames"]))
+
+
+def _right(probabilities: np.ndarray, frames: pd.DataFrame) -> np.ndarray:
+    return probabilities.argmax(axis=1) == frames["label"].to_numpy()
 
 
 def _clip_accuracy(probabilities: np.ndarray, frames: pd.DataFrame) -> float:
@@ -47,9 +123,9 @@ def _clip_accuracy(probabilities: np.ndarray, frames: pd.DataFrame) -> float:
     return float((elected == labels).mean())
 
 
-def _bounds(right: np.ndarray, groups: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
-    """Bootstraps over groups (Efron, 1979): frames of a group are alike and count as one draw."""
-    per_group = pd.DataFrame({"right": right, "frames": 1}).groupby(groups).sum().to_numpy()
+def _bounds(values: np.ndarray, groups: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
+    """Returns 95% bounds of the mean over frames when groups are drawn anew."""
+    per_group = pd.DataFrame({"sum": values, "frames": 1}).groupby(groups).sum().to_numpy()
     random = np.random.default_rng(seed)
     draws = random.integers(len(per_group), size=(samples, len(per_group)))
     totals = per_group[draws].sum(axis=1)

@@ -106,13 +106,8 @@ def flops(model: keras.Model, side: int) -> int:
 
     Counted by TensorFlow's profiler on the graph for a frame of `side`.
     """
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
-
     function = tf.function(lambda frames: model(frames, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec((1, side, side, 3), tf.uint8))
-    graph = convert_variables_to_constants_v2(concrete).graph
+    graph = function.get_concrete_function(tf.TensorSpec((1, side, side, 3), tf.uint8)).graph
     builder = tf.compat.v1.profiler.ProfileOptionBuilder
     options = builder(builder.float_operation()).with_empty_output().build()
     return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)

@@ -19,10 +19,13 @@ from stemtune.errors import InputError
 
 Item = TypeVar("Item")
 
-# Leaves 32 px behind the stem, the least that the backbones take.
+# The least that the backbones take, and what leaves as much behind the stem.
+MIN_BACKBONE_SIDE = 32
 MIN_SIDE = 72
 # Enough for each of the backbones.
 LARGEST_MIN_SIDE = 75
+# Of the full side: where else plain resizing is looked at.
+RESIZE_SHARES = (1 / 4, 3 / 8, 5 / 8, 3 / 4)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 FileName = Annotated[str, Field(pattern=r"^[^/.][^/]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -229,6 +232,14 @@ class AddStem(_Block):
 
 class Evaluate(_Block):
     bootstrap_samples: Annotated[int, Field(ge=100)]
+    resize_sides: (
+        Annotated[
+            list[Annotated[int, Field(ge=MIN_BACKBONE_SIDE)]],
+            Field(min_length=1),
+            AfterValidator(_distinct),
+        ]
+        | None
+    )
 
 
 class Runtime(_Block):
@@ -247,6 +258,15 @@ class Params(_Block):
     add_stem: AddStem
     evaluate: Evaluate
     runtime: Runtime
+
+    @model_validator(mode="after")
+    def _resizing_makes_smaller(self) -> "Params":
+        size = self.extract_frames.size
+        if larger := [side for side in self.evaluate.resize_sides or [] if side > size]:
+            raise ValueError(
+                f"evaluate.resize_sides must not exceed extract_frames.size, {size}; got {larger}"
+            )
+        return self
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -7,7 +7,18 @@ import keras
 import numpy as np
 import pytest
 
-from stemtune import backbones, dataset, heads, images, live, models, stem, stem_training
+from stemtune import (
+    architecture,
+    backbones,
+    candidates,
+    dataset,
+    heads,
+    images,
+    live,
+    models,
+    stem,
+    stem_training,
+)
 from stemtune import frames as frame_store
 from stemtune.manifest import TRAIN
 from tests.conftest import head_of
@@ -232,3 +243,44 @@ def test_an_embedding_depends_on_its_frame_alone() -> None:
 def test_a_side_too_small_for_a_backbone_is_refused() -> None:
     with pytest.raises(ValueError, match=r"size 100 leads to frames of 46 px.*inception_v3.*75 px"):
         backbones.require_side(["vgg16", "inception_v3"], 46, "extract_frames.size 100")
+
+
+def test_plain_resizing_is_looked_at_where_all_backbones_see() -> None:
+    lite, both = ["efficientnet_lite0"], ["efficientnet_lite0", "inception_v3"]
+    assert backbones.resize_sides(lite, None, 224) == [56, 84, 140, 168]
+    assert backbones.resize_sides(both, None, 224) == [84, 140, 168]
+    assert backbones.resize_sides(lite, None, 96) == [36, 60, 72]
+    assert backbones.resize_sides(lite, [176, 64], 224) == [64, 176]
+    with pytest.raises(ValueError, match=r"evaluate.resize_sides \[176, 64\].*inception_v3"):
+        backbones.resize_sides(both, [176, 64], 224)
+
+
+def test_a_classifier_is_described_from_frame_to_answer() -> None:
+    blocks = architecture.describe(classifier("random"), SIDE)
+    assert [(block.name, block.side, block.parameters, block.trained) for block in blocks] == [
+        ("frame", 72, 0, False),
+        ("Conv2D", 66, 444, True),
+        ("ReLU", 66, 0, False),
+        ("Conv2D", 32, 84, True),
+        ("ReLU", 32, 0, False),
+        ("frozen network", None, 128, False),
+        ("frozen head", None, 15, False),
+    ]
+    assert blocks[3].detail == "3 filters of 3 x 3, stride 2"
+    assert blocks[5].detail == "small"
+    assert blocks[6].detail == "3 classes"
+
+
+def test_what_a_stem_hands_on_is_what_the_frozen_network_gets() -> None:
+    model = classifier("random")
+    handed_on = candidates.handed_on(model, FRAMES)
+    answers = model.get_layer("head")(model.get_layer("backbone")(handed_on))
+    assert np.allclose(answers, models.predictor(model)(FRAMES), atol=1e-6)
+    first, second = candidates.kernels(model.get_layer("stem"))
+    assert (first.shape, second.shape) == ((7, 7, 3, 3), (3, 3, 3, 3))
+
+
+def test_a_resized_frame_is_a_mean_of_areas() -> None:
+    frame = np.zeros((1, 4, 4, 3), np.uint8)
+    frame[0, :2, :2] = [[[10], [20]], [[30], [40]]]
+    assert candidates.resized(frame, 2)[0, :, :, 0].tolist() == [[25, 0], [0, 0]]

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests.browser import look_at
 from tests.conftest import ROOT, Project
+from tests.test_browser import assert_sound
 
 # Real footage lies beside a checkout where there is any; the sample clips come with the project.
 SOURCES = [path for path in (ROOT / "data", ROOT.parent / "shared/data/clips") if path.is_dir()]
@@ -22,7 +24,16 @@ STAGES = [
     "evaluate",
     "track",
 ]
-OUTPUTS = ["frames", "manifest.parquet", "embeddings", "tuning", "models", "plots", "report"]
+OUTPUTS = [
+    "frames",
+    "manifest.parquet",
+    "embeddings",
+    "embeddings_resized",
+    "tuning",
+    "models",
+    "plots",
+    "report",
+]
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +86,7 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
             "test_accuracy_low",
             "test_accuracy_high",
             "clip_accuracy",
+            "calibration_error",
             "trainable_params",
             "total_params",
             "flops_per_frame",
@@ -89,6 +101,50 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
     assert entries["resize"]["trainable_params"] == 0
     assert entries["resize"]["input_size"] == 44
     assert entries["resize"]["flops_per_frame"] < entries["baseline"]["flops_per_frame"] / 2
+
+
+def test_stems_are_compared_and_plain_resizing_is_a_curve(prepared: Project) -> None:
+    import pandas as pd
+
+    found = metrics(prepared)
+    plots = prepared.root / "plots"
+    compared = pd.read_csv(plots / "comparisons.csv").set_index(["stem", "other"])
+    assert len(compared) == 2 * 3
+    for (name, other), row in compared.iterrows():
+        gain = found["stem"][name]["test_accuracy"] - found[other]["test_accuracy"]
+        assert row["difference"] == pytest.approx(gain)
+        assert row["low"] <= row["difference"] <= row["high"]
+    curve = pd.read_csv(plots / "resize.csv").set_index("side")
+    # A quarter of 96 px is less than the backbone takes; 44 px is `resize`, 96 px the baseline.
+    assert list(curve.index) == [36, 44, 60, 72, 96]
+    assert curve["flops_per_frame"].is_monotonic_increasing
+    assert curve["test_accuracy"][44] == found["resize"]["test_accuracy"]
+    assert curve["test_accuracy"][96] == found["baseline"]["test_accuracy"]
+    classes = pd.read_csv(plots / "classes.csv")
+    for name, part in classes.groupby("model"):
+        entry = found["stem"].get(name) or found[name]
+        accuracy = (part["accuracy"] * part["frames"]).sum() / part["frames"].sum()
+        assert accuracy == pytest.approx(entry["test_accuracy"])
+
+
+@pytest.mark.browser
+def test_the_report_is_sound_in_a_browser(prepared: Project) -> None:
+    for seen in look_at(prepared.root / "report/index.html", [1100, 400]):
+        assert_sound(seen)
+        assert len(seen.pictures) > 20
+        assert "528 parameters" in seen.text
+
+
+def test_every_figure_and_table_shows_among_the_plots_of_dvc(prepared: Project) -> None:
+    prepared.run("dvc", "plots", "show")
+    page = (prepared.root / "dvc_plots/index.html").read_text()
+    plots = prepared.root / "plots"
+    shown = [
+        path for name in ("figures", "history", "confusion") for path in (plots / name).iterdir()
+    ]
+    assert len(shown) == 13 + 3 + 5
+    for path in shown:
+        assert path.relative_to(prepared.root).as_posix() in page, path
 
 
 def test_the_times_name_every_part(prepared: Project) -> None:
@@ -143,6 +199,15 @@ def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: P
     assert keys[0] == keys[1]
 
 
+def test_other_sides_of_plain_resizing_train_nothing_again(prepared: Project) -> None:
+    before = metrics(prepared)
+    prepared.set_params(evaluate={"resize_sides": [60, 40]})
+    assert prepared.repro() == ["embed_frames", "evaluate", "track"]
+    lines = (prepared.root / "plots/resize.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["side", "40", "44", "60", "96"]
+    assert metrics(prepared) == before
+
+
 def test_everything_is_bit_identical_after_deleting_outputs_and_cache(prepared: Project) -> None:
     before = contents(prepared)
     for name in [*OUTPUTS, "records", "metrics", ".dvc/cache"]:
@@ -167,8 +232,11 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
     target.write_bytes(source.read_bytes() + b"\0\0\0\x0cfree\0\0\0\0")
     printed = prepared.run("dvc", "repro", "embed_frames")
     assert "; 1 decoded, " in printed
-    assert printed.count(": 1 clips embedded, ") == 2
     after = pd.read_parquet(manifest).set_index("clip")["split"]
+    (added,) = set(after.index) - set(before.index)
+    # At the two sides that are trained on, and a test clip at two more.
+    sides = 4 if after[added] == "test" else 2
+    assert printed.count(": 1 clips embedded, ") == sides
     assert after[before.index].equals(before)
 
 
