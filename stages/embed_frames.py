@@ -18,15 +18,20 @@ def main() -> None:
     settings = params.load()
     sources = weights.fetch_all(settings.embed_frames)
     runtime.configure(settings.runtime)
-    from stemtune import backbones, stem
+    from stemtune import backbones
 
     extract, seed, threads = (
         settings.extract_frames,
         settings.runtime.seed,
         settings.runtime.threads,
     )
-    sides = (extract.size, stem.output_side(extract.size))
-    backbones.require_side(list(sources), min(sides), f"extract_frames.size {extract.size}")
+    sides = (extract.size, settings.small_side)
+    backbones.require_side(
+        list(sources),
+        min(sides),
+        f"extract_frames.size {extract.size} with add_stem.input_size "
+        f"{settings.add_stem.input_size}",
+    )
     shards = sorted(manifest.used_clips(manifest.read(MANIFEST))["shard"].unique())
     with records.recording(
         "embed_frames", params.flat("embed_frames", settings.embed_frames)

@@ -1,7 +1,9 @@
 """evaluate: baseline, stems and two controls on the same test frames, beside the paper's numbers.
 
 The controls are what one would do without a stem: `resize` shows the baseline frames of the side
-that the stem puts out; `resize_retrained` also trains a new head on such frames.
+that the stem puts out; `resize_retrained` also trains a new head on such frames. Where the
+baseline was itself trained on small frames (train_best.trained_at), all three are one model, and
+the stem shows what it costs to take full frames in.
 
 Reads:  models/, embeddings/, frames/, manifest.parquet, tuning/, block evaluate of params.yaml
 Writes: metrics/evaluate.json, plots/, report/index.html, records/evaluate.json
@@ -31,17 +33,17 @@ def main() -> None:
     """Scores every model on the test frames, once, and writes numbers, plots and the report."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import candidates, dataset, evaluation, models, stem
+    from stemtune import candidates, dataset, evaluation, models
 
-    size, seed = settings.extract_frames.size, settings.runtime.seed
-    small = stem.output_side(size)
+    size, small, seed = settings.extract_frames.size, settings.small_side, settings.runtime.seed
     table = manifest.read(MANIFEST)
     classes = manifest.classes(table)
     frames = manifest.frame_table(table)
     test = frames[frames["split"] == manifest.TEST].reset_index(drop=True)
-    at_size, at_small = (
+    trained = settings.trained_side
+    at_trained, at_small = (
         dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, side, table)
-        for side in (size, small)
+        for side in (trained, small)
     )
     stored = dataset.FrameBatches(FRAMES, test, size, settings.add_stem.batch_size, seed=None)
     with records.recording("evaluate", params.flat("evaluate", settings.evaluate)) as record:
@@ -52,7 +54,7 @@ def main() -> None:
         )
         head = baseline.get_layer("head").count_params()
         compared = {
-            "baseline": candidates.on_features(baseline, at_size.test, size, size, head),
+            "baseline": candidates.on_features(baseline, at_trained.test, size, trained, head),
             "resize": candidates.on_features(baseline, at_small.test, size, small, 0),
             "resize_retrained": candidates.on_features(retrained, at_small.test, size, small, head),
         }

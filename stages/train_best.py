@@ -19,9 +19,12 @@ def main() -> None:
     classes = manifest.classes(table)
     rate = files.read_json(BEST)["learning_rate"]
     data = dataset.load_embedded(
-        EMBEDDINGS, settings.embed_frames.backbones, settings.extract_frames.size, table
+        EMBEDDINGS, settings.embed_frames.backbones, settings.trained_side, table
     )
-    record_params = params.flat("train_best", settings.train_best) | {"learning_rate": rate}
+    record_params = params.flat("train_best", settings.train_best) | {
+        "learning_rate": rate,
+        "side": settings.trained_side,
+    }
     with records.recording("train_best", record_params) as record:
         head = heads.new(data.train.features.shape[1], len(classes), settings.runtime.seed)
         record.epochs = heads.train(

@@ -19,7 +19,7 @@ def main() -> None:
 
     table = manifest.read(MANIFEST)
     data = dataset.load_embedded(
-        EMBEDDINGS, settings.embed_frames.backbones, settings.extract_frames.size, table
+        EMBEDDINGS, settings.embed_frames.backbones, settings.trained_side, table
     )
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
         trials = search.search(

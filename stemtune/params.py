@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stemtune import sides
+
 Item = TypeVar("Item")
 
-# Leaves 32 px behind the stem, the least that the backbones take.
-MIN_SIDE = 72
+# The least that a backbone takes.
+MIN_SIDE = 32
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -84,22 +86,31 @@ class TuneLr(_Block):
 
 
 class TrainBest(_Block):
+    trained_at: Literal["full", "small"]
     epochs: Count
     batch_size: Count
 
 
 class Variant(_Block):
-    """What sets one stem apart: the values that its kernels start from, and its own rate if any."""
+    """What sets one stem apart: where it starts, what it is trained for, and how."""
 
     start: Literal["random", "filter"]
+    objective: Literal["labels", "probabilities", "features"]
     learning_rate: Rate | None
+    epochs: Count | None
 
 
 class AddStem(_Block):
+    input_size: Literal["2x", "3x", "4x"]
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
     epochs: Count
     batch_size: Count
     learning_rate: Rate | None
+
+    @property
+    def stride(self) -> int:
+        """By how much the stem divides the side of frames."""
+        return sides.STRIDES[self.input_size]
 
 
 class Evaluate(_Block):
@@ -122,6 +133,28 @@ class Params(_Block):
     add_stem: AddStem
     evaluate: Evaluate
     runtime: Runtime
+
+    @property
+    def small_side(self) -> int:
+        """Side of the frames that the stem hands on, px."""
+        return sides.behind_stem(self.extract_frames.size, self.add_stem.stride)
+
+    @property
+    def trained_side(self) -> int:
+        """Side of the frames that the baseline's head is trained on, px."""
+        full = self.train_best.trained_at == "full"
+        return self.extract_frames.size if full else self.small_side
+
+    @model_validator(mode="after")
+    def _frames_behind_the_stem_are_large_enough(self) -> "Params":
+        size, input_size = self.extract_frames.size, self.add_stem.input_size
+        least = sides.before_stem(MIN_SIDE, self.add_stem.stride)
+        if size < least:
+            raise ValueError(
+                f"extract_frames.size: must be {least} or more with add_stem.input_size "
+                f"{input_size}, so that the stem hands on {MIN_SIDE} px; got {size}"
+            )
+        return self
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
