@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,11 @@ def fill(data: Path, source: Path, per_split: int) -> None:
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda path: path.name)
-def prepared(request: pytest.FixtureRequest, project: Project) -> Project:
+def prepared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
     """The project with a subset of clips, settings that make it quick, and one run behind it."""
-    # Tests of the source before may have left settings that are not accepted.
-    shutil.copy(ROOT / "params.yaml", project.root)
-    for name in ("data", "data.dvc", "mlflow.db", "dvc.lock"):
-        path = project.root / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    project = Project(tmp_path_factory.mktemp("project with spaces и кириллицей"))
     fill(project.root / "data", request.param, per_split=3)
     project.set_params(
         extract_frames={"size": 96, "frames_per_clip": 3, "split": SPLIT},
@@ -65,7 +64,8 @@ def prepared(request: pytest.FixtureRequest, project: Project) -> Project:
     )
     project.run("dvc", "add", "--quiet", "data")
     assert project.repro() == STAGES
-    return project
+    yield project
+    shutil.rmtree(project.root)
 
 
 def metrics(project: Project) -> dict[str, Any]:
