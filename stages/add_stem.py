@@ -7,6 +7,7 @@ Run:    python -m stages.add_stem <variant>
 """
 
 import sys
+from typing import Any
 
 from stemtune import files, manifest, params, records, runtime
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST, STEMS
@@ -21,26 +22,22 @@ def main(variant: str) -> None:
             f"{', '.join(settings.add_stem.variants)}"
         )
     runtime.configure(settings.runtime)
-    from stemtune import dataset, models, stem, stem_training, training
+    from stemtune import dataset, heads, models, stem, stem_training, training
 
     add_stem, seed = settings.add_stem, settings.runtime.seed
     chosen = add_stem.variants[variant]
-    rate = chosen.learning_rate or add_stem.learning_rate or files.read_json(BEST)["learning_rate"]
-    epochs = chosen.epochs or add_stem.epochs
+    common_rate = add_stem.learning_rate or files.read_json(BEST)["learning_rate"]
+    rates, epochs = chosen.learning_rates or [common_rate], chosen.epochs or add_stem.epochs
     table = manifest.read(MANIFEST)
     frames = manifest.frame_table(table)
-    stage = f"add_stem@{variant}"
-    record_params = params.flat("add_stem", add_stem) | {
-        "start": chosen.start,
-        "objective": chosen.objective,
-        "learning_rate": rate,
-        "epochs": epochs,
-    }
-    with records.recording(stage, record_params) as record:
-        baseline = models.load(BASELINE)
-        head = baseline.get_layer("head")
-        known = dataset.load_embedded(
-            EMBEDDINGS, settings.embed_frames.backbones, settings.trained_side, table
+    stage, taught = f"add_stem@{variant}", chosen.objective == "probabilities"
+
+    def attempt(rate: float, baseline: Any, known: Any) -> tuple[records.Record, Any]:
+        """Trains a stem at one rate, from its start; returns its record and the model."""
+        record = records.Record.start(f"{variant} at {rate:g}", {"learning_rate": rate})
+        backbone, head = baseline.get_layer("backbone"), baseline.get_layer("head")
+        model = models.assemble(
+            variant, backbone, head, stem.build(chosen.start, add_stem.stride, seed)
         )
         train, validation = (
             dataset.FrameBatches(
@@ -49,27 +46,41 @@ def main(variant: str) -> None:
                 settings.extract_frames.size,
                 add_stem.batch_size,
                 order_seed,
-                stem_training.teacher_outputs(head, embedded.features, chosen.objective),
+                heads.predict(head, embedded.features) if taught else None,
             )
             for split, embedded, order_seed in (
                 (manifest.TRAIN, known.train, seed),
                 (manifest.VALIDATION, known.validation, None),
             )
         )
-        model = models.assemble(
-            variant,
-            baseline.get_layer("backbone"),
-            head,
-            stem.build(chosen.start, add_stem.stride),
-        )
         record.epochs = stem_training.train(
-            model, chosen.objective, train, validation, rate, epochs, stage
+            model, train, validation, rate, epochs, f"{stage} at {rate:g}"
         )
+        record.metrics = dict(record.epochs[-1].metrics)
+        record.finish()
+        return record, model
+
+    record_params = params.flat("add_stem", add_stem) | {
+        "start": chosen.start,
+        "objective": chosen.objective,
+        "epochs": epochs,
+    }
+    with records.recording(stage, record_params) as record:
+        baseline = models.load(BASELINE)
+        known = dataset.load_embedded(
+            EMBEDDINGS, settings.embed_frames.backbones, settings.trained_side, table
+        )
+        attempts = [attempt(rate, baseline, known) for rate in rates]
+        best, model = min(attempts, key=lambda pair: pair[0].metrics["validation_loss"])
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
-        training.write_history(record.epochs, folder)
-        record.metrics = record.epochs[-1].metrics
+        training.write_history(best.epochs, folder)
+        record.params |= best.params
+        record.epochs, record.metrics = best.epochs, best.metrics
         record.artifacts = [str(folder / training.HISTORY_FILE)]
+        if len(attempts) > 1:
+            record.parts = [part for part, _ in attempts]
+            print(f"{stage}: validates best at learning rate {best.params['learning_rate']:g}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class FrameBatches(keras.utils.PyDataset):
 
     Memory is that of a few batches, however many frames there are. With a seed the order is drawn
     anew for each epoch; epoch k of one seed is always the same. With a teacher's outputs (frames,
-    d), a batch has them beside its labels: {"classes": (n,), "teacher": (n, d)}.
+    d) a batch has them beside its labels: {"classes": (n,), "teacher": (n, d)}.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class FrameBatches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.size = size
-        self._teacher = teacher
+        self.teacher = teacher
         self._folder = folder
         self._shards = frames["shard"].to_numpy()
         self._indexes = frames["index"].to_numpy()
@@ -84,9 +84,9 @@ class FrameBatches(keras.utils.PyDataset):
             for row in rows
         ]
         labels = self._labels[rows]
-        if self._teacher is None:
+        if self.teacher is None:
             return np.stack(frames), labels
-        return np.stack(frames), {"classes": labels, "teacher": self._teacher[rows]}
+        return np.stack(frames), {"classes": labels, "teacher": self.teacher[rows]}
 
     def on_epoch_end(self) -> None:
         """Draws the order of the next epoch."""

@@ -95,8 +95,8 @@ class Variant(_Block):
     """What sets one stem apart: where it starts, what it is trained for, and how."""
 
     start: Literal["random", "filter"]
-    objective: Literal["labels", "probabilities", "features"]
-    learning_rate: Rate | None
+    objective: Literal["labels", "probabilities"]
+    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)] | None
     epochs: Count | None
 
 

@@ -18,7 +18,7 @@ BLOCKS = {2: 4, 3: 3, 4: 4}
 AVERAGES = {2: ([1], [1, 1, 0]), 3: ([1], [1, 1, 1]), 4: ([1, 1, 0], [1, 0, 1])}
 
 
-def build(start: str, stride: int = 2) -> keras.Model:
+def build(start: str, stride: int, seed: int) -> keras.Model:
     """Builds the stem.
 
     Args:
@@ -26,6 +26,7 @@ def build(start: str, stride: int = 2) -> keras.Model:
             average squares of `stride` pixels, so that what leaves the stem is already a small
             picture, equal to a resize.
         stride: Of the second convolution: 2 as in the paper, 3 or 4.
+        seed: Of the "random" start.
 
     Returns:
         A model from frames (n, h, w, 3), float32 in [0, 1], to frames of `sides.behind_stem`.
@@ -34,6 +35,7 @@ def build(start: str, stride: int = 2) -> keras.Model:
     Raises:
         ValueError: The start is unknown.
     """
+    keras.utils.set_random_seed(seed)
     stem = keras.Sequential(
         [
             keras.Input((None, None, CHANNELS)),

@@ -4,19 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from stemtune import files, heads, models, stem, training
+from stemtune import files, models, stem, training
 from stemtune.dataset import FrameBatches
 from stemtune.records import Epoch
-
-LABELS = "labels"
-# Objective → the loss between what the teacher puts out and what the model with the stem does.
-IMITATIONS = {
-    "probabilities": keras.losses.KLDivergence,
-    "features": keras.losses.CosineSimilarity,
-}
 
 
 class _Stem(keras.layers.Layer):
@@ -32,7 +24,6 @@ class _Stem(keras.layers.Layer):
 
 def train(
     model: keras.Model,
-    objective: str,
     frames: FrameBatches,
     validation: FrameBatches,
     learning_rate: float,
@@ -43,8 +34,9 @@ def train(
 
     Args:
         model: From `models.assemble`, with a stem.
-        objective: "labels", or a key of `IMITATIONS`. Accuracy is that on labels in any case.
-        frames: To train on; with a teacher's outputs unless the objective is "labels".
+        frames: To train on. Where they have a teacher's probabilities, the stem learns to make the
+            classifier give the same (Hinton et al., 2015, at temperature 1), and labels serve for
+            the accuracy alone.
         validation: The same of the validation split.
         learning_rate: Adam's.
         epochs: How many.
@@ -53,7 +45,7 @@ def train(
     Raises:
         AssertionError: Not just the stem's 528 parameters would be trained, or others changed.
     """
-    trainer, loss = _trainer(model, objective, frames.size)
+    trainer, loss = _trainer(model, frames)
     trainable = models.parameters(trainer.trainable_variables)
     if trainable != stem.PARAMETERS:
         raise AssertionError(
@@ -75,30 +67,16 @@ def train(
     return done
 
 
-def teacher_outputs(head: keras.Model, features: np.ndarray, objective: str) -> np.ndarray | None:
-    """Returns what the stem learns to reproduce, from the features that the classifier knows.
-
-    Args:
-        head: The classifier's.
-        features: (n, d), of the frames at the side that the head was trained at.
-        objective: As `train` takes it; None is returned for "labels".
-    """
-    if objective == LABELS:
-        return None
-    return heads.predict(head, features) if objective == "probabilities" else features
-
-
-def _trainer(model: keras.Model, objective: str, size: int) -> tuple[keras.Model, dict[str, Any]]:
+def _trainer(model: keras.Model, frames: FrameBatches) -> tuple[keras.Model, dict[str, Any]]:
     """Returns the classifier as it is trained, sharing all variables, and its loss and metrics."""
-    frames = keras.Input((size, size, 3), dtype="uint8")
-    x = model.get_layer("unit_range")(frames)
-    features = model.get_layer("backbone")(_Stem(model.get_layer("stem"))(x), training=False)
-    classes = model.get_layer("head")(features)
-    if objective == LABELS:
-        return keras.Model(frames, classes), {}
-    taught = classes if objective == "probabilities" else features
-    return keras.Model(frames, {"classes": classes, "teacher": taught}), {
-        "loss": {"teacher": IMITATIONS[objective]()},
+    inputs = keras.Input((frames.size, frames.size, 3), dtype="uint8")
+    x = _Stem(model.get_layer("stem"))(model.get_layer("unit_range")(inputs))
+    features = model.get_layer("backbone")(x, training=False)
+    probabilities = model.get_layer("head")(features, training=False)
+    if frames.teacher is None:
+        return keras.Model(inputs, probabilities), {}
+    return keras.Model(inputs, {"classes": probabilities, "teacher": probabilities}), {
+        "loss": {"teacher": keras.losses.KLDivergence()},
         "metrics": {"classes": "accuracy"},
     }
 

@@ -27,7 +27,7 @@ def small_backbone() -> keras.Model:
 
 def classifier(start: str | None) -> keras.Model:
     head = heads.new(4, 3, seed=1)
-    return models.assemble("tested", small_backbone(), head, start and stem.build(start))
+    return models.assemble("tested", small_backbone(), head, start and stem.build(start, 2, 1))
 
 
 @pytest.mark.parametrize("start", [None, "filter"])

@@ -9,7 +9,7 @@ import yaml
 from stemtune import params
 from tests.conftest import ROOT
 
-VARIANT = {"start": "filter", "objective": "labels", "learning_rate": None, "epochs": None}
+VARIANT = {"start": "filter", "objective": "labels", "learning_rates": None, "epochs": None}
 
 
 def changed(tmp_path: Path, key: str, value: Any) -> Path:
@@ -55,8 +55,9 @@ def test_the_project_s_own_file_is_accepted() -> None:
         (
             "add_stem.variants",
             {"mine": VARIANT | {"objective": "logits"}},
-            "'labels', 'probabilities' or 'features'",
+            "'labels' or 'probabilities'",
         ),
+        ("add_stem.variants", {"mine": VARIANT | {"learning_rates": []}}, "at least 1 item"),
         ("add_stem.variants", {"mine": VARIANT | {"epochs": 0}}, "greater than or equal to 1"),
         ("runtime.seed", 0, "greater than or equal to 1"),
         ("runtime.threads", True, "valid integer"),

@@ -1,6 +1,7 @@
 """The stem: its layers, its starts, its quick form, and that it alone trains."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from stemtune import dataset, heads, images, models, shards, sides, stem, stem_training
 from stemtune.manifest import TRAIN
+from stemtune.records import Epoch
 from tests.test_models import small_backbone
 
 SIDE = 72
@@ -19,7 +21,9 @@ FRAMES = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
 
 
 def classifier(start: str) -> keras.Model:
-    return models.assemble("tested", small_backbone(), heads.new(4, 3, seed=1), stem.build(start))
+    return models.assemble(
+        "tested", small_backbone(), heads.new(4, 3, seed=1), stem.build(start, 2, 1)
+    )
 
 
 def batches(
@@ -30,28 +34,17 @@ def batches(
     return dataset.FrameBatches(folder, rows, SIDE, 4, seed, teacher)
 
 
-def teacher(model: keras.Model, objective: str) -> np.ndarray | None:
+def train(model: keras.Model, folder: Path, taught: bool, **settings: Any) -> list[Epoch]:
+    """Trains on labels, or on the probabilities that the head gives for features of its own."""
     features = np.random.default_rng(4).random((6, 4), np.float32)
-    return stem_training.teacher_outputs(model.get_layer("head"), features, objective)
-
-
-def train(model: keras.Model, folder: Path, objective: str, **settings: object) -> list[float]:
-    outputs = teacher(model, objective)
-    epochs = stem_training.train(
-        model,
-        objective,
-        batches(folder, 1, outputs, **settings),
-        batches(folder, None, outputs, **settings),
-        1e-2,
-        2,
-        "tested",
-    )
-    return [epoch.metrics["train_loss"] for epoch in epochs]
+    teacher = heads.predict(model.get_layer("head"), features) if taught else None
+    frames, validation = (batches(folder, seed, teacher, **settings) for seed in (1, None))
+    return stem_training.train(model, frames, validation, 1e-2, 2, "tested")
 
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_the_stem_is_the_paper_s_whatever_its_stride(stride: int) -> None:
-    built = stem.build("random", stride)
+    built = stem.build("random", stride, 1)
     assert [type(layer).__name__ for layer in built.layers] == ["Conv2D", "ReLU", "Conv2D", "ReLU"]
     assert built.count_params() == 444 + 84 == 528
     for side in (72, 73, 74, 75, 97):
@@ -73,19 +66,18 @@ def test_the_filter_start_hands_on_the_resized_picture(stride: int) -> None:
     border = 2 if stride == 4 else 3
     inner = slice(border, border + stride * side)
     expected = images.resize(frames[:, inner, inner], side).numpy()
-    assert np.abs(stem.build("filter", stride)(frames).numpy() - expected).max() < 1e-6
+    assert np.abs(stem.build("filter", stride, 1)(frames).numpy() - expected).max() < 1e-6
 
 
 def test_an_unknown_start_is_refused() -> None:
     with pytest.raises(ValueError, match="random and filter"):
-        stem.build("zeros")
+        stem.build("zeros", 2, 1)
 
 
 @pytest.mark.parametrize("side", [72, 73, 75, 98])
 @pytest.mark.parametrize("stride", STRIDES)
 def test_the_quick_form_computes_what_the_layers_do(stride: int, side: int) -> None:
-    keras.utils.set_random_seed(1)
-    built = stem.build("random", stride)
+    built = stem.build("random", stride, 1)
     for variable in built.trainable_variables:
         variable.assign(variable + 0.05)
     frames = np.random.default_rng(1).random((2, side, side, 3), np.float32)
@@ -102,12 +94,15 @@ def test_the_quick_form_computes_what_the_layers_do(stride: int, side: int) -> N
     assert np.abs(gradients[0][0]).max() > 1e-3
 
 
-@pytest.mark.parametrize("objective", ["labels", "probabilities", "features"])
-def test_only_the_stem_trains(tmp_path: Path, objective: str) -> None:
+TAUGHT = pytest.mark.parametrize("taught", [False, True], ids=["labels", "probabilities"])
+
+
+@TAUGHT
+def test_only_the_stem_trains(tmp_path: Path, taught: bool) -> None:
     model = classifier("random")
     behind = [model.get_layer(name).get_weights() for name in ("backbone", "head")]
     before = model.get_layer("stem").get_weights()
-    train(model, tmp_path, objective)
+    train(model, tmp_path, taught)
     for kept, name in zip(behind, ("backbone", "head"), strict=True):
         after = model.get_layer(name).get_weights()
         assert all(np.array_equal(one, other) for one, other in zip(kept, after, strict=True))
@@ -115,36 +110,42 @@ def test_only_the_stem_trains(tmp_path: Path, objective: str) -> None:
     assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_epochs_tell_accuracy_and_loss_whatever_the_objective(tmp_path: Path) -> None:
-    for objective in ("labels", *stem_training.IMITATIONS):
-        model = classifier("filter")
-        outputs = teacher(model, objective)
-        data = batches(tmp_path, None, outputs)
-        epochs = stem_training.train(model, objective, data, data, 1e-3, 1, "tested")
-        assert set(epochs[0].metrics) == {
-            "train_accuracy",
-            "train_loss",
-            "validation_accuracy",
-            "validation_loss",
-        }
-        answers = models.predictor(model)(FRAMES)
-        right = float((answers.argmax(axis=1) == LABELS).mean())
-        assert epochs[0].metrics["validation_accuracy"] == pytest.approx(right)
+@TAUGHT
+def test_epochs_tell_accuracy_and_loss(tmp_path: Path, taught: bool) -> None:
+    model = classifier("filter")
+    epochs = train(model, tmp_path, taught)
+    assert [epoch.epoch for epoch in epochs] == [1, 2]
+    assert set(epochs[1].metrics) == {
+        "train_accuracy",
+        "train_loss",
+        "validation_accuracy",
+        "validation_loss",
+    }
+    answers = models.predictor(model)(FRAMES)
+    right = float((answers.argmax(axis=1) == LABELS).mean())
+    assert epochs[1].metrics["validation_accuracy"] == pytest.approx(right)
 
 
-@pytest.mark.parametrize("objective", ["probabilities", "features"])
-def test_a_distilled_stem_looks_at_no_label(tmp_path: Path, objective: str) -> None:
+def test_a_stem_that_imitates_looks_at_no_label(tmp_path: Path) -> None:
     kernels = []
     for labels in (LABELS, LABELS[::-1]):
         model = classifier("filter")
-        losses = train(model, tmp_path, objective, labels=labels)
+        losses = [
+            epoch.metrics["train_loss"] for epoch in train(model, tmp_path, True, labels=labels)
+        ]
         assert losses[1] < losses[0]
         kernels.append(model.get_layer("stem").get_weights())
     assert all(np.array_equal(one, other) for one, other in zip(*kernels, strict=True))
+
+
+def test_a_random_start_is_drawn_by_its_seed() -> None:
+    first, again, other = (stem.build("random", 2, seed).get_weights()[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 def test_a_head_that_would_train_along_is_refused(tmp_path: Path) -> None:
     model = classifier("random")
     model.get_layer("head").trainable = True
     with pytest.raises(AssertionError, match="543 parameters would be trained"):
-        train(model, tmp_path, "labels")
+        train(model, tmp_path, taught=False)
