@@ -9,7 +9,7 @@ Run:    python -m stages.add_stem <variant>
 import sys
 from typing import Any
 
-from stemtune import files, manifest, params, records, runtime
+from stemtune import errors, files, manifest, params, records, runtime
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST, STEMS
 
 
@@ -17,8 +17,8 @@ def main(variant: str) -> None:
     """Trains the stem of one variant and stores it together with what it was put in front of."""
     settings = params.load()
     if variant not in settings.add_stem.variants:
-        raise SystemExit(
-            f"add_stem: unknown variant {variant!r}; params.yaml, add_stem.variants, has "
+        raise errors.InputError(
+            f"unknown variant {variant!r}; params.yaml, add_stem.variants, has "
             f"{', '.join(settings.add_stem.variants)}"
         )
     runtime.configure(settings.runtime)
@@ -86,4 +86,4 @@ def main(variant: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m stages.add_stem <variant>")
-    main(sys.argv[1])
+    errors.run("add_stem", lambda: main(sys.argv[1]))

@@ -9,7 +9,7 @@ Run:    python -m stages.embed_frames
 
 import time
 
-from stemtune import embeddings, files, manifest, params, records, runtime, weights
+from stemtune import embeddings, errors, files, manifest, params, records, runtime, weights
 from stemtune.paths import EMBEDDINGS, FRAMES, MANIFEST
 
 
@@ -63,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run("embed_frames", main)

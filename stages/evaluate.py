@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from stemtune import comparison, files, manifest, paper, params, records, report, runtime
+from stemtune import comparison, errors, files, manifest, paper, params, records, report, runtime
 from stemtune.paths import (
     BASELINE,
     BEST,
@@ -94,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run("evaluate", main)

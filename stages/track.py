@@ -10,7 +10,7 @@ Run:    python -m stages.track
 
 from typing import Any
 
-from stemtune import comparison, files, params, pipeline, records, summary
+from stemtune import comparison, errors, files, params, pipeline, records, summary
 from stemtune.paths import METRICS, REPORT, TIMINGS
 
 
@@ -67,4 +67,4 @@ def model_metrics(row: dict[str, Any], times: dict[str, Any]) -> dict[str, float
 
 
 if __name__ == "__main__":
-    main()
+    errors.run("track", main)

@@ -5,7 +5,7 @@ Writes: models/baseline/, records/train_best.json
 Run:    python -m stages.train_best
 """
 
-from stemtune import files, manifest, params, records, runtime, weights
+from stemtune import errors, files, manifest, params, records, runtime, weights
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, MANIFEST
 
 
@@ -47,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run("train_best", main)

@@ -7,7 +7,7 @@ Run:    python -m stages.tune_lr
 
 import pandas as pd
 
-from stemtune import files, manifest, params, records, runtime
+from stemtune import errors, files, manifest, params, records, runtime
 from stemtune.paths import BEST, EMBEDDINGS, MANIFEST, TRIALS, UNFINISHED_SEARCH
 
 
@@ -58,4 +58,4 @@ def write_trials(trials: list[records.Record]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run("tune_lr", main)

@@ -1,20 +1,24 @@
-"""Finds the clips of a data folder: what they show (class) and where they come from (group)."""
+"""Finds the clips of a data folder: what they show (class) and what is in them (checksum)."""
 
-import csv
+import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from stemtune.errors import InputError
 from stemtune.files import sha256
 
 GROUPS_FILE = "groups.csv"
-# UCF101 (Soomro, Zamir and Shah, 2012): clips of one group share their footage.
-UCF101_NAME = re.compile(r"(v_.+_g\d+)_c\d+")
+# Lists of the official splits of UCF101 (Soomro, Zamir and Shah, 2012).
+LIST_FILE = re.compile(r"(train|test)list\d\d\.txt|classInd\.txt")
+# DVC may lay data out as links into its cache, where content is named by its hash.
+CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
 
 
-class ClipsError(ValueError):
-    """The data folder is not `<class>/<clip>`, or its groups.csv does not fit it."""
+class ClipsError(InputError):
+    """The data folder is not `<class>/<clip>`, or a table in it does not fit it."""
 
 
 @dataclass(frozen=True)
@@ -22,91 +26,97 @@ class Clip:
     """A video, or a still image, which is a clip of one frame.
 
     Attributes:
-        name: Path below the data folder with forward slashes, `<class>/…`.
+        name: Path below the data folder with forward slashes, `<class>/…`; bytes that are not
+            UTF-8 are written as `\\xff`.
         path: Where the file lies.
         label: The class: the first folder of the name.
-        group: What shares footage with it; clips of one group stay in one split.
-        sha256: Checksum of the content.
+        sha256: Checksum of the content; empty when it cannot be read.
+        problem: Why it cannot be read; empty for the others.
     """
 
     name: str
     path: Path
     label: str
-    group: str
     sha256: str
+    problem: str
 
 
-def find_clips(data: Path) -> list[Clip]:
+def find_clips(data: Path, lists: tuple[str, ...] = (), workers: int = 1) -> list[Clip]:
     """Returns the clips below a data folder, sorted by name.
 
-    The group of a clip is its row in groups.csv; else the `v_Class_gNN` of a UCF101 name; else
-    the clip alone, by content, so that a second copy stays beside the first. Hidden files and
-    folders are left out.
+    Hidden files and folders are left out. Links are followed inside the data folder and into DVC's
+    cache; what is behind others, and what is no file, is listed with the problem.
+
+    Args:
+        data: The folder.
+        lists: Names of further files right below it that are no clips.
+        workers: Number of threads that compute checksums.
 
     Raises:
-        ClipsError: There is no folder, no class or a single one, a file outside a class folder,
-            or a groups.csv that is malformed or names a missing clip.
+        ClipsError: There is no folder, no class or a single one, or a file outside a class folder.
     """
     if not data.is_dir():
         raise ClipsError(
             f"{data}/ is missing; put clips into {data}/<class>/, or run `dvc pull data.dvc` "
             "for the sample clips"
         )
-    files = {path.relative_to(data).as_posix(): path for path in _visible_files(data)}
-    groups = _read_groups(data / GROUPS_FILE) if files.pop(GROUPS_FILE, None) else {}
-    if strays := [name for name in files if "/" not in name]:
+    with ThreadPoolExecutor(workers) as threads:
+        clips = list(threads.map(lambda entry: _clip(data, *entry), _walk(data, data)))
+    clips = [clip for clip in clips if clip.label or not _is_table(clip.name, lists)]
+    if strays := [clip.name for clip in clips if not clip.label]:
         raise ClipsError(
             f"{data}/ holds files outside a class folder: {strays}; move them into "
             f"{data}/<class>/ or out of {data}/"
         )
-    if unknown := sorted(set(groups) - set(files)):
-        raise ClipsError(
-            f"{data / GROUPS_FILE} names clips that do not exist: {unknown[:5]} "
-            f"({len(unknown)} in all); remove these rows or add the clips"
-        )
-    clips = [_clip(name, files[name], groups.get(name)) for name in sorted(files)]
     if len(labels := {clip.label for clip in clips}) < 2:
         raise ClipsError(
             f"{data}/ holds {len(labels)} class(es) {sorted(labels)}; telling classes apart "
             f"takes at least two folders {data}/<class>/ with clips"
         )
-    return clips
+    return sorted(clips, key=lambda clip: clip.name)
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
+def _is_table(name: str, lists: tuple[str, ...]) -> bool:
+    return name == GROUPS_FILE or name in lists or LIST_FILE.fullmatch(name) is not None
+
+
+def _walk(folder: Path, data: Path) -> Iterator[tuple[Path, str]]:
+    """Yields every visible path that is no folder, with the problem that it has, if any."""
+    for path in folder.iterdir():
         if path.name.startswith("."):
             continue
-        if path.is_dir():
-            yield from _visible_files(path)
+        if problem := _problem(path, data):
+            yield path, problem
+        elif path.is_dir():
+            yield from _walk(path, data)
         else:
-            yield path
+            yield path, ""
 
 
-def _clip(name: str, path: Path, group: str | None) -> Clip:
-    checksum = sha256(path)
-    if group is None:
-        ucf101 = UCF101_NAME.fullmatch(path.stem)
-        group = ucf101[1] if ucf101 else f"clip {checksum[:16]}"
-    return Clip(name, path, name.split("/")[0], group, checksum)
+def _problem(path: Path, data: Path) -> str:
+    if path.is_symlink():
+        if not path.exists():
+            return "is a link to nothing"
+        target = path.resolve()
+        if not target.is_relative_to(data.resolve()) and not CACHED.search(str(target)):
+            return "is a link that leads out of the data folder"
+        if path.parent.resolve().is_relative_to(target):
+            return "is a link to a folder that it lies in"
+    if not path.is_file() and not path.is_dir():
+        return "is no file but a device, socket or pipe"
+    return ""
 
 
-def _read_groups(path: Path) -> dict[str, str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if rows.fieldnames != ["clip", "group"]:
-            raise ClipsError(
-                f"{path}: the header is {rows.fieldnames}; it has to be clip,group with one row "
-                "per clip, such as knit/a.mp4,scene 7"
-            )
-        groups: dict[str, str] = {}
-        for row in rows:
-            clip, group = row["clip"], row["group"]
-            if not clip or not group or None in row:
-                raise ClipsError(f"{path}, line {rows.line_num}: expected clip,group; got {row}")
-            if groups.setdefault(clip, group) != group:
-                raise ClipsError(
-                    f"{path}, line {rows.line_num}: {clip} is in group {groups[clip]} and in "
-                    f"{group}; a clip has one group"
-                )
-    return groups
+def _clip(data: Path, path: Path, problem: str) -> Clip:
+    below = path.relative_to(data)
+    name = os.fsencode(below.as_posix()).decode("utf-8", "backslashreplace")
+    if name != below.as_posix():
+        problem = problem or "has a name that is not UTF-8"
+    label = name.split("/")[0] if "/" in name else ""
+    checksum = ""
+    if not problem:
+        try:
+            checksum = sha256(path)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+    return Clip(name, path, label, checksum, problem)

@@ -2,19 +2,29 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from numbers import Number
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from stemtune import manifest
+from stemtune.errors import InputError
 from stemtune.params import ExtractFrames
 
 # Great Expectations reports usage unless told not to.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
+NAMED = 5
+# What a column of the view is about, by the columns that name it; the others are about a clip.
+INDEX = ["clip", "class", "group", "split_with_fewest"]
+SUBJECTS = {
+    "fewest_clips_in_a_split": "{class} ({split_with_fewest})",
+    "splits_of_group": "{group}",
+}
 
 
-class ExpectationsError(ValueError):
+class ExpectationsError(InputError):
     """The manifest does not fulfil what training needs; the message lists each failure."""
 
 
@@ -27,70 +37,50 @@ class Result:
     found: str
 
 
-def check(table: pd.DataFrame, params: ExtractFrames) -> list[Result]:
+class Validation(NamedTuple):
+    """The results, one per expectation in a fixed order, and Great Expectations' own of them."""
+
+    results: list[Result]
+    outcome: Any
+
+
+def check(table: pd.DataFrame, params: ExtractFrames) -> Validation:
     """Checks a manifest.
 
     Args:
         table: The manifest, a row per clip.
-        params: Settings that say how many clips a class needs and how many may be unreadable.
-
-    Returns:
-        A result for each expectation, the same in the same order for the same table.
+        params: Settings that say which classes there may be, how many clips each needs, and how
+            many may be left out.
     """
     import great_expectations as gx
-    from great_expectations import expectations as expect
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    used = manifest.used_clips(table)
-    frames = manifest.frame_table(table)
-    checks: list[tuple[str, pd.DataFrame, Any]] = [
-        (
-            "every clip is listed once",
-            table,
-            expect.ExpectColumnValuesToBeUnique(column="clip"),
-        ),
-        (
-            f"at most {params.max_quarantined:.0%} of the clips are quarantined",
-            pd.DataFrame({"share": [(table["quarantined"] != "").mean()]}),
-            expect.ExpectColumnMaxToBeBetween(column="share", max_value=params.max_quarantined),
-        ),
-        (
-            f"each class has at least {params.min_clips} clip(s) in each split",
-            _clips_per_split(table, frames),
-            expect.ExpectColumnValuesToBeBetween(column="clips", min_value=params.min_clips),
-        ),
-        (
-            "no content stands in two classes",
-            _count_distinct(used, by="sha256", of="class", names="clip"),
-            expect.ExpectColumnValuesToBeBetween(column="distinct", max_value=1),
-        ),
-        (
-            "every clip has frames that are not of one colour",
-            used,
-            expect.ExpectColumnValuesToBeBetween(column="contrast", min_value=1.0),
-        ),
-    ]
-    if params.split.by == "group":
-        checks.append(
-            (
-                "no group has frames in two splits",
-                _count_distinct(frames, by="group", of="split", names="clip"),
-                expect.ExpectColumnValuesToBeBetween(column="distinct", max_value=1),
-            )
-        )
     context = gx.get_context(mode="ephemeral")
     # Its own progress bars would stand between ours.
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    source = context.data_sources.add_pandas("manifest")
-    return [
-        _validate(source, position, words, rows, expectation)
-        for position, (words, rows, expectation) in enumerate(checks)
-    ]
+    asset = context.data_sources.add_pandas("stemtune").add_dataframe_asset("manifest")
+    validation = context.validation_definitions.add(
+        gx.ValidationDefinition(
+            name="manifest",
+            data=asset.add_batch_definition_whole_dataframe("all clips"),
+            suite=context.suites.add(gx.ExpectationSuite("manifest", _suite(params))),
+        )
+    )
+    outcome = validation.run(
+        batch_parameters={"dataframe": _view(table)},
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": INDEX},
+    )
+    return Validation([_result(each) for each in outcome.results], outcome)
 
 
-def require(results: list[Result]) -> None:
-    """Raises ExpectationsError with every expectation that does not hold, in words."""
+def require(results: list[Result], page: str) -> None:
+    """Raises ExpectationsError with every expectation that does not hold, in words.
+
+    Args:
+        results: From `check`.
+        page: Where the whole validation can be read.
+    """
     failures = [
         f"  - {result.expectation}; {result.found}" for result in results if not result.holds
     ]
@@ -98,55 +88,110 @@ def require(results: list[Result]) -> None:
         listed = "\n".join(failures)
         raise ExpectationsError(
             f"the data are not fit for training. Expected, but not so:\n{listed}\n"
+            f"All of it: {page}\n"
             "Mend data/ (more clips, other groups), or the limits and the seed of the split in "
             "params.yaml, block extract_frames; then `dvc repro`"
         )
 
 
-def _validate(
-    source: Any, position: int, words: str, rows: pd.DataFrame, expectation: Any
-) -> Result:
-    # Arrays in cells are no values that an expectation could compare.
-    plain = rows.drop(columns=["frame_splits", "frame_seconds"], errors="ignore")
-    asset = source.add_dataframe_asset(f"{position} {words}")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": plain})
-    outcome = batch.validate(expectation, result_format="COMPLETE")
+def _suite(params: ExtractFrames) -> list[Any]:
+    """The expectations, each about a column of `_view`; a clip's empty cells are left out."""
+    from great_expectations import expectations as expect
+
+    def between(column: str, words: str, low: float | None, high: float | None = None) -> Any:
+        return expect.ExpectColumnValuesToBeBetween(
+            column=column, min_value=low, max_value=high, description=words
+        )
+
+    suite = [
+        expect.ExpectColumnValuesToBeUnique(column="clip", description="every clip is listed once"),
+        expect.ExpectColumnMeanToBeBetween(
+            column="quarantined",
+            max_value=params.max_quarantined,
+            description=f"at most {params.max_quarantined:.0%} of the clips are quarantined",
+        ),
+        between(
+            "fewest_clips_in_a_split",
+            f"each class has at least {params.min_clips} clip(s) in each split",
+            params.min_clips,
+        ),
+        between("classes_of_content", "no content stands in two classes", None, 1),
+        between("frame_side", f"frames are of {params.size} px", params.size, params.size),
+        between("contrast", "every clip has frames that are not of one colour", 1.0),
+        expect.ExpectColumnStdevToBeBetween(
+            column="brightness",
+            min_value=0,
+            strict_min=True,
+            description="clips differ in brightness",
+        ),
+    ]
+    if params.classes is not None:
+        suite.append(
+            expect.ExpectColumnValuesToBeInSet(
+                column="class",
+                value_set=params.classes,
+                description=f"classes are those of extract_frames.classes: {params.classes}",
+            )
+        )
+    if params.split.by == "group":
+        suite.append(between("splits_of_group", "no group has frames in two splits", None, 1))
+    return suite
+
+
+def _view(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row per clip with what the expectations are about; quarantined ones mostly empty.
+
+    Columns: clip, class, group, split, quarantined (0 or 1), frame_side, brightness, contrast,
+    fewest_clips_in_a_split (of the class), split_with_fewest, classes_of_content, splits_of_group.
+    """
+    view = table[["clip", "class", "group", "split", "sha256"]].copy()
+    view["quarantined"] = (table["quarantined"] != "").astype(int)
+    used = view["quarantined"] == 0
+    for column in ("frame_side", "brightness", "contrast"):
+        view[column] = table[column].where(used)
+    frames = manifest.frame_table(table)
+    counts = frames.groupby(["class", "split"])["clip"].nunique().unstack(fill_value=0)
+    counts = counts.reindex(
+        index=manifest.classes(table), columns=list(manifest.SPLITS), fill_value=0
+    )
+    view["fewest_clips_in_a_split"] = view["class"].map(counts.min(axis=1))
+    view["split_with_fewest"] = view["class"].map(counts.idxmin(axis=1))
+    classes = view[used].groupby("sha256")["class"].nunique()
+    view["classes_of_content"] = view["sha256"].where(used).map(classes)
+    splits = frames.groupby("group")["split"].nunique()
+    view["splits_of_group"] = view["group"].where(used).map(splits)
+    return view.drop(columns="sha256")
+
+
+def _result(outcome: Any) -> Result:
+    words = outcome.expectation_config.description
     if outcome.exception_info.get("raised_exception"):
         raise RuntimeError(f"checking that {words} failed: {outcome.exception_info}")
-    return Result(words, bool(outcome.success), "" if outcome.success else _found(outcome, rows))
+    observed = outcome.result.get("observed_value")
+    if observed is not None:
+        # Its pages cannot show numpy's numbers.
+        outcome.result["observed_value"] = float(observed)
+    return Result(words, bool(outcome.success), "" if outcome.success else _found(outcome))
 
 
-def _found(outcome: Any, rows: pd.DataFrame) -> str:
+def _found(outcome: Any) -> str:
     result = outcome.result
     if "observed_value" in result:
         return f"found {result['observed_value']:.3g}"
-    bad = rows.loc[result["unexpected_index_list"]]
+    column = outcome.expectation_config.kwargs["column"]
+    by_value: dict[Any, set[str]] = {}
+    for row in result["unexpected_index_list"]:
+        subject = SUBJECTS.get(column, "{clip}").format_map(row)
+        by_value.setdefault(row[column], set()).add(manifest.shown(subject))
     shown = [
-        ", ".join(f"{column} {value}" for column, value in row.items())
-        for row in bad[_legible(bad)].head(5).to_dict("records")
+        f"{value:g} for {_some(subjects)}" if isinstance(value, Number) else _some(subjects)
+        for value, subjects in by_value.items()
     ]
-    more = f" and {len(bad) - len(shown)} more" if len(bad) > len(shown) else ""
-    return "found " + "; ".join(shown) + more
+    return f"found {_some(shown, '; ')}"
 
 
-def _legible(rows: pd.DataFrame) -> list[str]:
-    wanted = ["clip", "class", "split", "clips", "group", "sha256", "distinct", "names", "contrast"]
-    return [column for column in wanted if column in rows]
-
-
-def _clips_per_split(table: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
-    every = pd.MultiIndex.from_product(
-        [manifest.classes(table), manifest.SPLITS], names=["class", "split"]
-    )
-    counts = frames.groupby(["class", "split"])["clip"].nunique()
-    return counts.reindex(every, fill_value=0).rename("clips").reset_index()
-
-
-def _count_distinct(rows: pd.DataFrame, by: str, of: str, names: str) -> pd.DataFrame:
-    grouped = rows.groupby(by)
-    return pd.DataFrame(
-        {
-            "distinct": grouped[of].nunique(),
-            "names": grouped[names].agg(lambda values: " + ".join(sorted(set(values))[:4])),
-        }
-    ).reset_index()
+def _some(items: Iterable[str], separator: str = ", ") -> str:
+    """Returns the first of the items, in order, and how many more there are."""
+    items = sorted(items)
+    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    return separator.join(items[:NAMED]) + more

@@ -3,26 +3,38 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from stemtune import files, frames, manifest, shards, splits, video
+from stemtune import files, footage, frames, groups, manifest, shards, splits, video
 from stemtune.clips import Clip
-from stemtune.executor import map_clips
-from stemtune.params import ExtractFrames, Split
+from stemtune.executor import Failure, map_clips
+from stemtune.params import ExtractFrames, Limits
 
-# What the manifest says about decoding a clip, here about one that failed.
+# Columns of the manifest that decoding a clip gives, here those of one that cannot be decoded.
 NOTHING: dict[str, Any] = {
     "frame_seconds": [],
+    "frame_side": 0,
+    "available": 0,
     "width": 0,
     "height": 0,
     "duration": 0.0,
     "brightness": 0.0,
     "contrast": 0.0,
+    "hashes": [],
 }
-# What is known of a clip from decoding it: measurements for the manifest, or why it failed.
-Outcome = dict[str, Any] | str
+# Frames of less contrast, all of a clip's together, show one flat colour.
+MIN_CONTRAST = 1.0
+# What is known of a content: measurements for the manifest, or why there are none.
+Outcome = dict[str, Any] | Failure
+
+
+class Extracted(NamedTuple):
+    """What the frame store holds now: outcomes by shard name, and the names of those just made."""
+
+    outcomes: dict[str, Outcome]
+    decoded: list[str]
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class Job:
     shard: Path
     frames: int
     side: int
+    limits: Limits
 
 
 def shard_name(clip: Clip, params: ExtractFrames) -> str:
@@ -40,99 +53,126 @@ def shard_name(clip: Clip, params: ExtractFrames) -> str:
     return files.key(clip.sha256, params.frames_per_clip, params.size, video.DECODER_VERSION)
 
 
-def extract(job: Job) -> dict[str, Any]:
-    """Decodes a clip into its shard and returns what the manifest says about it.
+def extract(job: Job) -> Outcome:
+    """Decodes a clip into its shard; returns what the manifest says about it, or why there is none.
 
-    Raises:
-        VideoError: The clip cannot be decoded.
+    What a limit kept from being decoded is tried again in the next run; what is no video is not.
     """
-    sample = video.sample_frames(job.clip, job.frames, job.side)
+    try:
+        sample = video.sample_frames(job.clip, job.frames, job.side, job.limits)
+    except video.VideoError as error:
+        return Failure(str(error), again=isinstance(error, video.LimitError))
     shards.write(job.shard, sample.frames)
     return {
         "frame_seconds": [round(float(second), 6) for second in sample.seconds],
+        "frame_side": sample.frames.shape[1],
+        "available": sample.available,
         "width": sample.width,
         "height": sample.height,
         "duration": round(sample.duration, 6),
         "brightness": round(float(sample.frames.mean()), 4),
         "contrast": round(float(sample.frames.std()), 4),
+        "hashes": footage.hashes(sample.frames),
     }
 
 
 def extract_all(
     found: Sequence[Clip],
     folder: Path,
-    known: Mapping[str, dict[str, Any]],
+    known: Mapping[str, Outcome],
     params: ExtractFrames,
     workers: int,
-) -> tuple[dict[str, Outcome], int]:
+) -> Extracted:
     """Makes the folder hold the shards of these clips and no others.
 
     Args:
-        found: Clips; two of equal content share a shard.
+        found: Clips; two of equal content share a shard. Those with a problem are left out.
         folder: The frame store.
-        known: Measurements of shards written before, by shard name. One whose file is whole is
-            not decoded again.
-        params: How many frames of which size, and the time limit of a clip.
+        known: Outcomes of an earlier run by shard name, from `outcomes_of`. One whose shard is
+            whole is not decoded again.
+        params: How many frames of which size, and what a clip may take.
         workers: Number of processes.
-
-    Returns:
-        The outcome of each shard by name, and the number of clips decoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = {}
     for clip in found:
-        name = shard_name(clip, params)
-        path = shards.path_of(folder, name)
-        jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size)
-    outcomes: dict[str, Outcome] = {
+        if not clip.problem:
+            name = shard_name(clip, params)
+            path = shards.path_of(folder, name)
+            jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
+    shape = frames.shape(params.size)
+    outcomes = {
         name: known[name]
         for name, job in jobs.items()
-        if name in known and shards.is_whole(job.shard, frames.shape(params.size), frames.DTYPE)
+        if name in known
+        and (isinstance(known[name], Failure) or shards.is_whole(job.shard, shape, frames.DTYPE))
     }
     missing = [name for name in jobs if name not in outcomes]
     decoded = map_clips(
         extract,
         [jobs[name] for name in missing],
         workers,
-        params.seconds_per_clip,
-        video.VideoError,
+        params.limits.seconds,
+        params.limits.memory,
         "decoding",
     )
     outcomes.update(zip(missing, decoded, strict=True))
-    shards.remove_others(folder, keep=set(jobs))
-    return outcomes, len(missing)
+    made = {name for name, outcome in outcomes.items() if not isinstance(outcome, Failure)}
+    shards.remove_others(folder, keep=made)
+    return Extracted(outcomes, missing)
 
 
 def make_manifest(
     found: Sequence[Clip],
-    shard_names: Sequence[str],
-    outcomes: Mapping[str, dict[str, Any] | str],
-    split: Split,
+    outcomes: Mapping[str, Outcome],
+    group_table: Mapping[str, str],
+    lists: splits.Lists | None,
+    params: ExtractFrames,
 ) -> pd.DataFrame:
     """Makes the manifest.
 
     Args:
         found: Clips.
-        shard_names: The name of each clip's shard.
-        outcomes: By shard name, the measurements (the columns of `NOTHING`) or the reason why
-            the clip is quarantined.
-        split: How frames are dealt.
+        outcomes: By shard name; of each clip without a problem.
+        group_table: Group by clip name, from `groups.read_table`.
+        lists: An official split, if one is asked for.
+        params: How clips are grouped, dealt and left out.
 
     Returns:
         A row per clip, in the order of `found`.
+
+    Raises:
+        ClipsError: The group table does not fit the clips.
     """
+    names = ["" if clip.problem else shard_name(clip, params) for clip in found]
+    results = [
+        Failure(clip.problem, again=True) if clip.problem else outcomes[name]
+        for clip, name in zip(found, names, strict=True)
+    ]
+    seen = {
+        clip.sha256: groups.Footage(result["hashes"], result["duration"])
+        for clip, result in zip(found, results, strict=True)
+        if not isinstance(result, Failure)
+    }
+    grouped = groups.assign(found, group_table, seen, params.near_duplicates)
+    classes = _classes_by_content(found)
     rows = []
-    for clip, shard in zip(found, shard_names, strict=True):
-        outcome = outcomes[shard]
-        reason = outcome if isinstance(outcome, str) else ""
-        measured = NOTHING if isinstance(outcome, str) else outcome
-        dealt = splits.frame_splits(clip, len(measured["frame_seconds"]), split)
+    for clip, name, result in zip(found, names, results, strict=True):
+        group = grouped[clip.name]
+        if isinstance(result, Failure):
+            measured, reason, shard = NOTHING, result.reason, "" if result.again else name
+        else:
+            measured, shard = result, name
+            reason = _unfit(clip, result, classes[clip.sha256], lists, params)
+        count = 0 if reason else len(measured["frame_seconds"])
+        dealt = splits.frame_splits(clip, group.name, count, params.split, lists)
         row = {
             "clip": clip.name,
             "class": clip.label,
-            "group": clip.group,
+            "group": group.name,
+            "grouped_by": group.by,
             "sha256": clip.sha256,
-            "shard": "" if reason else shard,
+            "shard": shard,
             "split": dealt[0] if len(set(dealt)) == 1 else manifest.MIXED if dealt else "",
             "frame_splits": dealt,
             **measured,
@@ -142,10 +182,49 @@ def make_manifest(
     return pd.DataFrame(rows)
 
 
-def measurements(path: Path) -> dict[str, dict[str, Any]]:
-    """Returns an earlier manifest's columns of `NOTHING` by shard name; none if it is missing."""
-    if not path.exists():
+def outcomes_of(table: pd.DataFrame | None) -> dict[str, Outcome]:
+    """Returns the outcomes that the manifest of an earlier run lists, by shard name."""
+    # One of a version that measured less is of no use: all is decoded again.
+    if table is None or not set(NOTHING) <= set(table.columns):
         return {}
-    used = manifest.used_clips(manifest.read(path))
-    rows = used[list(NOTHING)].to_dict("records")
-    return {shard: dict(row) for shard, row in zip(used["shard"], rows, strict=True)}
+    known: dict[str, Outcome] = {}
+    for row in table[table["shard"] != ""].to_dict("records"):
+        if row["frame_side"]:
+            known[row["shard"]] = {
+                column: row[column].tolist() if isinstance(NOTHING[column], list) else row[column]
+                for column in NOTHING
+            }
+        else:
+            known[row["shard"]] = Failure(row["quarantined"], again=False)
+    return known
+
+
+def _classes_by_content(found: Sequence[Clip]) -> dict[str, list[str]]:
+    classes: dict[str, set[str]] = {}
+    for clip in found:
+        classes.setdefault(clip.sha256, set()).add(clip.label)
+    return {content: sorted(labels) for content, labels in classes.items()}
+
+
+def _unfit(
+    clip: Clip,
+    measured: Mapping[str, Any],
+    classes: Sequence[str],
+    lists: splits.Lists | None,
+    params: ExtractFrames,
+) -> str:
+    """Returns why a clip that was decoded is left out all the same; empty if it is not."""
+    if len(classes) > 1:
+        return f"has the same content as a clip of another class: {', '.join(classes)}"
+    if lists is not None and clip.name not in lists:
+        return "is in neither list of extract_frames.split.lists"
+    if params.short_clips == "quarantine" and measured["available"] < len(
+        measured["frame_seconds"]
+    ):
+        return (
+            f"has {measured['available']} of the {params.frames_per_clip} frames that "
+            "extract_frames.frames_per_clip asks for"
+        )
+    if measured["contrast"] < MIN_CONTRAST:
+        return "shows one flat colour"
+    return ""

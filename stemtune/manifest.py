@@ -7,18 +7,23 @@ Columns of manifest.parquet:
 | clip | string | path below the data folder |
 | class | string | first folder of the path |
 | group | string | source that the clip shares with others |
-| sha256 | string | checksum of the file |
-| shard | string | name of the shard with its frames, without suffix |
+| grouped_by | string | what says so: groups.csv, name, footage, or content for a clip alone |
+| sha256 | string | checksum of the file; empty when it cannot be read |
+| shard | string | name of the shard with its frames, without suffix; empty when another run may |
+|  |  | get further with the clip than this one did |
 | split | string | train, validation or test; "mixed" when frames are dealt one by one |
 | frame_splits | list of string | split of each frame |
 | frame_seconds | list of float | when each frame is shown, from the clip's start |
-| width, height | integer | of the clip as stored, px |
+| frame_side | integer | of the frames, px |
+| available | integer | how many different frames there were for them; fewer when some repeat |
+| width, height | integer | of the clip as shown, px |
 | duration | float | seconds |
 | brightness | float | mean of the frames' pixels, 0 to 255 |
 | contrast | float | standard deviation of the frames' pixels |
+| hashes | list of string | perceptual hashes of the frames that show something |
 | quarantined | string | why the clip is left out; empty for the others |
 
-A quarantined clip has no frames: an empty shard, split and lists, and zeros.
+A quarantined clip is in no split, and one that cannot be decoded has zeros and empty lists.
 """
 
 from pathlib import Path
@@ -45,6 +50,11 @@ def read(path: Path) -> pd.DataFrame:
 def used_clips(table: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows of the clips that have frames."""
     return table[table["quarantined"] == ""].reset_index(drop=True)
+
+
+def shown(clip: str) -> str:
+    """Returns a clip's name for people; one with line breaks and the like is quoted."""
+    return clip if clip.isprintable() else repr(clip)
 
 
 def classes(table: pd.DataFrame) -> list[str]:

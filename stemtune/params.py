@@ -7,18 +7,20 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stemtune import sides
+from stemtune.errors import InputError
 
 Item = TypeVar("Item")
 
 # The least that a backbone takes.
 MIN_SIDE = 32
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+FileName = Annotated[str, Field(pattern=r"^[^/.][^/]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class ParamsError(ValueError):
+class ParamsError(InputError):
     """params.yaml holds something that the pipeline does not accept."""
 
 
@@ -32,10 +34,18 @@ class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class SplitLists(_Block):
+    """Files of an official split below data/, such as UCF101's; validation is dealt from train."""
+
+    train: FileName
+    test: FileName
+
+
 class Split(_Block):
     """How frames are dealt to train, validation and test; train takes the rest."""
 
     by: Literal["group", "clip", "frame"]
+    lists: SplitLists | None
     validation: Share
     test: Share
     seed: int
@@ -46,16 +56,37 @@ class Split(_Block):
             raise ValueError(
                 f"validation + test must stay below 1; got {self.validation} + {self.test}"
             )
+        if self.lists and self.by == "frame":
+            raise ValueError("lists deal whole clips: set by to group or clip, or lists to null")
         return self
+
+
+class Limits(_Block):
+    """What one clip may take; past it the clip is quarantined.
+
+    Attributes:
+        seconds: For decoding it.
+        pixels: Of one frame, width times height.
+        frames: In the clip, whether sampled or not.
+        memory: In its worker process, MiB of address space.
+    """
+
+    seconds: Annotated[float, Field(gt=0)]
+    pixels: Count
+    frames: Count
+    memory: Annotated[int, Field(ge=1024)]
 
 
 class ExtractFrames(_Block):
     frames_per_clip: Count
     size: Annotated[int, Field(ge=MIN_SIDE, le=4096)]
+    classes: Annotated[list[str], Field(min_length=2), AfterValidator(_distinct)] | None
+    short_clips: Literal["repeat", "quarantine"]
+    near_duplicates: Annotated[int, Field(ge=0, lt=32)] | None
     split: Split
     min_clips: Count
     max_quarantined: Annotated[float, Field(ge=0, lt=1)]
-    seconds_per_clip: Annotated[float, Field(gt=0)]
+    limits: Limits
 
 
 class WeightsFile(_Block):

@@ -5,6 +5,7 @@ from pathlib import Path
 DATA = Path("data")
 FRAMES = Path("frames")
 MANIFEST = Path("manifest.parquet")
+DATA_DOCS = Path("records/data_docs.html")
 EXTRACT_METRICS = Path("metrics/extract_frames.json")
 EMBEDDINGS = Path("embeddings")
 TRIALS = Path("tuning/trials.csv")

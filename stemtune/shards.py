@@ -11,6 +11,7 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
+from stemtune.errors import InputError
 from stemtune.files import replacing
 
 HEADER = struct.Struct("<QI")
@@ -18,7 +19,7 @@ FOOTER = struct.Struct("<I")
 SUFFIX = ".tfrecord"
 
 
-class ShardError(ValueError):
+class ShardError(InputError):
     """A shard is damaged, or holds other frames than expected."""
 
 

@@ -1,10 +1,45 @@
 """Deals frames to train, validation and test so that nothing moves when clips are added."""
 
 import hashlib
+import re
+from pathlib import Path
 
-from stemtune.clips import Clip
+from stemtune.clips import Clip, ClipsError
 from stemtune.manifest import TEST, TRAIN, VALIDATION
-from stemtune.params import Split
+from stemtune.params import Split, SplitLists
+
+# UCF101 puts the number of the class behind a train clip.
+CLASS_NUMBER = re.compile(r"\s+\d+$")
+# The split, train or test, of each clip that official lists name.
+Lists = dict[str, str]
+
+
+def read_lists(data: Path, files: SplitLists) -> Lists:
+    """Reads lists as UCF101 has them: a clip's name below the data folder per line.
+
+    Clips that are listed and not there are no mistake: one may use a few classes of many.
+
+    Raises:
+        ClipsError: A file is missing or empty, or a clip is in both.
+    """
+    lists: Lists = {}
+    for split, name in ((TRAIN, files.train), (TEST, files.test)):
+        path = data / name
+        if not path.is_file():
+            raise ClipsError(
+                f"{path} is missing; extract_frames.split.lists names it. Put it there, or set "
+                "lists to null"
+            )
+        lines = path.read_text(encoding="utf-8").splitlines()
+        listed = [CLASS_NUMBER.sub("", line.strip()) for line in lines if line.strip()]
+        if not listed:
+            raise ClipsError(
+                f"{path} names no clip; expected lines such as Dive/v_Dive_g01_c01.avi"
+            )
+        for clip in listed:
+            if lists.setdefault(clip, split) != split:
+                raise ClipsError(f"{clip} is in {files.train} and in {files.test}; a clip has one")
+    return lists
 
 
 def split_of(unit: str, split: Split) -> str:
@@ -24,13 +59,20 @@ def split_of(unit: str, split: Split) -> str:
     return TRAIN
 
 
-def frame_splits(clip: Clip, frames: int, split: Split) -> list[str]:
+def frame_splits(
+    clip: Clip, group: str, frames: int, split: Split, lists: Lists | None
+) -> list[str]:
     """Returns the split of each of a clip's frames.
 
     By group and by clip they are all the same. By frame, neighbouring frames of one clip land on
-    both sides: the leak that flatters many published figures, here to be measured.
+    both sides: the leak that flatters many published figures, here to be measured. Where official
+    lists are given they say what is test, and validation is dealt from their train clips.
     """
     if split.by == "frame":
         return [split_of(f"{clip.sha256}/{index}", split) for index in range(frames)]
-    unit = clip.group if split.by == "group" else clip.sha256
-    return [split_of(unit, split)] * frames
+    unit = group if split.by == "group" else clip.sha256
+    drawn = split_of(unit, split)
+    if lists is not None:
+        in_test = lists.get(clip.name) == TEST
+        drawn = TEST if in_test else VALIDATION if drawn == VALIDATION else TRAIN
+    return [drawn] * frames

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stemtune.errors import InputError
 from stemtune.files import replacing, sha256
 from stemtune.params import EmbedFrames, WeightsFile
 
@@ -21,7 +22,7 @@ KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications"
 TIMEOUT_SECONDS = 30
 
 
-class WeightsError(RuntimeError):
+class WeightsError(InputError):
     """Weights cannot be had, or are not the published ones."""
 
 

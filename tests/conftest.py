@@ -4,16 +4,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import yaml
 
+from stemtune import clips, groups, splits
+from stemtune.params import Split
+
 ROOT = Path(__file__).parent.parent
 CODE = ("stages", "stemtune", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
+
+# A decoder of its own: the command line tool, of another version than the library in PyAV.
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 WriteClip = Callable[..., Path]
 
@@ -86,10 +94,25 @@ class Project:
             params[block].update(settings)
         path.write_text(yaml.safe_dump(params))
 
+    def fill(self, source: Path, per_split: int) -> None:
+        """Takes clips from a folder so that every class has as many in each split.
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project without data, shared by the tests of a module, run in order."""
-    root = tmp_path_factory.mktemp("project with spaces и кириллицей")
-    yield Project(root)
-    shutil.rmtree(root)
+        Half of the groups are for training; their rows of groups.csv come along.
+        """
+        settings = {"by": "group", "lists": None, "validation": 0.25, "test": 0.25, "seed": 1}
+        self.set_params(extract_frames={"split": settings})
+        split = Split.model_validate(settings)
+        rows = groups.read_table(source / "groups.csv")
+        taken: Counter[tuple[str, str]] = Counter()
+        listed = ["clip,group"]
+        for clip in clips.find_clips(source):
+            # What is in no row is left to itself, so that its group is known beforehand.
+            group = rows.get(clip.name, f"clip {clip.sha256[:16]}")
+            place = (clip.label, splits.split_of(group, split))
+            if taken[place] < per_split:
+                taken[place] += 1
+                target = self.root / "data" / clip.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(clip.path, target)
+                listed.append(f"{clip.name},{group}")
+        (self.root / "data/groups.csv").write_text("\n".join(listed) + "\n")

@@ -1,13 +1,16 @@
 """From clips to shards and manifest: what is decoded, reused, quarantined and refused."""
 
+import os
+import re
+import signal
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from stemtune import clips, expectations, extraction, manifest, params
-from stemtune.executor import map_clips
+from stemtune import clips, data_docs, expectations, extraction, intake, manifest, params
+from stemtune.executor import Failure, map_clips
 from tests.conftest import ROOT, WriteClip
 
 EXTRACT = params.load(ROOT / "params.yaml").extract_frames.model_copy(update={"size": 72})
@@ -26,13 +29,13 @@ def extract(data: Path) -> tuple[pd.DataFrame, int]:
     store = data.parent / "frames"
     path = data.parent / "manifest.parquet"
     found = clips.find_clips(data)
-    outcomes, decoded = extraction.extract_all(
-        found, store, extraction.measurements(path), EXTRACT, workers=2
+    before = manifest.read(path) if path.exists() else None
+    extracted = extraction.extract_all(
+        found, store, extraction.outcomes_of(before), EXTRACT, workers=2
     )
-    names = [extraction.shard_name(clip, EXTRACT) for clip in found]
-    table = extraction.make_manifest(found, names, outcomes, EXTRACT.split)
+    table = extraction.make_manifest(found, extracted.outcomes, {}, None, EXTRACT)
     manifest.write(table, path)
-    return manifest.read(path), decoded
+    return manifest.read(path), len(extracted.decoded)
 
 
 def test_only_what_is_new_is_decoded(data: Path, write_clip: WriteClip) -> None:
@@ -80,19 +83,53 @@ def test_no_clip_changes_its_split_when_others_come_and_go(
 
 def test_a_clip_that_cannot_be_decoded_is_listed_with_the_reason(data: Path) -> None:
     (data / "dark/broken.mp4").write_bytes(b"not a video")
-    table, _ = extract(data)
+    table, decoded = extract(data)
+    assert decoded == 7
     broken = table[table["clip"] == "dark/broken.mp4"].iloc[0]
     assert "cannot be decoded" in broken["quarantined"]
-    assert broken["shard"] == ""
     frames = manifest.frame_table(table)
     assert set(frames["clip"]) == set(table["clip"]) - {"dark/broken.mp4"}
     assert frames.groupby("clip")["index"].apply(list).iloc[0] == [0, 1, 2, 3]
+    # What is no video is not tried again.
+    table, decoded = extract(data)
+    assert decoded == 0
+    assert (table["quarantined"] != "").sum() == 1
+
+
+def test_a_short_video_repeats_frames_or_is_quarantined_as_asked(
+    data: Path, write_clip: WriteClip
+) -> None:
+    write_clip("data/dark/short.mp4", [40, 60])
+    table, _ = extract(data)
+    assert table.set_index("clip")["available"]["dark/short.mp4"] == 2
+    assert (table["quarantined"] == "").all()
+    found = clips.find_clips(data)
+    strict = EXTRACT.model_copy(update={"short_clips": "quarantine"})
+    outcomes = extraction.outcomes_of(table)
+    table = extraction.make_manifest(found, outcomes, {}, None, strict)
+    left_out = table[table["quarantined"] != ""]
+    assert list(left_out["clip"]) == ["dark/short.mp4"]
+    assert "has 2 of the 4 frames" in left_out["quarantined"].item()
+
+
+def test_content_that_stands_in_two_classes_is_quarantined_in_both(data: Path) -> None:
+    (data / "light/again.mp4").write_bytes((data / "dark/0.mp4").read_bytes())
+    table, decoded = extract(data)
+    assert decoded == 6
+    reasons = table.set_index("clip")["quarantined"]
+    assert set(reasons[reasons != ""].index) == {"dark/0.mp4", "light/again.mp4"}
+    assert "dark, light" in reasons["dark/0.mp4"]
+    (data / "light/again.mp4").unlink()
+    table, decoded = extract(data)
+    assert decoded == 0
+    assert (table["quarantined"] == "").all()
 
 
 def failures(table: pd.DataFrame, **limits: object) -> str:
-    results = expectations.check(table, EXTRACT.model_copy(update=limits))
+    results = expectations.check(table, EXTRACT.model_copy(update=limits)).results
     with pytest.raises(expectations.ExpectationsError) as error:
-        expectations.require(results)
+        expectations.require(results, "docs.html")
+    assert "docs.html" in str(error.value)
     return str(error.value)
 
 
@@ -105,40 +142,69 @@ def dealt(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_great_expectations_says_in_words_what_is_wrong(data: Path) -> None:
     table = dealt(extract(data)[0])
-    good = expectations.check(table, EXTRACT)
+    good = expectations.check(table, EXTRACT).results
     assert all(result.holds for result in good)
-    expectations.require(good)
+    expectations.require(good, "docs.html")
 
     said = failures(table, min_clips=2)
-    assert "each class has at least 2 clip(s) in each split" in said
-    assert "class dark, split train, clips 1" in said
+    assert "each class has at least 2 clip(s) in each split; found 1 for dark (train)" in said
     assert "quarantined" not in said
-
     one_group = failures(table.assign(group="home"))
-    assert "no group has frames in two splits; found group home" in one_group
+    assert "no group has frames in two splits; found 3 for home" in one_group
     one_content = failures(table.assign(sha256="same"))
-    assert "no content stands in two classes" in one_content
+    assert "no content stands in two classes; found 2 for dark/0.mp4" in one_content
     broken = table.assign(quarantined=["bad", *[""] * 5])
     assert "at most 5% of the clips are quarantined; found 0.167" in failures(broken)
+    assert "frames are of 72 px; found 96 for dark/0.mp4" in failures(
+        table.assign(frame_side=[96, *[72] * 5])
+    )
+    assert "clips differ in brightness; found 0" in failures(table.assign(brightness=80.0))
+    assert "['dark', 'bright']; found light/0.mp4" in failures(table, classes=["dark", "bright"])
+
+
+def test_the_page_of_a_validation_can_be_read_without_a_network(data: Path, tmp_path: Path) -> None:
+    table = dealt(extract(data)[0]).assign(group="<b>home</b>")
+    page = tmp_path / "docs.html"
+    data_docs.write(expectations.check(table, EXTRACT), page)
+    html = page.read_text()
+    assert "no group has frames in two splits" in html
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//(?!greatexpectations.io)", html)
+    assert "<script src" not in html
+    assert "dark/0.mp4" in html
+
+
+def test_the_summary_names_what_is_left_out_and_what_moved(data: Path) -> None:
+    before = extract(data)[0]
+    (data / "dark/not\na clip.mp4").write_bytes(b"not a video")
+    table, decoded = extract(data)
+    said = intake.summary(table, before, decoded, 7)
+    assert "7 clips of 2 classes; 1 decoded, 6 reused" in said
+    assert "quarantined: 1 of 7 clips (14.3%)" in said
+    assert "'dark/not\\na clip.mp4' cannot be decoded" in said
+    assert "dealt otherwise" not in said
+    moved = before.assign(split=["test", *before["split"].tolist()[1:]])
+    moved.loc[0, "split"] = "train" if table["split"][0] == "test" else "test"
+    assert "1 clip(s) of the run before are dealt otherwise now: dark/0.mp4" in intake.summary(
+        table, moved, decoded, 7
+    )
 
 
 def job(item: str) -> str:
-    if item == "refused":
-        raise LookupError("not this one")
     if item == "slow":
         time.sleep(60)
     if item == "crash":
-        import os
-
-        os._exit(7)
+        os.kill(os.getpid(), signal.SIGSEGV)
     return item.upper()
 
 
 def test_a_clip_that_crashes_or_hangs_costs_itself_alone() -> None:
-    items = ["a", "refused", "crash", "b", "slow", "c"]
-    outcomes = list(map_clips(job, items, 2, 4.0, LookupError, "testing"))
-    assert outcomes[0::5] == ["A", "C"]
-    assert outcomes[1] == "not this one"
-    assert "exit code 7" in outcomes[2]
-    assert outcomes[3] == "B"
-    assert "longer than 4 s" in outcomes[4]
+    items = ["a", "crash", "b", "slow", "c"]
+    outcomes = list(map_clips(job, items, 2, 4.0, 4096, "testing"))
+    assert outcomes[0::2] == ["A", "B", "C"]
+    crash, slow = outcomes[1::2]
+    assert isinstance(crash, Failure)
+    assert "exit code -11" in crash.reason
+    assert isinstance(slow, Failure)
+    assert "4 s" in slow.reason
+    assert crash.again
+    assert slow.again

@@ -2,17 +2,13 @@
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from stemtune import clips, splits
-from stemtune.params import Split
 from tests.conftest import ROOT, Project
 
 # Real footage lies beside a checkout where there is any; the sample clips come with the project.
@@ -29,25 +25,8 @@ STAGES = [
     "track",
 ]
 OUTPUTS = ["frames", "manifest.parquet", "embeddings", "tuning", "models", "plots", "report"]
-SPLIT = {"by": "group", "validation": 0.3, "test": 0.3, "seed": 1}
 
 pytestmark = pytest.mark.slow
-
-
-def fill(data: Path, source: Path, per_split: int) -> None:
-    """Copies clips so that every class has as many in each split, with the rows of their groups."""
-    split = Split.model_validate(SPLIT)
-    taken: Counter[tuple[str, str]] = Counter()
-    rows = ["clip,group"]
-    for clip in clips.find_clips(source):
-        place = (clip.label, splits.split_of(clip.group, split))
-        if taken[place] < per_split:
-            taken[place] += 1
-            target = data / clip.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(clip.path, target)
-            rows.append(f"{clip.name},{clip.group}")
-    (data / "groups.csv").write_text("\n".join(rows) + "\n")
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda path: path.name)
@@ -56,9 +35,9 @@ def prepared(
 ) -> Iterator[Project]:
     """The project with a subset of clips, settings that make it quick, and one run behind it."""
     project = Project(tmp_path_factory.mktemp("project with spaces и кириллицей"))
-    fill(project.root / "data", request.param, per_split=3)
+    project.fill(request.param, per_split=3)
     project.set_params(
-        extract_frames={"size": 96, "frames_per_clip": 3, "split": SPLIT},
+        extract_frames={"size": 96, "frames_per_clip": 3},
         tune_lr={"epochs": 2},
         train_best={"epochs": 2},
         add_stem={"epochs": 1},

@@ -1,13 +1,20 @@
-"""Which frames are sampled, and what becomes of files that are no videos."""
+"""Which frames are sampled, with which pixels, and what becomes of files that are no videos."""
 
+import subprocess
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from stemtune import video
-from tests.conftest import WriteClip
+from stemtune import params, video
+from tests.conftest import FFMPEG, ROOT, WriteClip
+
+LIMITS = params.load(ROOT / "params.yaml").extract_frames.limits
+
+
+def sample_frames(path: Path, count: int, side: int) -> video.Sample:
+    return video.sample_frames(path, count, side, LIMITS)
 
 
 def brightness(sample: video.Sample) -> list[int]:
@@ -16,7 +23,7 @@ def brightness(sample: video.Sample) -> list[int]:
 
 def test_frames_come_from_the_middle_of_equal_parts(write_clip: WriteClip) -> None:
     path = write_clip("clip.mp4", [10 * (k + 1) for k in range(12)])
-    sample = video.sample_frames(path, 4, 32)
+    sample = sample_frames(path, 4, 32)
     assert sample.frames.shape == (4, 32, 32, 3)
     assert sample.frames.dtype == np.uint8
     # Parts of 0.3 s; their middles 0.15, 0.45, … lie in frames 1, 4, 7 and 10.
@@ -26,13 +33,15 @@ def test_frames_come_from_the_middle_of_equal_parts(write_clip: WriteClip) -> No
     assert (sample.width, sample.height) == (96, 64)
 
 
-def test_fewer_frames_than_asked_give_them_all(write_clip: WriteClip) -> None:
-    assert brightness(video.sample_frames(write_clip("short.mp4", [50, 100]), 8, 32)) == [5, 10]
+def test_a_clip_of_fewer_frames_repeats_them(write_clip: WriteClip) -> None:
+    sample = sample_frames(write_clip("short.mp4", [50, 100]), 5, 32)
+    assert brightness(sample) == [5, 5, 10, 10, 10]
+    assert sample.available == 2
 
 
 def test_the_same_file_gives_the_same_bytes(write_clip: WriteClip) -> None:
     path = write_clip("clip.mp4", list(range(0, 200, 10)))
-    first, second = (video.sample_frames(path, 5, 48).frames for _ in range(2))
+    first, second = (sample_frames(path, 5, 48).frames for _ in range(2))
     assert np.array_equal(first, second)
 
 
@@ -44,9 +53,10 @@ def test_a_still_image_is_a_clip_of_one_frame(tmp_path: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = 60, 40, "rgb24"
         container.mux(stream.encode(picture))
         container.mux(stream.encode())
-    sample = video.sample_frames(path, 4, 32)
+    sample = sample_frames(path, 4, 32)
     assert sample.frames.shape == (1, 32, 32, 3)
     assert brightness(sample) == [12]
+    assert sample.available == 1
 
 
 @pytest.mark.parametrize(
@@ -57,7 +67,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, said: str) 
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(video.VideoError, match=said) as error:
-        video.sample_frames(path, 4, 32)
+        sample_frames(path, 4, 32)
     assert str(tmp_path) not in str(error.value)
 
 
@@ -65,4 +75,89 @@ def test_a_clip_that_was_cut_off_is_refused(write_clip: WriteClip) -> None:
     path = write_clip("cut.mkv", [10 * (k % 20) for k in range(60)], size=(320, 240))
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(video.VideoError):
-        video.sample_frames(path, 4, 32)
+        sample_frames(path, 4, 32)
+
+
+# What ffmpeg is told to make of its test picture. The second part of a name is the container.
+FORMATS = {
+    "B-frames.mp4": "-c:v libx264 -bf 3 -pix_fmt yuv420p",
+    "short GOP.mkv": "-c:v libx264 -bf 3 -g 12 -pix_fmt yuv420p",
+    "10 bits.mp4": "-c:v libx264 -profile:v high10 -pix_fmt yuv420p10le",
+    "full range.mp4": "-c:v libx264 -pix_fmt yuvj420p -color_range pc",
+    "BT.709, 4:4:4.mp4": "-c:v libx264 -pix_fmt yuv444p -colorspace bt709 -color_trc bt709",
+    "interlaced.mp4": "-c:v libx264 -flags +ildct+ilme -x264opts interlaced=1 -pix_fmt yuv420p",
+    "interlaced.mpg": "-c:v mpeg2video -flags +ildct+ilme -pix_fmt yuv420p",
+    "XviD.avi": "-c:v mpeg4 -vtag xvid -bf 2",
+    "MPEG-4.mp4": "-c:v mpeg4 -bf 2",
+    "VP9.webm": "-c:v libvpx-vp9 -deadline realtime -cpu-used 8",
+    "alpha.webm": "-vf format=yuva420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8",
+    "alpha, 10 bits.mov": "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le",
+    "AV1.mp4": "-c:v libsvtav1 -preset 12",
+    "HEVC.mp4": "-c:v libx265 -preset ultrafast -x265-params log-level=error",
+    "Theora.ogv": "-c:v libtheora",
+    "palette.gif": "-vf fps=10",
+    "animated.apng": "-plays 0 -vf fps=5",
+    "Motion JPEG.avi": "-c:v mjpeg",
+    "grey, 16 bits.mkv": "-vf format=gray16le -c:v ffv1",
+    "transport stream.ts": "-c:v libx264 -pix_fmt yuv420p",
+    "no times.h264": "-c:v libx264 -pix_fmt yuv420p",
+    "variable rate.mp4": (
+        "-vf select='not(mod(n,3))+lt(n,10)',setpts=N*N/400/TB -fps_mode vfr "
+        "-c:v libx264 -pix_fmt yuv420p"
+    ),
+    "still.png": "-frames:v 1",
+    "still, 16 bits and alpha.png": "-frames:v 1 -pix_fmt rgba64be",
+    "still.jpg": "-frames:v 1",
+    "still.webp": "-frames:v 1",
+}
+# What is done to the first of them without recoding: metadata that say how to show it.
+SHOWN_OTHERWISE = {
+    "turned left.mp4": "-display_rotation 90",
+    "turned right.mp4": "-display_rotation -90",
+    "upside down.mp4": "-display_rotation 180",
+    "mirrored.mp4": "-display_hflip",
+    "turned and mirrored.mp4": "-display_rotation 90 -display_vflip",
+    "edit list.mp4": "-ss 0.5",
+}
+TEST_PICTURE = "-f lavfi -i testsrc2=size=320x240:rate=25:duration=2"
+
+
+def ffmpeg(*arguments: str | Path) -> bytes:
+    command = [FFMPEG, "-v", "error", "-nostdin", "-y", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def encoded(folder: Path, name: str) -> Path:
+    path = folder / name
+    if name in FORMATS:
+        ffmpeg(*TEST_PICTURE.split(), *FORMATS[name].split(), path)
+    else:
+        source = encoded(folder, "B-frames.mp4")
+        ffmpeg(*SHOWN_OTHERWISE[name].split(), "-i", source, "-c", "copy", path)
+    return path
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *SHOWN_OTHERWISE])
+def test_frames_and_pixels_are_those_of_ffmpeg(tmp_path: Path, name: str) -> None:
+    path = encoded(tmp_path, name)
+    squares = "scale=96:96:flags=bilinear+accurate_rnd+bitexact,format=rgb24"
+    # The filter writes when each frame is shown, relative to the first.
+    printed = ffmpeg(
+        "-i", path, "-vf", f"setpts=PTS-STARTPTS,{squares},metadata=add:key=a:value=b,"
+        f"metadata=print:file={tmp_path / 'times'}", "-fps_mode", "passthrough", "-f", "rawvideo",
+        "-",
+    )  # fmt: skip
+    reference = np.frombuffer(printed, np.uint8).reshape(-1, 96, 96, 3)
+    lines = (tmp_path / "times").read_text().splitlines()
+    times = np.array([float(line.split("pts_time:")[1]) for line in lines if "pts_time:" in line])
+
+    sample = sample_frames(path, 7, 96)
+    count = 1 if len(reference) == 1 else 7
+    middles = (np.arange(count) + 0.5) * sample.duration / count
+    expected = [int(np.flatnonzero(times <= middle)[-1]) for middle in middles]
+    assert sample.seconds == pytest.approx(times[expected], abs=1e-3)
+    difference = np.abs(sample.frames.astype(int) - reference[expected])
+    assert difference.max() <= 1
+    assert sample.available == min(7, len(reference))
+    turned = "turned" in name
+    assert (sample.width, sample.height) == ((240, 320) if turned else (320, 240))

@@ -1,0 +1,141 @@
+"""One clip among many changes, under DVC: what is decoded and embedded again, and what is not."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stemtune import clips, extraction, params
+from tests.conftest import ROOT, Project
+
+# Bytes behind the last box of an mp4 are ignored: another file, the same footage.
+FREE_BOX = b"\0\0\0\x0cfree\0\0\0\0"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project of many clips with frames and embeddings."""
+    project = Project(tmp_path_factory.mktemp("incremental"))
+    project.fill(ROOT / "data", per_split=4)
+    free(project)
+    project.set_params(extract_frames={"size": 72, "frames_per_clip": 2})
+    project.run("dvc", "add", "--quiet", "data")
+    project.run("dvc", "repro", "embed_frames")
+    yield project
+    shutil.rmtree(project.root)
+
+
+def free(project: Project) -> None:
+    """Takes the first clip of each class out of groups.csv, so that it can come and go."""
+    table = project.root / "data/groups.csv"
+    header, *rows = table.read_text().splitlines()
+    first = {row.split("/")[0]: row for row in reversed(rows)}
+    kept = [row for row in rows if row not in first.values()]
+    table.write_text("\n".join([header, *kept]) + "\n")
+
+
+def free_clip(project: Project, position: int) -> Path:
+    """Returns the clip that `free` took out in the class at that position."""
+    data = project.root / "data"
+    listed = (data / "groups.csv").read_text()
+    label = sorted(path.name for path in data.iterdir() if path.is_dir())[position]
+    names = sorted(path.name for path in (data / label).iterdir())
+    return next(data / label / name for name in names if f"{label}/{name}," not in listed)
+
+
+def shards(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Returns identity, time of writing and content of every shard of frames and of features."""
+    return {
+        path.relative_to(root).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns, data)
+        for folder in ("frames", "embeddings")
+        for path in sorted((root / folder).rglob("*.tfrecord"))
+        if (data := path.read_bytes())
+    }
+
+
+def shards_of(root: Path, path: Path) -> set[str]:
+    """Returns the shards that a clip has: its frames, and its features at both sides."""
+    settings = params.load(root / "params.yaml").extract_frames
+    found = {each.path: each for each in clips.find_clips(root / "data")}
+    name = extraction.shard_name(found[path], settings)
+    folders = ["frames", "embeddings/efficientnet_lite0/72", "embeddings/efficientnet_lite0/32"]
+    return {f"{folder}/{name}.tfrecord" for folder in folders}
+
+
+def add(clip: Path) -> Path:
+    new = clip.with_name("new.mp4")
+    new.write_bytes(clip.read_bytes() + FREE_BOX)
+    return new
+
+
+def remove(clip: Path) -> None:
+    clip.unlink()
+
+
+def rename(clip: Path) -> None:
+    clip.rename(clip.with_name("-новое имя.mp4"))
+
+
+def modify(clip: Path) -> Path:
+    # Written anew: DVC may have linked the file to its cache.
+    content = clip.read_bytes()
+    clip.unlink()
+    clip.write_bytes(content + FREE_BOX * 2)
+    return clip
+
+
+def duplicate(clip: Path) -> None:
+    shutil.copy(clip, clip.with_name("again.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("position", "change"), enumerate([add, remove, rename, modify, duplicate])
+)
+def test_only_the_clip_that_changed_is_decoded_and_embedded(
+    project: Project, position: int, change: Callable[[Path], Path | None]
+) -> None:
+    clip = free_clip(project, position)
+    before = shards(project.root)
+    old = shards_of(project.root, clip)
+    new = change(clip)
+    printed = project.run("dvc", "repro", "embed_frames")
+    after = shards(project.root)
+
+    made = shards_of(project.root, new) if new else set()
+    gone = old if change in (remove, modify) else set()
+    assert {name for name in after if after[name] != before.get(name)} == made
+    assert set(before) - set(after) == gone
+    assert len(before) > 3 * 60
+    if change is duplicate or change is rename:
+        assert "; 0 decoded, " in printed
+    if new:
+        assert "; 1 decoded, " in printed
+        assert printed.count(": 1 clips embedded, ") == 2
+
+
+def test_a_machine_that_pulled_the_frames_decodes_only_the_new_clip(
+    project: Project, tmp_path: Path
+) -> None:
+    clip = free_clip(project, 5)
+    project.run("dvc", "remote", "add", "--force", "--default", "store", str(tmp_path / "store"))
+    project.run("dvc", "push", "--quiet")
+    project.run("git", "add", "--all")
+    author = ["-c", "user.name=Author", "-c", "user.email=author@example.org"]
+    project.run("git", *author, "commit", "--quiet", "--message", "The day before")
+    project.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    other = Project.__new__(Project)
+    other.root = tmp_path / "clone"
+    other.run("dvc", "pull", "--quiet", "data.dvc", "extract_frames", "embed_frames")
+    before = shards(other.root)
+    assert {name: data for name, (*_, data) in before.items()} == {
+        name: data for name, (*_, data) in shards(project.root).items()
+    }
+    new = other.root / "data" / clip.relative_to(project.root / "data").with_name("tomorrow.mp4")
+    new.write_bytes(clip.read_bytes() + FREE_BOX * 3)
+    printed = other.run("dvc", "repro", "embed_frames")
+    assert "; 1 decoded, " in printed
+    after = shards(other.root)
+    assert {name for name in after if after[name] != before.get(name)} == shards_of(other.root, new)
