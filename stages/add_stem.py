@@ -7,7 +7,6 @@ Run:    python -m stages.add_stem <variant>
 """
 
 import sys
-from typing import Any
 
 from stemtune import errors, files, manifest, params, records, runtime
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST, STEMS
@@ -30,36 +29,7 @@ def main(variant: str) -> None:
     rates, epochs = chosen.learning_rates or [common_rate], chosen.epochs or add_stem.epochs
     table = manifest.read(MANIFEST)
     frames = manifest.frame_table(table)
-    stage, taught = f"add_stem@{variant}", chosen.objective == "probabilities"
-
-    def attempt(rate: float, baseline: Any, known: Any) -> tuple[records.Record, Any]:
-        """Trains a stem at one rate, from its start; returns its record and the model."""
-        record = records.Record.start(f"{variant} at {rate:g}", {"learning_rate": rate})
-        backbone, head = baseline.get_layer("backbone"), baseline.get_layer("head")
-        model = models.assemble(
-            variant, backbone, head, stem.build(chosen.start, add_stem.stride, seed)
-        )
-        train, validation = (
-            dataset.FrameBatches(
-                FRAMES,
-                frames[frames["split"] == split],
-                settings.extract_frames.size,
-                add_stem.batch_size,
-                order_seed,
-                heads.predict(head, embedded.features) if taught else None,
-            )
-            for split, embedded, order_seed in (
-                (manifest.TRAIN, known.train, seed),
-                (manifest.VALIDATION, known.validation, None),
-            )
-        )
-        record.epochs = stem_training.train(
-            model, train, validation, rate, epochs, f"{stage} at {rate:g}"
-        )
-        record.metrics = dict(record.epochs[-1].metrics)
-        record.finish()
-        return record, model
-
+    stage = f"add_stem@{variant}"
     record_params = params.flat("add_stem", add_stem) | {
         "start": chosen.start,
         "objective": chosen.objective,
@@ -67,11 +37,37 @@ def main(variant: str) -> None:
     }
     with records.recording(stage, record_params) as record:
         baseline = models.load(BASELINE)
+        backbone, head = baseline.get_layer("backbone"), baseline.get_layer("head")
         known = dataset.load_embedded(
             EMBEDDINGS, settings.embed_frames.backbones, settings.trained_side, table
         )
-        attempts = [attempt(rate, baseline, known) for rate in rates]
-        best, model = min(attempts, key=lambda pair: pair[0].metrics["validation_loss"])
+        attempts = []
+        for rate in rates:
+            part = records.Record.start(f"{variant} at {rate:g}", {"learning_rate": rate})
+            train, validation = (
+                dataset.FrameBatches(
+                    FRAMES,
+                    frames[frames["split"] == split],
+                    settings.extract_frames.size,
+                    add_stem.batch_size,
+                    order_seed,
+                    None if chosen.objective == "labels" else heads.predict(head, seen.features),
+                )
+                for split, seen, order_seed in (
+                    (manifest.TRAIN, known.train, seed),
+                    (manifest.VALIDATION, known.validation, None),
+                )
+            )
+            model = models.assemble(
+                variant, backbone, head, stem.build(chosen.start, add_stem.stride, seed)
+            )
+            part.epochs = stem_training.train(
+                model, train, validation, rate, epochs, f"{stage} at {rate:g}"
+            )
+            part.metrics = dict(part.epochs[-1].metrics)
+            part.finish()
+            attempts.append((part, model))
+        best, model = min(attempts, key=lambda attempt: attempt[0].metrics["validation_loss"])
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
         training.write_history(best.epochs, folder)
