@@ -8,6 +8,8 @@ Run:    python -m stages.add_stem <variant>
 
 import sys
 
+import numpy as np
+
 from stemtune import errors, files, manifest, params, records, runtime
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST, STEMS
 
@@ -67,7 +69,9 @@ def main(variant: str) -> None:
             part.metrics = dict(part.epochs[-1].metrics)
             part.finish()
             attempts.append((part, model))
-        best, model = min(attempts, key=lambda attempt: attempt[0].metrics["validation_loss"])
+        losses = [part.metrics["validation_loss"] for part, _ in attempts]
+        # A rate that is far too high may end in no number at all.
+        best, model = attempts[int(np.nan_to_num(losses, nan=np.inf).argmin())]
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
         training.write_history(best.epochs, folder)
