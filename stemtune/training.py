@@ -58,7 +58,7 @@ def fit(
     *data: Any,
     title: str,
     loss: Any = CROSS_ENTROPY,
-    metrics: Any = ("accuracy",),
+    metrics: Any = None,
     **settings: Any,
 ) -> list[Epoch]:
     """Trains a model with Adam, on cross-entropy as the paper does or another loss.
@@ -71,7 +71,7 @@ def fit(
         data: As `keras.Model.fit` takes it.
         title: What is said to be trained.
         loss: As `keras.Model.compile` takes it.
-        metrics: As `keras.Model.compile` takes them: accuracy, of an output `classes` if of one.
+        metrics: As `keras.Model.compile` takes them; None: the model's accuracy.
         settings: As `keras.Model.fit` takes them.
 
     Returns:
@@ -81,7 +81,7 @@ def fit(
     trainer.compile(
         keras.optimizers.Adam(learning_rate),
         loss=loss,
-        metrics=list(metrics) if isinstance(metrics, tuple) else metrics,
+        metrics=metrics or ["accuracy"],
         jit_compile=False,
     )
     epochs: list[Epoch] = []
