@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from tabulate import tabulate
 
-from bench import noop
+from bench import noop, stem_step
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -21,7 +21,9 @@ RESULTS = Path(__file__).with_name("results.json")
 def main() -> None:
     """Measures everything and prints a table."""
     machine = f"{platform.machine()}, {psutil.cpu_count()} cores"
-    rows: list[dict[str, Any]] = [{**row, "machine": machine} for row in noop.measure()]
+    rows: list[dict[str, Any]] = [
+        {**row, "machine": machine} for row in (*noop.measure(), *stem_step.measure())
+    ]
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     print(tabulate(rows, headers="keys", floatfmt=".2f"))
 

@@ -1,14 +1,17 @@
-"""add_stem: 528 parameters in front of the frozen baseline learn to halve the image side.
+"""add_stem: 528 parameters in front of the frozen baseline learn to make frames smaller.
 
-Reads:  frames/, manifest.parquet, models/baseline/, tuning/best.json, block add_stem of params.yaml
+Reads:  frames/, embeddings/, manifest.parquet, models/baseline/, tuning/best.json,
+        block add_stem of params.yaml
 Writes: models/stem/<variant>/, records/add_stem@<variant>.json
 Run:    python -m stages.add_stem <variant>
 """
 
 import sys
 
+import numpy as np
+
 from stemtune import errors, files, manifest, params, records, runtime
-from stemtune.paths import BASELINE, BEST, FRAMES, MANIFEST, STEMS
+from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST, STEMS
 
 
 def main(variant: str) -> None:
@@ -20,42 +23,64 @@ def main(variant: str) -> None:
             f"{', '.join(settings.add_stem.variants)}"
         )
     runtime.configure(settings.runtime)
-    from stemtune import dataset, models, stem, stem_training, training
+    from stemtune import dataset, heads, models, stem, stem_training, training
 
     add_stem, seed = settings.add_stem, settings.runtime.seed
     chosen = add_stem.variants[variant]
-    rate = chosen.learning_rate or add_stem.learning_rate or files.read_json(BEST)["learning_rate"]
+    common_rate = add_stem.learning_rate or files.read_json(BEST)["learning_rate"]
+    rates, epochs = chosen.learning_rates or [common_rate], chosen.epochs or add_stem.epochs
     table = manifest.read(MANIFEST)
     frames = manifest.frame_table(table)
-    train, validation = (
-        dataset.FrameBatches(
-            FRAMES,
-            frames[frames["split"] == split],
-            settings.extract_frames.size,
-            add_stem.batch_size,
-            order_seed,
-        )
-        for split, order_seed in ((manifest.TRAIN, seed), (manifest.VALIDATION, None))
-    )
     stage = f"add_stem@{variant}"
     record_params = params.flat("add_stem", add_stem) | {
         "start": chosen.start,
-        "learning_rate": rate,
+        "objective": chosen.objective,
+        "epochs": epochs,
     }
     with records.recording(stage, record_params) as record:
         baseline = models.load(BASELINE)
-        model = models.assemble(
-            variant,
-            baseline.get_layer("backbone"),
-            baseline.get_layer("head"),
-            stem.build(chosen.start),
+        backbone, head = baseline.get_layer("backbone"), baseline.get_layer("head")
+        known = dataset.load_embedded(
+            EMBEDDINGS, settings.embed_frames.backbones, settings.trained_side, table
         )
-        record.epochs = stem_training.train(model, train, validation, rate, add_stem.epochs, stage)
+        attempts = []
+        for rate in rates:
+            part = records.Record.start(f"{variant} at {rate:g}", {"learning_rate": rate})
+            train, validation = (
+                dataset.FrameBatches(
+                    FRAMES,
+                    frames[frames["split"] == split],
+                    settings.extract_frames.size,
+                    add_stem.batch_size,
+                    order_seed,
+                    None if chosen.objective == "labels" else heads.predict(head, seen.features),
+                )
+                for split, seen, order_seed in (
+                    (manifest.TRAIN, known.train, seed),
+                    (manifest.VALIDATION, known.validation, None),
+                )
+            )
+            model = models.assemble(
+                variant, backbone, head, stem.build(chosen.start, add_stem.stride, seed)
+            )
+            part.epochs = stem_training.train(
+                model, train, validation, rate, epochs, f"{stage} at {rate:g}"
+            )
+            part.metrics = dict(part.epochs[-1].metrics)
+            part.finish()
+            attempts.append((part, model))
+        losses = [part.metrics["validation_loss"] for part, _ in attempts]
+        # A rate that is far too high may end in no number at all.
+        best, model = attempts[int(np.nan_to_num(losses, nan=np.inf).argmin())]
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
-        training.write_history(record.epochs, folder)
-        record.metrics = record.epochs[-1].metrics
+        training.write_history(best.epochs, folder)
+        record.params |= best.params
+        record.epochs, record.metrics = best.epochs, best.metrics
         record.artifacts = [str(folder / training.HISTORY_FILE)]
+        if len(attempts) > 1:
+            record.parts = [part for part, _ in attempts]
+            print(f"{stage}: validates best at learning rate {best.params['learning_rate']:g}")
 
 
 if __name__ == "__main__":

@@ -20,17 +20,22 @@ def main() -> None:
     settings = params.load()
     sources = weights.fetch_all(settings.embed_frames)
     runtime.configure(settings.runtime)
-    from stemtune import backbones, stem
+    from stemtune import backbones
 
     extract, seed, threads = (
         settings.extract_frames,
         settings.runtime.seed,
         settings.runtime.threads,
     )
-    sides = (extract.size, stem.output_side(extract.size))
+    sides = (extract.size, settings.small_side)
     own_sizes = settings.embed_frames.input_sizes
     shown_as_they_are = [name for name in sources if name not in own_sizes]
-    backbones.require_side(shown_as_they_are, min(sides), f"extract_frames.size {extract.size}")
+    backbones.require_side(
+        shown_as_they_are,
+        min(sides),
+        f"extract_frames.size {extract.size} with add_stem.input_size "
+        f"{settings.add_stem.input_size}",
+    )
     further = backbones.resize_sides(
         shown_as_they_are, settings.evaluate.resize_sides, extract.size
     )

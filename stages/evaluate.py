@@ -1,8 +1,10 @@
 """evaluate: baseline, stems and two controls on the same test frames, beside the paper's numbers.
 
 The controls are what one would do without a stem: `resize` shows the baseline frames of the side
-that the stem puts out; `resize_retrained` also trains a new head on such frames. The baseline on
-frames of a few more sides is the line that a stem has to lie above.
+that the stem puts out; `resize_retrained` also trains a new head on such frames. Where the
+baseline was itself trained on small frames (train_best.trained_at), all three are one model, and
+the stem shows what it costs to take full frames in. The baseline on frames of a few more sides is
+the line that a stem has to lie above.
 
 Reads:  models/, embeddings/, embeddings_resized/, frames/, manifest.parquet, tuning/, block
         evaluate of params.yaml
@@ -50,17 +52,17 @@ def main() -> None:
     """Scores every model on the test frames, once, and writes numbers, plots and the report."""
     settings = params.load()
     runtime.configure(settings.runtime)
-    from stemtune import candidates, dataset, embeddings, evaluation, live, models, stem
+    from stemtune import candidates, dataset, embeddings, evaluation, live, models
 
-    size, seed = settings.extract_frames.size, settings.runtime.seed
+    size, small, seed = settings.extract_frames.size, settings.small_side, settings.runtime.seed
     names, samples = settings.embed_frames.backbones, settings.evaluate.bootstrap_samples
-    small = stem.output_side(size)
     table = manifest.read(MANIFEST)
     classes = manifest.classes(table)
     frames = manifest.frame_table(table)
     test = frames[frames["split"] == manifest.TEST].reset_index(drop=True)
-    at_size, at_small = (
-        dataset.load_embedded(EMBEDDINGS, names, side, table) for side in (size, small)
+    trained = settings.trained_side
+    at_trained, at_small = (
+        dataset.load_embedded(EMBEDDINGS, names, side, table) for side in (trained, small)
     )
     stored = dataset.FrameBatches(FRAMES, test, size, settings.add_stem.batch_size, seed=None)
     with records.recording("evaluate", params.flat("evaluate", settings.evaluate)) as record:
@@ -74,7 +76,7 @@ def main() -> None:
         )
         head = baseline.get_layer("head").count_params()
         compared = {
-            "baseline": candidates.on_features(baseline, at_size.test, size, size, head),
+            "baseline": candidates.on_features(baseline, at_trained.test, size, trained, head),
             "resize": candidates.on_features(baseline, at_small.test, size, small, 0),
             "resize_retrained": candidates.on_features(retrained, at_small.test, size, small, head),
         }
@@ -186,11 +188,11 @@ def insides(
         model = compared[variant].model
         seen[variant] = pictures.visible(candidates.handed_on(model, frames))
         learned = candidates.kernels(model.get_layer("stem"))
-        kernels[variant] = {"learned": learned}
-        if setting.start != "random":
-            start = candidates.kernels(stem.build(setting.start))
-            change = [after - before for before, after in zip(start, learned, strict=True)]
-            kernels[variant] = {"start": start, "learned": learned, "learned less start": change}
+        start = candidates.kernels(
+            stem.build(setting.start, settings.add_stem.stride, settings.runtime.seed)
+        )
+        change = [after - before for before, after in zip(start, learned, strict=True)]
+        kernels[variant] = {"start": start, "learned": learned, "learned less start": change}
     answers = {name: candidate.probabilities[chosen] for name, candidate in compared.items()}
     return {
         "architectures": {

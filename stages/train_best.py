@@ -20,13 +20,17 @@ def main() -> None:
     classes = manifest.classes(table)
     rate = files.read_json(BEST)["learning_rate"]
     size, seed = settings.extract_frames.size, settings.runtime.seed
-    data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, size, table)
-    record_params = params.flat("train_best", settings.train_best) | {"learning_rate": rate}
+    side = settings.trained_side
+    data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, side, table)
+    record_params = params.flat("train_best", settings.train_best) | {
+        "learning_rate": rate,
+        "side": side,
+    }
     with records.recording("train_best", record_params) as record:
         network = backbones.build_all(settings.embed_frames, seed)
         chosen = settings.train_best.head
         if not chosen.cached_features:
-            data = live.attach(data, network, FRAMES, table, (size, size), chosen)
+            data = live.attach(data, network, FRAMES, table, (size, side), chosen)
         head = heads.new(data.train.features.shape[1], len(classes), chosen, seed)
         record.epochs = heads.train(
             head,

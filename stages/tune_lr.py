@@ -17,11 +17,12 @@ def main() -> None:
     from stemtune import backbones, dataset, heads, live, search
 
     table = manifest.read(MANIFEST)
-    size, head = settings.extract_frames.size, settings.train_best.head
-    data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, size, table)
+    size, side = settings.extract_frames.size, settings.trained_side
+    head = settings.train_best.head
+    data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, side, table)
     if not head.cached_features:
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
-        data = live.attach(data, network, FRAMES, table, (size, size), head)
+        data = live.attach(data, network, FRAMES, table, (size, side), head)
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
         trials = search.search(
             data,

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from stemtune import efficientnet_lite, images, weights
-from stemtune.params import MIN_BACKBONE_SIDE, RESIZE_SHARES, EmbedFrames
+from stemtune.params import MIN_SIDE, RESIZE_SHARES, EmbedFrames
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def resize_sides(names: Sequence[str], chosen: Sequence[int] | None, size: int) 
     if chosen is not None:
         require_side(names, min(chosen), f"evaluate.resize_sides {list(chosen)}")
         return sorted(chosen)
-    least = max((REGISTRY[name].min_side for name in names), default=MIN_BACKBONE_SIDE)
+    least = max((REGISTRY[name].min_side for name in names), default=MIN_SIDE)
     return [side for share in RESIZE_SHARES if (side := round(share * size)) >= least]
 
 

@@ -11,6 +11,9 @@ import pandas as pd
 from stemtune import embeddings, manifest
 from stemtune.frames import read_frame
 
+# Labels, or what a model with several outputs is to give.
+Targets = np.ndarray | dict[str, np.ndarray]
+
 
 class Labelled(NamedTuple):
     """Features (n, d), float32, and their labels (n,), int32."""
@@ -53,18 +56,26 @@ class FrameBatches(keras.utils.PyDataset):
     """Batches of stored frames (n, size, size, 3), uint8, with labels, read as they are needed.
 
     Memory is that of a few batches, however many frames there are. With a seed the order is drawn
-    anew for each epoch; epoch k of one seed is always the same.
+    anew for each epoch; epoch k of one seed is always the same. With a teacher's outputs (frames,
+    d) a batch has them beside its labels: {"classes": (n,), "teacher": (n, d)}.
     """
 
     def __init__(
-        self, folder: Path, frames: pd.DataFrame, size: int, batch_size: int, seed: int | None
+        self,
+        folder: Path,
+        frames: pd.DataFrame,
+        size: int,
+        batch_size: int,
+        seed: int | None,
+        teacher: np.ndarray | None = None,
     ) -> None:
         super().__init__()
+        self.size = size
+        self.teacher = teacher
         self._folder = folder
         self._shards = frames["shard"].to_numpy()
         self._indexes = frames["index"].to_numpy()
         self._labels = labels_of(frames)
-        self._size = size
         self._batch_size = batch_size
         self._order = np.arange(len(frames))
         self._random = None if seed is None else np.random.default_rng(seed)
@@ -75,13 +86,16 @@ class FrameBatches(keras.utils.PyDataset):
         """The number of batches, the last of which may be smaller."""
         return -(-len(self._order) // self._batch_size)
 
-    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, Targets]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         frames = [
-            read_frame(self._folder, self._shards[row], self._indexes[row], self._size)
+            read_frame(self._folder, self._shards[row], self._indexes[row], self.size)
             for row in rows
         ]
-        return np.stack(frames), self._labels[rows]
+        labels = self._labels[rows]
+        if self.teacher is None:
+            return np.stack(frames), labels
+        return np.stack(frames), {"classes": labels, "teacher": self.teacher[rows]}
 
     def on_epoch_end(self) -> None:
         """Draws the order of the next epoch."""

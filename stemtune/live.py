@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stemtune import backbones, manifest
-from stemtune.dataset import FrameBatches, Splits
+from stemtune.dataset import FrameBatches, Splits, Targets
 from stemtune.params import Head
 
 
@@ -27,7 +27,7 @@ class LiveFeatures(keras.utils.PyDataset):
         """The number of batches, the last of which may be smaller."""
         return self._frames.num_batches
 
-    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, Targets]:
         frames, labels = self._frames[batch]
         if self._flip:
             mirrored = self._random.random(len(frames)) < 0.5

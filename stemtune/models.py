@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from stemtune import files, images
+from stemtune import stem as stem_layers
 
 ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -74,12 +75,17 @@ def predictor(model: keras.Model, side: int | None = None) -> Predict:
         side: To which frames are resized by area beforehand; None: not at all.
     """
 
+    backbone, head = model.get_layer("backbone"), model.get_layer("head")
+    stem = next((layer for layer in model.layers if layer.name == "stem"), None)
+
     @tf.function(reduce_retracing=True)
     def compiled(frames: tf.Tensor) -> tf.Tensor:
-        if side is None:
-            return model(frames, training=False)
-        small = images.resize(images.unit_range(frames), side)
-        return model.get_layer("head")(model.get_layer("backbone")(small, training=False))
+        x = images.unit_range(frames)
+        if side is not None:
+            x = images.resize(x, side)
+        if stem is not None:
+            x = stem_layers.convolve(stem, x)
+        return head(backbone(x, training=False))
 
     return lambda frames: compiled(frames).numpy()
 

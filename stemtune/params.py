@@ -15,13 +15,13 @@ from pydantic import (
     model_validator,
 )
 
+from stemtune import sides
 from stemtune.errors import InputError
 
 Item = TypeVar("Item")
 
-# The least that the backbones take, and what leaves as much behind the stem.
-MIN_BACKBONE_SIDE = 32
-MIN_SIDE = 72
+# The least that a backbone takes.
+MIN_SIDE = 32
 # Enough for each of the backbones.
 LARGEST_MIN_SIDE = 75
 # Of the full side: where else plain resizing is looked at.
@@ -211,30 +211,39 @@ class Head(_Block):
 
 
 class TrainBest(_Block):
+    trained_at: Literal["full", "small"]
     epochs: Count
     batch_size: Count
     head: Head
 
 
 class Variant(_Block):
-    """What sets one stem apart: the values that its kernels start from, and its own rate if any."""
+    """What sets one stem apart: where it starts, what it is trained for, and how."""
 
     start: Literal["random", "filter"]
-    learning_rate: Rate | None
+    objective: Literal["labels", "probabilities"]
+    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)] | None
+    epochs: Count | None
 
 
 class AddStem(_Block):
+    input_size: Literal["2x", "3x", "4x"]
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
     epochs: Count
     batch_size: Count
     learning_rate: Rate | None
+
+    @property
+    def stride(self) -> int:
+        """By how much the stem divides the side of frames."""
+        return sides.STRIDES[self.input_size]
 
 
 class Evaluate(_Block):
     bootstrap_samples: Annotated[int, Field(ge=100)]
     resize_sides: (
         Annotated[
-            list[Annotated[int, Field(ge=MIN_BACKBONE_SIDE)]],
+            list[Annotated[int, Field(ge=MIN_SIDE)]],
             Field(min_length=1),
             AfterValidator(_distinct),
         ]
@@ -259,12 +268,34 @@ class Params(_Block):
     evaluate: Evaluate
     runtime: Runtime
 
+    @property
+    def small_side(self) -> int:
+        """Side of the frames that the stem hands on, px."""
+        return sides.behind_stem(self.extract_frames.size, self.add_stem.stride)
+
+    @property
+    def trained_side(self) -> int:
+        """Side of the frames that the baseline's head is trained on, px."""
+        full = self.train_best.trained_at == "full"
+        return self.extract_frames.size if full else self.small_side
+
     @model_validator(mode="after")
     def _resizing_makes_smaller(self) -> "Params":
         size = self.extract_frames.size
         if larger := [side for side in self.evaluate.resize_sides or [] if side > size]:
             raise ValueError(
                 f"evaluate.resize_sides must not exceed extract_frames.size, {size}; got {larger}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frames_behind_the_stem_are_large_enough(self) -> "Params":
+        size, input_size = self.extract_frames.size, self.add_stem.input_size
+        least = sides.before_stem(MIN_SIDE, self.add_stem.stride)
+        if size < least:
+            raise ValueError(
+                f"extract_frames.size: must be {least} or more with add_stem.input_size "
+                f"{input_size}, so that the stem hands on {MIN_SIDE} px; got {size}"
             )
         return self
 

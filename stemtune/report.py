@@ -100,7 +100,6 @@ def render(results: Results, drawn: Mapping[str, str]) -> str:
         comparisons=[_judged(row) for row in results.comparisons.to_dict("records")],
         confusions=list(results.answers),
         kernels=list(results.kernels),
-        starts=[name for name, rows in results.kernels.items() if "start" in rows],
         examples=results.examples,
         figures={name: _svg_uri(svg) for name, svg in drawn.items()},
     )

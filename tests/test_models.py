@@ -1,4 +1,4 @@
-"""The stem, the classifiers and how they are stored, on a small random backbone."""
+"""The classifiers and how they are stored, on a small random backbone."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,9 @@ from stemtune import (
     candidates,
     dataset,
     heads,
-    images,
     live,
     models,
     stem,
-    stem_training,
 )
 from stemtune import frames as frame_store
 from stemtune.manifest import TRAIN
@@ -39,33 +37,7 @@ def small_backbone() -> keras.Model:
 
 def classifier(start: str | None) -> keras.Model:
     head = heads.new(4, 3, head_of(), seed=1)
-    return models.assemble("tested", small_backbone(), head, start and stem.build(start))
-
-
-def test_the_stem_is_the_paper_s() -> None:
-    built = stem.build("random")
-    assert [type(layer).__name__ for layer in built.layers] == ["Conv2D", "ReLU", "Conv2D", "ReLU"]
-    assert built.count_params() == 444 + 84 == 528
-    for side, expected in ((224, 108), (72, 32), (225, 109)):
-        assert stem.output_side(side) == expected
-        assert built(np.zeros((1, side, side, 3), np.float32)).shape == (1, expected, expected, 3)
-
-
-def test_the_filter_start_hands_on_a_smaller_picture() -> None:
-    flat = np.full((1, SIDE, SIDE, 3), [0.2, 0.5, 0.9], np.float32)
-    handed_on = stem.build("filter")(flat).numpy()
-    assert np.allclose(handed_on, [0.2, 0.5, 0.9], atol=1e-6)
-    slope = np.linspace(0, 1, SIDE, dtype=np.float32)
-    smooth = np.stack(np.broadcast_arrays(slope[:, None], slope, 0.5 * slope), -1)[None]
-    small = stem.build("filter")(smooth).numpy()
-    # The stem loses a border of 3 px to its first convolution.
-    expected = images.resize(smooth[:, 4:-4, 4:-4], stem.output_side(SIDE)).numpy()
-    assert np.abs(small - expected).max() < 0.03
-
-
-def test_an_unknown_start_is_refused() -> None:
-    with pytest.raises(ValueError, match="random and filter"):
-        stem.build("zeros")
+    return models.assemble("tested", small_backbone(), head, start and stem.build(start, 2, 1))
 
 
 @pytest.mark.parametrize("start", [None, "filter"])
@@ -115,27 +87,6 @@ def test_batches_hold_every_frame_once_and_repeat_by_seed(tmp_path: Path) -> Non
     assert np.array_equal(frame_store.read_frame(tmp_path, "one", 2, SIDE), FRAMES[2])
 
 
-def test_only_the_stem_trains(tmp_path: Path) -> None:
-    model = classifier("random")
-    behind = [model.get_layer(name).get_weights() for name in ("backbone", "head")]
-    before = model.get_layer("stem").get_weights()
-    epochs = stem_training.train(
-        model, batches(tmp_path, 1), batches(tmp_path, None), 1e-2, 2, "tested"
-    )
-    assert [epoch.epoch for epoch in epochs] == [1, 2]
-    assert set(epochs[0].metrics) == {
-        "train_accuracy",
-        "train_loss",
-        "validation_accuracy",
-        "validation_loss",
-    }
-    for kept, name in zip(behind, ("backbone", "head"), strict=True):
-        after = model.get_layer(name).get_weights()
-        assert all(np.array_equal(one, other) for one, other in zip(kept, after, strict=True))
-    after = model.get_layer("stem").get_weights()
-    assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
-
-
 def test_a_head_has_the_width_and_dropout_that_are_asked_for() -> None:
     plain = heads.new(4, 3, head_of(), seed=1)
     assert plain.count_params() == (4 + 1) * 3
@@ -150,7 +101,9 @@ def test_a_head_has_the_width_and_dropout_that_are_asked_for() -> None:
 def test_dropout_is_off_behind_a_stem(tmp_path: Path) -> None:
     head = heads.new(4, 3, head_of(dropout=0.9), seed=1)
     head.set_weights([np.eye(4, 3), np.zeros(3)])
-    model = models.assemble("tested", small_backbone(), heads.trained(head), stem.build("filter"))
+    model = models.assemble(
+        "tested", small_backbone(), heads.trained(head), stem.build("filter", 2, 1)
+    )
     answers = model(FRAMES, training=False)
     assert np.array_equal(model(FRAMES, training=True), answers)
     models.save(model, ["a", "b", "c"], tmp_path)
@@ -196,13 +149,6 @@ def test_live_features_are_those_of_the_cache_and_mirrored_ones_when_asked(tmp_p
         {straight[k], straight[k + 3], mirrored[k], mirrored[k + 3]} for k in range(3)
     ]
     assert not set(straight) & set(mirrored)
-
-
-def test_a_head_that_would_train_along_is_refused(tmp_path: Path) -> None:
-    model = classifier("random")
-    model.get_layer("head").trainable = True
-    with pytest.raises(AssertionError, match="543 parameters would be trained"):
-        stem_training.train(model, batches(tmp_path, 1), batches(tmp_path, None), 1e-2, 1, "tested")
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg16", "resnet50", "inception_v3"])

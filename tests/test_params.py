@@ -9,6 +9,8 @@ import yaml
 from stemtune import params
 from tests.conftest import ROOT
 
+VARIANT = {"start": "filter", "objective": "labels", "learning_rates": None, "epochs": None}
+
 
 def changed(tmp_path: Path, key: str, value: Any) -> Path:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -38,7 +40,7 @@ def test_the_project_s_own_file_is_accepted() -> None:
     [
         ("extract_frames.sizes", 224, "unknown setting"),
         ("extract_frames.size", "224", "valid integer"),
-        ("extract_frames.size", 8, "greater than or equal to 72"),
+        ("extract_frames.size", 8, "greater than or equal to 32"),
         ("extract_frames.size", None, "is missing"),
         ("extract_frames.split.by", "video", "'group', 'clip' or 'frame'"),
         ("extract_frames.split.test", 1.5, "less than 1"),
@@ -83,12 +85,17 @@ def test_the_project_s_own_file_is_accepted() -> None:
         ("train_best.head.dropout", 1.0, "less than 1"),
         ("embed_frames.input_sizes.vgg16", {"vgg16": 32}, "greater than or equal to 75"),
         ("add_stem.variants", {}, "at least 1 item"),
-        ("add_stem.variants", {"../x": {"start": "filter", "learning_rate": None}}, "pattern"),
+        ("train_best.trained_at", "half", "'full' or 'small'"),
+        ("add_stem.input_size", "5x", "'2x', '3x' or '4x'"),
+        ("add_stem.variants", {"../x": VARIANT}, "pattern"),
+        ("add_stem.variants", {"mine": VARIANT | {"start": "zeros"}}, "'random' or 'filter'"),
         (
             "add_stem.variants",
-            {"mine": {"start": "zeros", "learning_rate": None}},
-            "'random' or 'filter'",
+            {"mine": VARIANT | {"objective": "logits"}},
+            "'labels' or 'probabilities'",
         ),
+        ("add_stem.variants", {"mine": VARIANT | {"learning_rates": []}}, "at least 1 item"),
+        ("add_stem.variants", {"mine": VARIANT | {"epochs": 0}}, "greater than or equal to 1"),
         ("evaluate.resize_sides", [], "at least 1 item"),
         ("evaluate.resize_sides", [64, 64], "must not repeat"),
         ("evaluate.resize_sides", [16], "greater than or equal to 32"),
@@ -108,6 +115,29 @@ def test_shares_that_leave_nothing_to_train_on_are_refused(tmp_path: Path) -> No
     path = changed(tmp_path, "extract_frames.split.test", 0.9)
     with pytest.raises(params.ParamsError, match=r"extract_frames.split: validation \+ test"):
         params.load(path)
+
+
+@pytest.mark.parametrize(("input_size", "least"), [("2x", 71), ("3x", 102), ("4x", 133)])
+def test_frames_too_small_for_the_stem_are_refused(
+    tmp_path: Path, input_size: str, least: int
+) -> None:
+    path = changed(tmp_path, "add_stem.input_size", input_size)
+    content = yaml.safe_load(path.read_text())
+    for size in (least, least - 1):
+        content["extract_frames"]["size"] = size
+        path.write_text(yaml.safe_dump(content))
+        if size == least:
+            assert params.load(path).small_side == 32
+        else:
+            with pytest.raises(
+                params.ParamsError, match=rf"size: must be {least} or more .*{size}"
+            ):
+                params.load(path)
+
+
+def test_either_reading_is_one_setting_away(tmp_path: Path) -> None:
+    assert params.load(ROOT / "params.yaml").trained_side == 224
+    assert params.load(changed(tmp_path, "train_best.trained_at", "small")).trained_side == 108
 
 
 def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -19,6 +20,7 @@ STAGES = [
     "embed_frames",
     "tune_lr",
     "train_best",
+    "add_stem@distilled",
     "add_stem@paper",
     "add_stem@warm_start",
     "evaluate",
@@ -76,7 +78,7 @@ def contents(project: Project) -> dict[str, bytes]:
 def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
     found = metrics(prepared)
     assert set(found) == {"baseline", "resize", "resize_retrained", "stem", "paper"}
-    assert set(found["stem"]) == {"paper", "warm_start"}
+    assert set(found["stem"]) == {"paper", "warm_start", "distilled"}
     assert found["paper"]["baseline"] == {"test_accuracy": 0.9207}
     assert found["paper"]["stem"] == {"test_accuracy": 0.8437}
     entries = {name: found[name] for name in ("baseline", "resize", "resize_retrained")}
@@ -98,6 +100,7 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
         assert stem["trainable_params"] == 528
         assert stem["total_params"] == entries["baseline"]["total_params"] + 528
         assert stem["input_size"] == 96
+    assert only_stems_differ(prepared)
     assert entries["resize"]["trainable_params"] == 0
     assert entries["resize"]["input_size"] == 44
     assert entries["resize"]["flops_per_frame"] < entries["baseline"]["flops_per_frame"] / 2
@@ -157,12 +160,27 @@ def test_the_times_name_every_part(prepared: Project) -> None:
         "resize_retrained",
         "paper",
         "warm_start",
+        "distilled",
     }
     assert len(times["seconds_per_epoch"]["warm_start"]) == 1
     assert times["frames_per_second"]["extract_frames"] > 0
     assert times["frames_per_second"]["embed_frames"] > 0
     assert times["estimated_wh"]["total"] > 0
     assert "codecarbon" in times["estimated_wh"]["method"]
+
+
+def test_of_several_rates_the_stem_that_validates_best_is_kept(prepared: Project) -> None:
+    path = prepared.root / "records/add_stem@distilled.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    losses = {
+        part["params"]["learning_rate"]: part["metrics"]["validation_loss"]
+        for part in record["parts"]
+    }
+    assert set(losses) == {0.003, 0.0001}
+    assert record["params"]["learning_rate"] == min(losses, key=losses.__getitem__)
+    history = (prepared.root / "models/stem/distilled/history.csv").read_text().splitlines()
+    kept = dict(zip(history[0].split(","), history[-1].split(","), strict=True))
+    assert float(kept["validation_loss"]) == min(losses.values())
 
 
 def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: Project) -> None:
@@ -238,6 +256,39 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
     sides = 4 if after[added] == "test" else 2
     assert printed.count(": 1 clips embedded, ") == sides
     assert after[before.index].equals(before)
+
+
+def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: Project) -> None:
+    prepared.set_params(
+        extract_frames={"size": 105},
+        train_best={"trained_at": "small"},
+        add_stem={"input_size": "3x"},
+    )
+    assert set(prepared.repro()) == set(STAGES)
+    found = metrics(prepared)
+    for control in ("resize", "resize_retrained"):
+        assert found[control]["test_accuracy"] == found["baseline"]["test_accuracy"]
+    assert {found[name]["input_size"] for name in ("baseline", "resize")} == {33}
+    for stem in found["stem"].values():
+        assert (stem["input_size"], stem["trainable_params"]) == (105, 528)
+    assert only_stems_differ(prepared)
+
+
+def only_stems_differ(project: Project) -> bool:
+    """Returns whether what lies behind each stored stem is the stored baseline, bit for bit."""
+    from stemtune import models
+
+    folder = project.root / "models"
+    parts = [
+        [models.load(path).get_layer(name).get_weights() for name in ("backbone", "head")]
+        for path in (folder / "baseline", *(folder / "stem").iterdir())
+    ]
+    return all(
+        np.array_equal(one, other)
+        for part in parts[1:]
+        for kept, found in zip(parts[0], part, strict=True)
+        for one, other in zip(kept, found, strict=True)
+    )
 
 
 def test_bad_settings_stop_the_run_before_any_work(prepared: Project) -> None:
