@@ -16,8 +16,8 @@ STYLE = """
 <style>
   body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
          padding: 0 1rem; color: #222; background: #fff; }
-  /* The side bar's buttons need scripts; the fold-outs are open. */
-  .col-lg-2, [data-toggle=collapse], footer, .card.collapse { display: none; }
+  /* The side bar's buttons need scripts; the fold-outs hold queries. */
+  .col-lg-2, [data-toggle=collapse], footer, .collapse { display: none; }
   .alert { border-left: 4px solid #999; background: #f4f4f4; padding: .4rem .8rem;
            margin: 1.2rem 0 .4rem; }
   h5, h6, p { margin: .1rem 0; font-size: 1rem; }

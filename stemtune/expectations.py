@@ -16,12 +16,8 @@ from stemtune.params import ExtractFrames
 # Great Expectations reports usage unless told not to.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 NAMED = 5
-# What a column of the view is about, by the columns that name it; the others are about a clip.
-INDEX = ["clip", "class", "group", "split_with_fewest"]
-SUBJECTS = {
-    "fewest_clips_in_a_split": "{class} ({split_with_fewest})",
-    "splits_of_group": "{group}",
-}
+# The column of the view that says what another is about; the others are about a clip.
+SUBJECTS = {"fewest_clips_in_a_split": "class_and_split", "splits_of_group": "group"}
 
 
 class ExpectationsError(InputError):
@@ -69,7 +65,10 @@ def check(table: pd.DataFrame, params: ExtractFrames) -> Validation:
     )
     outcome = validation.run(
         batch_parameters={"dataframe": _view(table)},
-        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": INDEX},
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": ["clip", *SUBJECTS.values()],
+        },
     )
     return Validation([_result(each) for each in outcome.results], outcome)
 
@@ -142,7 +141,8 @@ def _view(table: pd.DataFrame) -> pd.DataFrame:
     """Returns a row per clip with what the expectations are about; quarantined ones mostly empty.
 
     Columns: clip, class, group, split, quarantined (0 or 1), frame_side, brightness, contrast,
-    fewest_clips_in_a_split (of the class), split_with_fewest, classes_of_content, splits_of_group.
+    fewest_clips_in_a_split (of the class), class_and_split (which that is), classes_of_content,
+    splits_of_group.
     """
     view = table[["clip", "class", "group", "split", "sha256"]].copy()
     view["quarantined"] = (table["quarantined"] != "").astype(int)
@@ -155,7 +155,7 @@ def _view(table: pd.DataFrame) -> pd.DataFrame:
         index=manifest.classes(table), columns=list(manifest.SPLITS), fill_value=0
     )
     view["fewest_clips_in_a_split"] = view["class"].map(counts.min(axis=1))
-    view["split_with_fewest"] = view["class"].map(counts.idxmin(axis=1))
+    view["class_and_split"] = view["class"] + " (" + view["class"].map(counts.idxmin(axis=1)) + ")"
     classes = view[used].groupby("sha256")["class"].nunique()
     view["classes_of_content"] = view["sha256"].where(used).map(classes)
     splits = frames.groupby("group")["split"].nunique()
@@ -181,7 +181,7 @@ def _found(outcome: Any) -> str:
     column = outcome.expectation_config.kwargs["column"]
     by_value: dict[Any, set[str]] = {}
     for row in result["unexpected_index_list"]:
-        subject = SUBJECTS.get(column, "{clip}").format_map(row)
+        subject = row[SUBJECTS.get(column, "clip")]
         by_value.setdefault(row[column], set()).add(manifest.shown(subject))
     shown = [
         f"{value:g} for {_some(subjects)}" if isinstance(value, Number) else _some(subjects)
