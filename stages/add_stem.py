@@ -8,8 +8,6 @@ Run:    python -m stages.add_stem <variant>
 
 import sys
 
-import numpy as np
-
 from stemtune import errors, files, manifest, params, records, runtime
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST, STEMS
 
@@ -69,9 +67,7 @@ def main(variant: str) -> None:
             part.metrics = dict(part.epochs[-1].metrics)
             part.finish()
             attempts.append((part, model))
-        losses = [part.metrics["validation_loss"] for part, _ in attempts]
-        # A rate that is far too high may end in no number at all.
-        best, model = attempts[int(np.nan_to_num(losses, nan=np.inf).argmin())]
+        best, model = min(attempts, key=lambda attempt: order(attempt[0]))
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
         training.write_history(best.epochs, folder)
@@ -81,6 +77,16 @@ def main(variant: str) -> None:
         if len(attempts) > 1:
             record.parts = [part for part, _ in attempts]
             print(f"{stage}: validates best at learning rate {best.params['learning_rate']:g}")
+
+
+def order(record: records.Record) -> tuple[float, float, float]:
+    """Sorts as the search does: by validation accuracy, then validation loss, then rate."""
+    metrics = record.metrics
+    return (
+        -metrics["validation_accuracy"],
+        metrics["validation_loss"],
+        record.params["learning_rate"],
+    )
 
 
 if __name__ == "__main__":

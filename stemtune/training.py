@@ -64,7 +64,8 @@ def fit(
 ) -> list[Epoch]:
     """Trains a model with Adam, on cross-entropy as the paper does or another loss.
 
-    XLA stays off: it makes depthwise networks on processors many times slower.
+    XLA stays off: it makes depthwise networks on processors many times slower, and it refuses the
+    gradient of max pooling, which ResNet50 has, where operations have to be deterministic.
 
     Args:
         model: What is trained; its optimizer is not kept, so that its weights are all it stores.

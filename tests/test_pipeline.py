@@ -172,15 +172,19 @@ def test_the_times_name_every_part(prepared: Project) -> None:
 def test_of_several_rates_the_stem_that_validates_best_is_kept(prepared: Project) -> None:
     path = prepared.root / "records/add_stem@distilled.json"
     record = json.loads(path.read_text(encoding="utf-8"))
-    losses = {
-        part["params"]["learning_rate"]: part["metrics"]["validation_loss"]
+    found = {
+        part["params"]["learning_rate"]: (
+            -part["metrics"]["validation_accuracy"],
+            part["metrics"]["validation_loss"],
+        )
         for part in record["parts"]
     }
-    assert set(losses) == {0.003, 0.0001}
-    assert record["params"]["learning_rate"] == min(losses, key=losses.__getitem__)
+    assert set(found) == {0.003, 0.0001}
+    best = min(found, key=found.__getitem__)
+    assert record["params"]["learning_rate"] == best
     history = (prepared.root / "models/stem/distilled/history.csv").read_text().splitlines()
     kept = dict(zip(history[0].split(","), history[-1].split(","), strict=True))
-    assert float(kept["validation_loss"]) == min(losses.values())
+    assert (-float(kept["validation_accuracy"]), float(kept["validation_loss"])) == found[best]
 
 
 def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: Project) -> None:

@@ -21,9 +21,12 @@ LABELS = [0, 1, 2, 0, 1, 2]
 FRAMES = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
 
 
-def classifier(start: str) -> keras.Model:
+def classifier(start: str, stride: int = 2) -> keras.Model:
     return models.assemble(
-        "tested", small_backbone(), heads.new(4, 3, head_of(), seed=1), stem.build(start, 2, 1)
+        "tested",
+        small_backbone(),
+        heads.new(4, 3, head_of(), seed=1),
+        stem.build(start, stride, seed=1),
     )
 
 
@@ -99,8 +102,9 @@ TAUGHT = pytest.mark.parametrize("taught", [False, True], ids=["labels", "probab
 
 
 @TAUGHT
-def test_only_the_stem_trains(tmp_path: Path, taught: bool) -> None:
-    model = classifier("random")
+@pytest.mark.parametrize("stride", STRIDES)
+def test_only_the_stem_trains(tmp_path: Path, stride: int, taught: bool) -> None:
+    model = classifier("random", stride)
     behind = [model.get_layer(name).get_weights() for name in ("backbone", "head")]
     before = model.get_layer("stem").get_weights()
     train(model, tmp_path, taught)
