@@ -67,7 +67,7 @@ def main(variant: str) -> None:
             part.metrics = dict(part.epochs[-1].metrics)
             part.finish()
             attempts.append((part, model))
-        best, model = min(attempts, key=lambda attempt: order(attempt[0]))
+        best, model = min(attempts, key=lambda attempt: records.preference(attempt[0]))
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
         training.write_history(best.epochs, folder)
@@ -77,16 +77,6 @@ def main(variant: str) -> None:
         if len(attempts) > 1:
             record.parts = [part for part, _ in attempts]
             print(f"{stage}: validates best at learning rate {best.params['learning_rate']:g}")
-
-
-def order(record: records.Record) -> tuple[float, float, float]:
-    """Sorts as the search does: by validation accuracy, then validation loss, then rate."""
-    metrics = record.metrics
-    return (
-        -metrics["validation_accuracy"],
-        metrics["validation_loss"],
-        record.params["learning_rate"],
-    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def main() -> None:
     publish(names, recorded, rows, times)
     print(f"\n{summary.table(rows, times, 'simple')}\n")
     print(
-        "Training is the epochs alone; heads train on the features that embed_frames keeps. "
+        "Training is the epochs alone, at all rates that a stem tried; heads train on the features "
+        "that embed_frames keeps. "
         "The paper's data are others.\n"
         f"The report: {REPORT}. The runs: make ui"
     )

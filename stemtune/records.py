@@ -67,6 +67,19 @@ class Record(BaseModel):
         self.seconds = time.time() - self.started
 
 
+def preference(record: Record) -> tuple[float, float, float]:
+    """Returns a key that sorts records of trained models, the best on validation first.
+
+    By accuracy, then loss, then the lower learning rate.
+    """
+    metrics = record.metrics
+    return (
+        -metrics["validation_accuracy"],
+        metrics["validation_loss"],
+        record.params["learning_rate"],
+    )
+
+
 def path_of(stage: str) -> Path:
     """Returns where the record of a stage (`tune_lr`, `add_stem@paper`) lies."""
     return FOLDER / f"{stage}.json"

@@ -14,7 +14,7 @@ import pandas as pd
 from stemtune import files, heads
 from stemtune.dataset import Splits
 from stemtune.params import Head, RateRange, Runtime, TuneLr
-from stemtune.records import Epoch, Record
+from stemtune.records import Epoch, Record, preference
 
 OBJECTIVE = "validation_accuracy"
 SPREAD = "spread"
@@ -259,19 +259,8 @@ def continues(record: Record) -> str:
 
 
 def best(records: Sequence[Record]) -> Record:
-    """Returns the best of the trials that were trained for the most epochs.
-
-    By mean validation accuracy, then mean validation loss, then the lower rate, then the first.
-    """
-    return min(
-        records,
-        key=lambda record: (
-            -record.params["epochs"],
-            -record.metrics[OBJECTIVE],
-            record.metrics["validation_loss"],
-            record.params["learning_rate"],
-        ),
-    )
+    """Returns the best, on validation, of the trials that were trained for the most epochs."""
+    return min(records, key=lambda record: (-record.params["epochs"], *preference(record)))
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:

@@ -16,8 +16,9 @@ def timings(records: Sequence[Record]) -> dict[str, Any]:
         records: Of the stages; those of evaluate's models and tune_lr's trials are inside.
 
     Returns:
-        Seconds per stage, epoch and trial; training seconds and ms per frame of each model; frames
-        decoded and embedded per second; estimated Wh with its method.
+        Seconds per stage, epoch and trial; training seconds of each model, at all the rates that it
+        tried; ms per frame of each; frames decoded and embedded per second; estimated Wh with its
+        method.
     """
     by_name = {record.name: record for record in records}
     models = {part.name: part for part in by_name["evaluate"].parts}
@@ -33,7 +34,8 @@ def timings(records: Sequence[Record]) -> dict[str, Any]:
         },
         "seconds_per_trial": {part.name: part.seconds for part in by_name["tune_lr"].parts},
         "train_seconds": {
-            name: sum(epoch.seconds for epoch in record.epochs) for name, record in trained.items()
+            name: sum(epoch.seconds for tried in record.parts or [record] for epoch in tried.epochs)
+            for name, record in trained.items()
         },
         "ms_per_frame": {name: part.metrics["ms_per_frame"] for name, part in models.items()},
         "frames_per_second": {
