@@ -16,7 +16,14 @@ def test_frames_mirrored_and_seen_at_a_side_of_their_own_run_through_the_whole_c
     project: Project,
 ) -> None:
     name = "efficientnet_lite0"
-    variants = {"warm_start": {"start": "filter", "learning_rate": 0.001}}
+    variants = {
+        "warm_start": {
+            "start": "filter",
+            "objective": "labels",
+            "learning_rates": [0.001],
+            "epochs": None,
+        }
+    }
     project.set_params(
         extract_frames={"size": 96, "frames_per_clip": 1},
         embed_frames={"input_sizes": {name: 80}},

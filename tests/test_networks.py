@@ -33,7 +33,14 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(project: Project) -> Project:
-    variants = {"warm_start": {"start": "filter", "learning_rate": 0.001}}
+    variants = {
+        "warm_start": {
+            "start": "filter",
+            "objective": "labels",
+            "learning_rates": [0.001],
+            "epochs": None,
+        }
+    }
     project.set_params(
         extract_frames={"size": SIDE, "frames_per_clip": 1},
         tune_lr={"epochs": 1, "seeds": [1], "learning_rates": [0.001, 0.0001]},
