@@ -112,7 +112,7 @@ def test_stems_are_compared_and_plain_resizing_is_a_curve(prepared: Project) -> 
     found = metrics(prepared)
     plots = prepared.root / "plots"
     compared = pd.read_csv(plots / "comparisons.csv").set_index(["stem", "other"])
-    assert len(compared) == 2 * 3
+    assert len(compared) == 3 * 3
     for (name, other), row in compared.iterrows():
         gain = found["stem"][name]["test_accuracy"] - found[other]["test_accuracy"]
         assert row["difference"] == pytest.approx(gain)
@@ -145,7 +145,7 @@ def test_every_figure_and_table_shows_among_the_plots_of_dvc(prepared: Project) 
     shown = [
         path for name in ("figures", "history", "confusion") for path in (plots / name).iterdir()
     ]
-    assert len(shown) == 13 + 3 + 5
+    assert len(shown) == 15 + 4 + 6
     for path in shown:
         assert path.relative_to(prepared.root).as_posix() in page, path
 
