@@ -23,6 +23,16 @@ CODE = ("stages", "stemtune", "dvc.yaml", "params.yaml", ".gitignore", ".gitattr
 # A decoder of its own: the command line tool, of another version than the library in PyAV.
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
+# A stem that is quick to train, as a setting of add_stem.variants.
+ONE_VARIANT = {
+    "warm_start": {
+        "start": "filter",
+        "objective": "labels",
+        "learning_rates": [0.001],
+        "epochs": None,
+    }
+}
+
 WriteClip = Callable[..., Path]
 
 

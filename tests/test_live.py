@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from stemtune import frames, manifest, models
-from tests.conftest import Project
+from tests.conftest import ONE_VARIANT, Project
 
 HEAD = {"units": 4, "dropout": 0.5, "augmentation": "flip", "cached_features": False}
 
@@ -16,20 +16,12 @@ def test_frames_mirrored_and_seen_at_a_side_of_their_own_run_through_the_whole_c
     project: Project,
 ) -> None:
     name = "efficientnet_lite0"
-    variants = {
-        "warm_start": {
-            "start": "filter",
-            "objective": "labels",
-            "learning_rates": [0.001],
-            "epochs": None,
-        }
-    }
     project.set_params(
         extract_frames={"size": 96, "frames_per_clip": 1},
         embed_frames={"input_sizes": {name: 80}},
         tune_lr={"epochs": 2, "seeds": [1], "learning_rates": [0.001]},
         train_best={"epochs": 2, "head": HEAD},
-        add_stem={"epochs": 1, "variants": variants},
+        add_stem={"epochs": 1, "variants": ONE_VARIANT},
         evaluate={"bootstrap_samples": 100},
     )
     project.add_pictures(per_split=2, side=96)

@@ -10,7 +10,7 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from stemtune.files import sha256
-from tests.conftest import Project
+from tests.conftest import ONE_VARIANT, Project
 
 PAPER = ["vgg16", "resnet50", "inception_v3"]
 FEATURES = {"vgg16": 512, "resnet50": 2048, "inception_v3": 2048}
@@ -33,19 +33,11 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(project: Project) -> Project:
-    variants = {
-        "warm_start": {
-            "start": "filter",
-            "objective": "labels",
-            "learning_rates": [0.001],
-            "epochs": None,
-        }
-    }
     project.set_params(
         extract_frames={"size": SIDE, "frames_per_clip": 1},
         tune_lr={"epochs": 1, "seeds": [1], "learning_rates": [0.001, 0.0001]},
         train_best={"epochs": 1, "head": HEAD},
-        add_stem={"epochs": 1, "batch_size": 2, "variants": variants},
+        add_stem={"epochs": 1, "batch_size": 2, "variants": ONE_VARIANT},
         evaluate={"bootstrap_samples": 100},
     )
     project.add_pictures(per_split=1, side=SIDE)
