@@ -1,10 +1,10 @@
-"""Runs the benchmarks and stores their rows in bench/results.json.
+"""Runs the benchmarks, all or those named, prints their rows and keeps them.
 
-A row is `name`, `ours` and `theirs` (medians), `other` (what theirs is), `ratio` (ours over
-theirs), `spread` (largest less smallest of ours, over the median), `target`, `met`, `runs` and
-`machine`.
+Run: python -m bench [--tiny] [--results FILE] [SUBJECT …], such as `python -m bench decode noop`.
+Rows of subjects that are not measured now stay in the file as they are.
 """
 
+import argparse
 import json
 import platform
 from pathlib import Path
@@ -13,19 +13,66 @@ from typing import Any
 import psutil
 from tabulate import tabulate
 
-from bench import noop, stem_step
+from bench import measuring, search
 
 RESULTS = Path(__file__).with_name("results.json")
+# What a subject's rows begin with → the module that measures it.
+SUBJECTS: dict[str, Any] = {
+    "search": search,
+    "tune_share": search,
+}
 
 
 def main() -> None:
-    """Measures everything and prints a table."""
+    """Measures and prints a table."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
+    parser.add_argument("--tiny", action="store_true", help="small sizes: only shows that it runs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file to write to")
+    given = parser.parse_args()
+    if unknown := set(given.subjects) - set(SUBJECTS):
+        parser.error(f"unknown {sorted(unknown)}; there are {', '.join(SUBJECTS)}")
+    chosen = dict.fromkeys(SUBJECTS[name] for name in given.subjects or SUBJECTS)
     machine = f"{platform.machine()}, {psutil.cpu_count()} cores"
-    rows: list[dict[str, Any]] = [
-        {**row, "machine": machine} for row in (*noop.measure(), *stem_step.measure())
+    for module in chosen:
+        print(f"bench: {module.__name__.split('.')[-1]}", flush=True)
+        rows = module.measure(module.TINY if given.tiny else module.FULL)
+        keep(given.results, [{**row, "machine": machine} for row in rows])
+    print(table(json.loads(given.results.read_text(encoding="utf-8"))))
+
+
+def keep(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Puts rows into the file in place of those of the same subjects."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    measured = {subject(row) for row in rows}
+    order = list(SUBJECTS)
+    together = [row for row in before if subject(row) in set(order) - measured] + rows
+    together.sort(key=lambda row: order.index(subject(row)))
+    path.write_text(json.dumps(together, indent=2) + "\n", encoding="utf-8")
+
+
+def subject(row: dict[str, Any]) -> str:
+    """Returns what a row is about."""
+    return str(row["name"]).split("/")[0]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Returns rows as a table in Markdown."""
+    shown = [
+        {
+            "name": row["name"],
+            "ours": f"{row['ours']:.3g}",
+            "theirs": f"{row['theirs']:.3g}",
+            "unit, and what theirs is": row["other"],
+            "ratio": f"{row['ratio']:.3g}",
+            "spread": f"{row['spread']:.0%}",
+            "target": f"{'≤' if measuring.is_share(row['name']) else '≥'} {row['target']:.3g}",
+            "met": "yes" if row["met"] else "NO",
+            "runs": row["runs"],
+        }
+        for row in rows
     ]
-    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
-    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+    return tabulate(shown, headers="keys", tablefmt="github", disable_numparse=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""What is measured on: frames of the clips in data/, in a frame store."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stemtune import clips, frames, manifest, params, shards, video
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = params.load(ROOT / "params.yaml")
+
+
+def frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.DataFrame:
+    """Fills a frame store with frames of clips in data/, an equal number of each class.
+
+    Args:
+        folder: Where the shards go.
+        count: How many frames.
+        per_clip: How many of each clip.
+        side: Of the stored frames, px.
+
+    Returns:
+        A row per frame as `manifest.frame_table` has them; every fourth clip is for validation.
+
+    Raises:
+        ValueError: data/ has too few clips.
+    """
+    found = clips.find_clips(ROOT / "data")
+    labels = sorted({clip.label for clip in found})
+    by_class = [[clip for clip in found if clip.label == label] for label in labels]
+    taken = [clip for abreast in zip(*by_class, strict=False) for clip in abreast]
+    if len(taken) * per_clip < count:
+        raise ValueError(
+            f"{ROOT / 'data'} has {len(taken)} clips, an equal number of each class, and {count} "
+            f"frames take {-(-count // per_clip)}; `dvc pull data.dvc` brings the sample clips"
+        )
+    rows = []
+    for number, clip in enumerate(taken[: count // per_clip]):
+        sample = video.sample_frames(clip.path, per_clip, side, SETTINGS.extract_frames.limits)
+        name = f"clip_{number:05}"
+        shards.write(shards.path_of(folder, name), sample.frames)
+        rows += [
+            {
+                "clip": clip.name,
+                "class": clip.label,
+                "label": labels.index(clip.label),
+                "shard": name,
+                "index": index,
+                "split": manifest.TRAIN if number % 4 else manifest.VALIDATION,
+            }
+            for index in range(per_clip)
+        ]
+    return pd.DataFrame(rows)
+
+
+def read_all(folder: Path, table: pd.DataFrame, side: int) -> np.ndarray:
+    """Returns the frames of a table's rows in memory, (rows, side, side, 3), uint8."""
+    names = table["shard"].unique()
+    return np.concatenate([frames.read_clip(folder, name, side) for name in names])

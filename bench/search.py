@@ -1,0 +1,249 @@
+"""The search on cached features, against Keras Tuner over the whole network, as the paper did it.
+
+Same frames, same seeds, same head; the accuracies of each epoch of each trial have to agree.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bench import measuring
+from bench.material import SETTINGS, frame_store, read_all
+from stemtune import manifest, params, runtime, weights
+
+if TYPE_CHECKING:
+    import keras
+
+    from stemtune.dataset import Splits
+
+TARGET, SHARE_TARGET = 15.0, 0.05
+SEED, PER_CLIP = 1, 4
+BACKBONE = "efficientnet_lite0"
+# Accuracies are counts of frames over all; a frame on the edge between classes might tip over.
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Size:
+    """Frames for the search, of which side, px; frames for the share; and runs of each."""
+
+    frames: int
+    side: int
+    share_frames: int
+    runs: int
+    share_runs: int
+
+
+FULL = Size(frames=256, side=224, share_frames=2464, runs=3, share_runs=3)
+TINY = Size(frames=32, side=48, share_frames=64, runs=1, share_runs=1)
+
+
+def measure(size: Size) -> list[measuring.Row]:
+    """Returns the rows `search` and `tune_share`, in seconds."""
+    runtime.configure(SETTINGS.runtime)
+    from stemtune import backbones
+
+    settings = params.EmbedFrames(backbones=[BACKBONE], weights={}, input_sizes={})
+    network = backbones.build(BACKBONE, weights.fetch_all(settings)[BACKBONE], SEED)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        table = frame_store(folder / "frames", size.frames, PER_CLIP, size.side)
+        pixels = read_all(folder / "frames", table, size.side)
+        ours, theirs = _Ours(folder, table, size.side, network), _Theirs(table, pixels, network)
+        measured, plain = measuring.in_turns(
+            size.runs,
+            lambda: measuring.seconds(ours.run),
+            lambda: measuring.seconds(lambda: theirs.run(folder / "plain")),
+        )
+        _require_equal(ours.accuracies, theirs.accuracies)
+        rates = SETTINGS.tune_lr.learning_rates
+        rows = [
+            measuring.of_times(
+                "search",
+                measured,
+                plain,
+                f"s, Keras Tuner and fit through {BACKBONE}, {len(table)} frames of {size.side} "
+                f"px, {rates} x {SETTINGS.tune_lr.epochs} epochs",
+                TARGET,
+            )
+        ]
+        rows.append(_share(size, ours, folder))
+    return rows
+
+
+class _Ours:
+    """Embeds all frames, then searches on their features."""
+
+    def __init__(
+        self, folder: Path, table: pd.DataFrame, side: int, network: "keras.Model"
+    ) -> None:
+        self._folder, self._table, self._side, self._network = folder, table, side, network
+        self.accuracies: dict[float, list[tuple[float, float]]] = {}
+        self.embed_seconds: list[float] = []
+
+    def run(self) -> None:
+        """Makes features and searches, with nothing left of an earlier run."""
+        self.embed_seconds.append(measuring.seconds(self.embed))
+        self.tune(self.load())
+
+    def embed(self) -> None:
+        from stemtune import backbones, embeddings
+
+        home = self._folder / "embeddings"
+        shutil.rmtree(home, ignore_errors=True)
+        identity = embeddings.Identity(self._network.output_shape[-1], "", SETTINGS.runtime.threads)
+        embeddings.prepare(home, BACKBONE, identity, [self._side])
+        embed = backbones.embedder(self._network, PER_CLIP, self._side, self._side)
+        embeddings.embed_shards(
+            self._folder / "frames",
+            embeddings.side_folder(home, BACKBONE, self._side),
+            list(self._table["shard"].unique()),
+            self._side,
+            embed,
+            "embedding",
+        )
+
+    def load(self) -> "Splits":
+        from stemtune import dataset
+
+        train, validation = (
+            dataset.load_features(
+                self._folder / "embeddings",
+                [BACKBONE],
+                self._side,
+                self._table[self._table["split"] == split],
+            )
+            for split in (manifest.TRAIN, manifest.VALIDATION)
+        )
+        return dataset.Splits(train, validation, validation)
+
+    def tune(self, data: "Splits") -> None:
+        from stemtune import search
+
+        trials = search.search(
+            data,
+            self._table["label"].nunique(),
+            SETTINGS.tune_lr.model_copy(update={"seeds": [SEED]}),
+            SETTINGS.train_best.head,
+            SETTINGS.runtime,
+            self._folder / "search",
+        )
+        search.clear(self._folder / "search")
+        self.accuracies = {
+            trial.record.params["learning_rate"]: [
+                (epoch.metrics["train_accuracy"], epoch.metrics["validation_accuracy"])
+                for epoch in trial.record.epochs
+            ]
+            for trial in trials
+        }
+
+
+class _Theirs:
+    """Trains the head through the frozen network, on frames in memory."""
+
+    def __init__(self, table: pd.DataFrame, pixels: np.ndarray, network: "keras.Model") -> None:
+        trained = (table["split"] == manifest.TRAIN).to_numpy()
+        labels = table["label"].to_numpy(np.int32)
+        self._train = pixels[trained], labels[trained]
+        self._validation = pixels[~trained], labels[~trained]
+        self._classes, self._network = table["label"].nunique(), network
+        self.accuracies: dict[float, list[tuple[float, float]]] = {}
+
+    def run(self, folder: Path) -> None:
+        """Searches as Keras Tuner's own guide has it."""
+        import keras
+        import keras_tuner
+
+        rates = SETTINGS.tune_lr.learning_rates
+        seen: dict[float, list[tuple[float, float]]] = {}
+
+        class Accuracies(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                rate = float(self.model.optimizer.learning_rate)
+                nearest = min(rates, key=lambda one: abs(one - rate))
+                seen.setdefault(nearest, []).append((logs["accuracy"], logs["val_accuracy"]))
+
+        def build(space: Any) -> keras.Model:
+            keras.utils.set_random_seed(SEED)
+            frames = keras.Input(self._train[0].shape[1:], dtype="uint8")
+            features = self._network(keras.layers.Rescaling(1 / 255)(frames), training=False)
+            probabilities = keras.layers.Dense(self._classes, "softmax")(features)
+            model = keras.Model(frames, probabilities)
+            model.compile(
+                keras.optimizers.Adam(space.Choice("learning_rate", rates)),
+                loss="sparse_categorical_crossentropy",
+                metrics=["accuracy"],
+            )
+            return model
+
+        tuner = keras_tuner.BayesianOptimization(
+            build,
+            "val_accuracy",
+            max_trials=len(rates),
+            num_initial_points=len(rates),
+            seed=SETTINGS.runtime.seed,
+            directory=folder,
+            overwrite=True,
+        )
+        tuner.search(
+            *self._train,
+            batch_size=SETTINGS.tune_lr.batch_size,
+            epochs=SETTINGS.tune_lr.epochs,
+            validation_data=self._validation,
+            callbacks=[Accuracies()],
+            verbose=0,
+        )
+        self.accuracies = seen
+
+
+def _require_equal(
+    ours: dict[float, list[tuple[float, float]]], theirs: dict[float, list[tuple[float, float]]]
+) -> None:
+    """Raises AssertionError unless both tried the same rates and saw the same in every epoch."""
+    if sorted(ours) != sorted(theirs):
+        raise AssertionError(f"search: ours tried {sorted(ours)}, theirs {sorted(theirs)}")
+    for rate, accuracies in ours.items():
+        if not np.allclose(accuracies, theirs[rate], rtol=0, atol=TOLERANCE):
+            raise AssertionError(
+                f"search: at rate {rate} the accuracies (train, validation) by epoch differ: "
+                f"ours {accuracies}, theirs {theirs[rate]}"
+            )
+
+
+def _share(size: Size, ours: _Ours, folder: Path) -> measuring.Row:
+    """Returns the row `tune_share`: tune_lr's time over that of one pass of the backbone.
+
+    The pass is measured on the frames there are, and counted by its rate for as many as are tuned
+    on; those are the frames' own features with noise.
+    """
+    data = ours.load()
+    random = np.random.default_rng(SEED)
+
+    def widened(part: Any, count: int) -> Any:
+        chosen = random.integers(len(part.labels), size=count)
+        noise = random.normal(0, 0.01, (count, part.features.shape[1])).astype(np.float32)
+        return type(part)(part.features[chosen] + noise, part.labels[chosen])
+
+    validation = size.share_frames // 4
+    train = widened(data.train, size.share_frames - validation)
+    test = widened(data.validation, validation)
+    wide = data._replace(train=train, validation=test, test=test)
+    times = size.share_frames / size.frames
+    tuned, passed = measuring.in_turns(
+        size.share_runs,
+        lambda: measuring.seconds(lambda: ours.tune(wide)),
+        lambda: times * measuring.seconds(ours.embed),
+    )
+    return measuring.of_times(
+        "tune_share",
+        tuned,
+        passed,
+        f"s, {BACKBONE} over {size.share_frames} frames of {size.side} px once, by its rate on "
+        f"{size.frames}",
+        SHARE_TARGET,
+    )
