@@ -13,13 +13,16 @@ from typing import Any
 import psutil
 from tabulate import tabulate
 
-from bench import measuring, search
+from bench import embed, measuring, search, stem_epoch, stem_inference
 
 RESULTS = Path(__file__).with_name("results.json")
 # What a subject's rows begin with → the module that measures it.
 SUBJECTS: dict[str, Any] = {
     "search": search,
     "tune_share": search,
+    "embed": embed,
+    "stem_epoch": stem_epoch,
+    "stem_inference": stem_inference,
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stemtune import clips, frames, manifest, params, shards, video
+from stemtune import clips, frames, manifest, params, shards, video, weights
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = params.load(ROOT / "params.yaml")
@@ -58,3 +58,12 @@ def read_all(folder: Path, table: pd.DataFrame, side: int) -> np.ndarray:
     """Returns the frames of a table's rows in memory, (rows, side, side, 3), uint8."""
     names = table["shard"].unique()
     return np.concatenate([frames.read_clip(folder, name, side) for name in names])
+
+
+def packaged_or_random(backbone: str) -> Path | None:
+    """Returns the weights file of a backbone whose weights are packaged; None for the others."""
+    packaged = backbone.startswith("efficientnet")
+    chosen = params.EmbedFrames(
+        backbones=[backbone], weights={} if packaged else {backbone: "random"}, input_sizes={}
+    )
+    return weights.fetch_all(chosen)[backbone]

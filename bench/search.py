@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from bench import measuring
-from bench.material import SETTINGS, frame_store, read_all
-from stemtune import manifest, params, runtime, weights
+from bench.material import SETTINGS, frame_store, packaged_or_random, read_all
+from stemtune import manifest, runtime
 
 if TYPE_CHECKING:
     import keras
@@ -48,8 +48,7 @@ def measure(size: Size) -> list[measuring.Row]:
     runtime.configure(SETTINGS.runtime)
     from stemtune import backbones
 
-    settings = params.EmbedFrames(backbones=[BACKBONE], weights={}, input_sizes={})
-    network = backbones.build(BACKBONE, weights.fetch_all(settings)[BACKBONE], SEED)
+    network = backbones.build(BACKBONE, packaged_or_random(BACKBONE), SEED)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         table = frame_store(folder / "frames", size.frames, PER_CLIP, size.side)

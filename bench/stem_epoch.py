@@ -1,0 +1,163 @@
+"""An epoch of a stem's training, against Keras' `fit` of the same model put together plainly.
+
+Theirs has its frames in memory, ours reads them from the store. Same frames in the same order.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bench import measuring
+from bench.material import SETTINGS, frame_store, packaged_or_random, read_all
+from stemtune import manifest, runtime
+from stemtune.records import Epoch
+
+if TYPE_CHECKING:
+    import keras
+
+TARGETS = {"efficientnet_lite0": 1.2, "resnet50": 1.5, "vgg16": 1.5}
+SEED, PER_CLIP = 1, 4
+RATE = 1e-4
+# The first epoch compiles, the second is timed.
+EPOCHS = 2
+# Of a loss: sums of another order, carried through Adam's square roots.
+TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Size:
+    """Frames by network, a quarter of them for validation; their side, px; the batch; and runs."""
+
+    frames: dict[str, int]
+    side: int
+    batch: int
+    runs: int
+
+
+FULL = Size(
+    {"efficientnet_lite0": 256, "resnet50": 128, "vgg16": 64},
+    side=224,
+    batch=SETTINGS.add_stem.batch_size,
+    runs=3,
+)
+TINY = Size({"efficientnet_lite0": 16, "resnet50": 16, "vgg16": 16}, side=72, batch=8, runs=1)
+
+
+def measure(size: Size) -> list[measuring.Row]:
+    """Returns the rows `stem_epoch/<network>`, in seconds."""
+    runtime.configure(SETTINGS.runtime)
+    rows = []
+    for name, count in size.frames.items():
+        with tempfile.TemporaryDirectory() as temporary:
+            store = Path(temporary)
+            table = frame_store(store, count, PER_CLIP, size.side)
+            ours, theirs = _Ours(name, store, table, size), _Theirs(name, store, table, size)
+            measured, plain = measuring.in_turns(size.runs, ours.run, theirs.run)
+        _require_equal(name, ours.epochs, theirs.epochs)
+        rows.append(
+            measuring.of_times(
+                f"stem_epoch/{name}",
+                measured,
+                plain,
+                f"s, Keras' fit, {count} frames of {size.side} px, validation included",
+                TARGETS[name],
+            )
+        )
+    return rows
+
+
+def classifier(name: str, classes: int) -> "keras.Model":
+    """Returns a classifier with an untrained stem and an untrained head."""
+    from stemtune import backbones, heads, models, stem
+
+    network = backbones.concatenate([backbones.build(name, packaged_or_random(name), SEED)])
+    head = heads.new(network.output_shape[-1], classes, SETTINGS.train_best.head, SEED)
+    return models.assemble(name, network, head, stem.build("filter", 2, SEED))
+
+
+class _Side:
+    """A classifier with a stem, trained anew from the same start in each run."""
+
+    def __init__(self, name: str, store: Path, table: pd.DataFrame, size: Size) -> None:
+        self._model = classifier(name, table["label"].nunique())
+        self._start = self._model.get_layer("stem").get_weights()
+        self._size, self._title = size, f"bench: {name}"
+        self.epochs: list[Epoch] = []
+        self._take(store, table)
+
+    def run(self) -> float:
+        """Returns the time of the last epoch, seconds."""
+        self._model.get_layer("stem").set_weights(self._start)
+        self.epochs = self._train()
+        return self.epochs[-1].seconds
+
+    def _take(self, store: Path, table: pd.DataFrame) -> None:
+        raise NotImplementedError
+
+    def _train(self) -> list[Epoch]:
+        raise NotImplementedError
+
+
+class _Ours(_Side):
+    def _take(self, store: Path, table: pd.DataFrame) -> None:
+        from stemtune import dataset
+
+        self._train_frames, self._validation = (
+            dataset.FrameBatches(
+                store, table[table["split"] == split], self._size.side, self._size.batch, None
+            )
+            for split in (manifest.TRAIN, manifest.VALIDATION)
+        )
+
+    def _train(self) -> list[Epoch]:
+        from stemtune import stem_training
+
+        return stem_training.train(
+            self._model, self._train_frames, self._validation, RATE, EPOCHS, self._title
+        )
+
+
+class _Theirs(_Side):
+    def _take(self, store: Path, table: pd.DataFrame) -> None:
+        pixels = read_all(store, table, self._size.side)
+        labels = table["label"].to_numpy(np.int32)
+        trained = (table["split"] == manifest.TRAIN).to_numpy()
+        self._data = pixels[trained], labels[trained]
+        self._validation = pixels[~trained], labels[~trained]
+
+    def _train(self) -> list[Epoch]:
+        import keras
+
+        from stemtune import training
+
+        epochs: list[Epoch] = []
+        self._model.compile(
+            keras.optimizers.Adam(RATE),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        self._model.fit(
+            *self._data,
+            batch_size=self._size.batch,
+            epochs=EPOCHS,
+            validation_data=self._validation,
+            shuffle=False,
+            verbose=0,
+            callbacks=[training.EpochLog(self._title, epochs)],
+        )
+        return epochs
+
+
+def _require_equal(name: str, ours: list[Epoch], theirs: list[Epoch]) -> None:
+    """Raises AssertionError unless both came to the same losses in every epoch."""
+    for one, other in zip(ours, theirs, strict=True):
+        for metric in ("train_loss", "validation_loss"):
+            if not np.isclose(one.metrics[metric], other.metrics[metric], rtol=TOLERANCE, atol=0):
+                raise AssertionError(
+                    f"stem_epoch/{name}: {metric} of epoch {one.epoch} differs: ours "
+                    f"{one.metrics[metric]}, theirs {other.metrics[metric]}"
+                )
