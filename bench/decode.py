@@ -195,7 +195,9 @@ def _pictures(width: int, height: int, count: int) -> Iterator[np.ndarray]:
     scene = np.asarray(PIL.Image.fromarray(cells).resize((2 * width, 2 * height)))
     noise = random.integers(0, 9, (height + 32, width + 32, 3), np.uint8)
     for number in range(count):
-        picture = scene[step * number % height :, 2 * step * number % width :][:height, :width].copy()
+        picture = scene[step * number % height :, 2 * step * number % width :][
+            :height, :width
+        ].copy()
         row, column = random.integers(0, 32, 2)
         picture += noise[row : row + height, column : column + width]
         for bit in range(BITS):

@@ -39,9 +39,7 @@ def measure(size: Size) -> list[measuring.Row]:
     from stemtune import models
 
     stemmed = classifier(BACKBONE, CLASSES)
-    baseline = models.assemble(
-        "baseline", stemmed.get_layer("backbone"), stemmed.get_layer("head")
-    )
+    baseline = models.assemble("baseline", stemmed.get_layer("backbone"), stemmed.get_layer("head"))
     ours, theirs = models.predictor(stemmed), models.predictor(baseline)
     _require_equal(stemmed, ours, size.side)
     measured, plain = measuring.in_turns(

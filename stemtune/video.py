@@ -1,8 +1,10 @@
 """Decodes clips with PyAV and samples their frames uniformly in time, as ffmpeg itself would."""
 
+import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -60,12 +62,25 @@ class Sample:
 
 
 class _Timeline(NamedTuple):
-    """What the packets of a video stream say: start and end, seconds, and how many they are."""
+    """What the packets of a video stream say.
+
+    Attributes:
+        start, end: Of the stream, seconds.
+        packets: How many they are.
+        still: Whether it is a picture.
+        times: When the frames are shown, in rising order, in units of the stream; empty where
+            packets do not tell.
+        keys: Of those, the frames from which decoding can start; some are never shown.
+        base: Seconds of a unit.
+    """
 
     start: float
     end: float
     packets: int
     still: bool
+    times: list[int]
+    keys: list[int]
+    base: Fraction
 
 
 def sample_frames(path: Path, count: int, side: int, limits: Limits) -> Sample:
@@ -85,21 +100,22 @@ def sample_frames(path: Path, count: int, side: int, limits: Limits) -> Sample:
         part = (timeline.end - timeline.start) / count
         targets = timeline.start + (np.arange(count) + 0.5) * part
         converter = _Converter(side)
-        frames, seconds = [], []
-        for frame, time in _shown_at(path, targets, limits):
-            frames.append(converter.convert(frame))
-            seconds.append(max(0.0, time - timeline.start))
+        taken = _pick(path, targets, timeline, converter, limits)
+        if not taken:
+            taken = [
+                (converter.convert(frame), time) for frame, time in _shown_at(path, targets, limits)
+            ]
     except MemoryError as error:
         raise LimitError(
             f"takes more memory than limits.memory allows, {limits.memory} MiB"
         ) from error
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"cannot be decoded: {error.strerror}") from error
-    if not frames:
+    if not taken:
         raise VideoError("cannot be decoded: none of its frames is whole")
     return Sample(
-        np.stack(frames),
-        np.array(seconds),
+        np.stack([frame for frame, _ in taken]),
+        np.array([max(0.0, time - timeline.start) for _, time in taken]),
         min(count, timeline.packets),
         *converter.size_shown,
         duration=timeline.end - timeline.start,
@@ -152,10 +168,17 @@ def _timeline(path: Path, limits: Limits) -> _Timeline:
         LimitError: It has more frames than allowed.
     """
     start = end = None
-    packets = 0
+    packets, complete = 0, True
+    times: list[int] = []
+    keys: list[int] = []
     with _opened(path, limits) as (container, stream):
         for packet in container.demux(stream):
-            if not packet.size or packet.is_discard:
+            if not packet.size:
+                continue
+            complete = complete and packet.pts is not None
+            if packet.is_keyframe and packet.pts is not None:
+                keys.append(packet.pts)
+            if packet.is_discard:
                 continue
             packets += 1
             if packets > limits.frames:
@@ -163,17 +186,23 @@ def _timeline(path: Path, limits: Limits) -> _Timeline:
             # Some containers time the decoding only, which spans the same range.
             shown = packet.pts if packet.pts is not None else packet.dts
             if shown is not None:
+                times.append(shown)
                 start = shown if start is None else min(start, shown)
                 until = shown + (packet.duration or 0)
                 end = until if end is None else max(end, until)
         if not packets:
             raise VideoError("has no frames")
         still = _is_still(container, packets)
+        base = stream.time_base or Fraction(1)
         if start is None or end is None:
             # A bare stream has no times: its frames are shown one after the other.
-            return _Timeline(0.0, packets / _rate(stream), packets, still)
-        base = float(stream.time_base or 1)
-        return _Timeline(start * base, end * base, packets, still)
+            return _Timeline(0.0, packets / _rate(stream), packets, still, [], [], base)
+        if not complete or len(set(times)) < len(times):
+            times = []
+        seconds = float(base)
+        return _Timeline(
+            start * seconds, end * seconds, packets, still, sorted(times), sorted(keys), base
+        )
 
 
 def _is_still(container: InputContainer, packets: int) -> bool:
@@ -185,13 +214,75 @@ def _is_still(container: InputContainer, packets: int) -> bool:
     )
 
 
+def _pick(
+    path: Path, targets: np.ndarray, timeline: _Timeline, converter: "_Converter", limits: Limits
+) -> list[tuple[np.ndarray, float]]:
+    """Returns, for each time, the last frame that starts no later, converted, and when.
+
+    Packets say which frames these are, so that no others need be decoded than those that they
+    build on. Empty where packets say too little, where frames come otherwise than they say, and
+    where one cannot be decoded: decoding everything then tells what is wrong.
+    """
+    if not timeline.times:
+        return []
+    seconds = [float(time * timeline.base) for time in timeline.times]
+    places = np.searchsorted(seconds, targets, side="right") - 1
+    chosen = [timeline.times[max(0, place)] for place in places]
+    frames: dict[int | None, np.ndarray] = {}
+    try:
+        for frame in _decoded(path, set(chosen), timeline, limits):
+            frames[frame.pts] = converter.convert(frame)
+    except av.error.InvalidDataError:
+        return []
+    if not set(chosen) <= set(frames):
+        return []
+    return [(frames[time], float(time * timeline.base)) for time in chosen]
+
+
+def _decoded(
+    path: Path, chosen: set[int], timeline: _Timeline, limits: Limits
+) -> Iterator[av.VideoFrame]:
+    """Yields the frames of these times, decoding from the key frame before each.
+
+    Not all of them where one that was decoded is damaged.
+    """
+    needed: dict[int, set[int]] = {}
+    for time in chosen:
+        before = bisect.bisect_right(timeline.keys, time)
+        if not before:
+            return
+        needed.setdefault(timeline.keys[before - 1], set()).add(time)
+    awaited: set[int] = set()
+    with _opened(path, limits) as (container, stream):
+        context = stream.codec_context
+        for packet in container.demux(stream):
+            if packet.is_keyframe and packet.pts in needed:
+                awaited |= needed.pop(packet.pts)
+            if not awaited:
+                continue
+            # No other frame builds on those that are left out.
+            context.skip_frame = "DEFAULT" if packet.pts in awaited else "NONREF"
+            frames = packet.decode()
+            awaited.discard(packet.pts)
+            if not awaited:
+                frames += context.decode(None)
+                context.flush_buffers()
+            for frame in frames:
+                if frame.is_corrupt:
+                    return
+                if frame.pts in chosen:
+                    frame.time_base = timeline.base
+                    yield frame
+            if not awaited and not needed:
+                return
+
+
 def _shown_at(
     path: Path, targets: np.ndarray, limits: Limits
 ) -> Iterator[tuple[av.VideoFrame, float]]:
     """Yields, for each time in ascending order, the last frame that starts no later, and when.
 
-    Every frame is decoded, for later ones build on it; only those asked for are converted, which
-    can cost more than decoding.
+    Every frame is decoded, only those asked for are converted.
     """
     waiting = list(targets)
     with _opened(path, limits) as (container, stream):
