@@ -13,16 +13,30 @@ from typing import Any
 import psutil
 from tabulate import tabulate
 
-from bench import embed, measuring, search, stem_epoch, stem_inference
+from bench import (
+    decode,
+    embed,
+    growth,
+    measuring,
+    noop,
+    one_clip,
+    search,
+    stem_epoch,
+    stem_inference,
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 # What a subject's rows begin with → the module that measures it.
 SUBJECTS: dict[str, Any] = {
     "search": search,
     "tune_share": search,
+    "decode": decode,
     "embed": embed,
     "stem_epoch": stem_epoch,
     "stem_inference": stem_inference,
+    "noop": noop,
+    "one_clip": one_clip,
+    "growth": growth,
 }
 
 

@@ -1,59 +1,65 @@
 """`dvc repro` with everything cached, against a bare DVC pipeline that has nothing to do either."""
 
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-RUNS = 5
-STAGES = 5
-ROOT = Path(__file__).parent.parent
-DVC = Path(sys.executable).with_name("dvc")
+import yaml
+
+from bench import measuring
+from bench.project import DVC, Project, run
+
 # In all, as much as a bare no-op three times over and one import of MLflow.
 ALLOWED_NO_OPS = 3
+TARGET = 1.0
 
 
-def measure() -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Size:
+    """Pictures in the project, and runs."""
+
+    pictures: int
+    runs: int
+
+
+FULL = Size(pictures=40, runs=5)
+TINY = Size(pictures=40, runs=1)
+
+
+def measure(size: Size) -> list[measuring.Row]:
     """Returns the row `noop`, in seconds; "theirs" is three bare no-ops and MLflow's import."""
-    _run(ROOT, DVC, "repro", "--quiet")
-    ours, bare, imports = [], [], []
-    with tempfile.TemporaryDirectory() as folder:
-        other = Path(folder)
-        _prepare_bare(other)
-        for _ in range(RUNS):
-            ours.append(_run(ROOT, DVC, "repro", "--quiet"))
-            bare.append(_run(other, DVC, "repro", "--quiet"))
-            imports.append(_run(ROOT, sys.executable, "-c", "import mlflow"))
-    allowed = ALLOWED_NO_OPS * statistics.median(bare) + statistics.median(imports)
-    middle = statistics.median(ours)
+    with tempfile.TemporaryDirectory() as temporary:
+        ours, bare = Project(Path(temporary) / "ours", size.pictures), Path(temporary) / "bare"
+        ours.repro()
+        before = (ours.root / "dvc.lock").read_bytes()
+        stages = len(yaml.safe_load(before)["stages"])
+        _prepare_bare(bare, stages)
+        measured, plain, imports = measuring.in_turns(
+            size.runs,
+            lambda: measuring.seconds(ours.repro),
+            lambda: measuring.seconds(lambda: run(bare, DVC, "repro", "--quiet")),
+            lambda: measuring.seconds(lambda: run(bare, sys.executable, "-c", "import mlflow")),
+        )
+        if (ours.root / "dvc.lock").read_bytes() != before:
+            raise AssertionError("noop: `dvc repro` with nothing new changed dvc.lock")
+    allowed = [ALLOWED_NO_OPS * one + other for one, other in zip(plain, imports, strict=True)]
     return [
-        {
-            "name": "noop",
-            "ours": middle,
-            "theirs": allowed,
-            "other": f"3 x no-op of {STAGES} `true` stages + import mlflow, seconds",
-            "ratio": middle / allowed,
-            "spread": (max(ours) - min(ours)) / middle,
-            "target": 1.0,
-            "met": middle <= allowed,
-            "runs": RUNS,
-        }
+        measuring.of_times(
+            "noop",
+            measured,
+            allowed,
+            f"s, {ALLOWED_NO_OPS} no-ops of {stages} `true` stages and one import of MLflow",
+            TARGET,
+        )
     ]
 
 
-def _prepare_bare(folder: Path) -> None:
-    _run(folder, "git", "init", "--quiet")
-    _run(folder, DVC, "init", "--quiet")
-    _run(folder, DVC, "config", "core.analytics", "false")
-    stages = "".join(f"  stage_{number}:\n    cmd: 'true'\n" for number in range(STAGES))
-    (folder / "dvc.yaml").write_text(f"stages:\n{stages}")
-    _run(folder, DVC, "repro", "--quiet")
-
-
-def _run(folder: Path, *command: str | Path) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return time.perf_counter() - started
+def _prepare_bare(folder: Path, stages: int) -> None:
+    folder.mkdir()
+    run(folder, "git", "init", "--quiet")
+    run(folder, DVC, "init", "--quiet")
+    run(folder, DVC, "config", "core.analytics", "false")
+    listed = "".join(f"  stage_{number}:\n    cmd: 'true'\n" for number in range(stages))
+    (folder / "dvc.yaml").write_text(f"stages:\n{listed}", encoding="utf-8")
+    run(folder, DVC, "repro", "--quiet")

@@ -1,0 +1,83 @@
+"""One clip added to many: `dvc repro embed_frames` after it, against decoding and embedding all."""
+
+import hashlib
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import measuring
+from bench.project import Project
+
+# Of what the full run takes beyond starting up.
+ALLOWED_SHARE = 0.1
+# Clips among which one is added to see what starting up takes.
+FEW = 40
+
+
+@dataclass(frozen=True)
+class Size:
+    """Clips, here pictures, that one is added to; and runs."""
+
+    clips: tuple[int, ...]
+    runs: int
+
+
+FULL = Size(clips=(300, 3000), runs=2)
+TINY = Size(clips=(60,), runs=1)
+
+
+def measure(size: Size) -> list[measuring.Row]:
+    """Returns the rows `one_clip/<size>`, in seconds.
+
+    Their target is the share of the full run that starting up takes, which is seen where one clip
+    is added to `FEW`, and a tenth of the rest.
+    """
+    counts = (FEW, *size.clips)
+    seen: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    for _ in range(size.runs):
+        for count in counts:
+            seen[count].append(_measure(count))
+    start = statistics.median(added for added, _ in seen[FEW])
+    rows = []
+    for count in size.clips:
+        added, full = ([pair[side] for pair in seen[count]] for side in (0, 1))
+        whole = statistics.median(full)
+        rows.append(
+            measuring.of_times(
+                f"one_clip/{count}",
+                added,
+                full,
+                f"s, all {count} clips; one added to {FEW} takes {start:.1f} s",
+                (start + ALLOWED_SHARE * max(0.0, whole - start)) / whole,
+            )
+        )
+    return rows
+
+
+def _measure(count: int) -> tuple[float, float]:
+    """Returns what one clip added to so many takes, and what all took before, seconds."""
+    with tempfile.TemporaryDirectory() as temporary:
+        project = Project(Path(temporary) / "project", count)
+        full = measuring.seconds(lambda: project.repro("embed_frames"))
+        before = _shards(project)
+        project.add_pictures(1)
+        added = measuring.seconds(lambda: project.repro("embed_frames"))
+        _require_one_more(before, _shards(project), count)
+    return added, full
+
+
+def _shards(project: Project) -> dict[str, str]:
+    """Returns the checksum of every shard of frames and of features by its path."""
+    return {
+        path.relative_to(project.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in ("frames", "embeddings", "embeddings_resized")
+        for path in (project.root / folder).rglob("*.tfrecord")
+    }
+
+
+def _require_one_more(before: dict[str, str], after: dict[str, str], count: int) -> None:
+    """Raises AssertionError unless shards of one clip came and the others are what they were."""
+    frames = [sum(path.startswith("frames/") for path in shards) for shards in (before, after)]
+    if frames != [count, count + 1] or not before.items() <= after.items():
+        raise AssertionError(f"one_clip/{count}: {frames[0]} shards of frames became {frames[1]}")
