@@ -72,7 +72,7 @@ def _measure(
         embeddings.embed_shards(store, home, clips, side, embed, name)
 
     def predict() -> None:
-        features["predict"] = plain.predict(_dataset(store, clips, side), verbose=0)
+        features["predict"] = plain.predict(_dataset(store, clips, count, side), verbose=0)
 
     def in_memory() -> None:
         features["in memory"] = np.concatenate([embed(batch) for batch in batched])
@@ -104,7 +104,7 @@ def _measure(
     ]
 
 
-def _dataset(store: Path, clips: list[str], side: int) -> "tf.data.Dataset":
+def _dataset(store: Path, clips: list[str], count: int, side: int) -> "tf.data.Dataset":
     """Returns batches of the stored frames in [0, 1], read as TensorFlow's guides have it."""
     import tensorflow as tf
 
@@ -115,7 +115,8 @@ def _dataset(store: Path, clips: list[str], side: int) -> "tf.data.Dataset":
     paths = [str(shards.path_of(store, clip)) for clip in clips]
     records = tf.data.TFRecordDataset(paths)
     parsed = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    return parsed.batch(PREDICT_BATCH).prefetch(tf.data.AUTOTUNE)
+    counted = parsed.apply(tf.data.experimental.assert_cardinality(count))
+    return counted.batch(PREDICT_BATCH).prefetch(tf.data.AUTOTUNE)
 
 
 def _require_equal(what: str, ours: np.ndarray, theirs: np.ndarray) -> None:

@@ -112,7 +112,7 @@ def _measure(count: int) -> dict[str, Cost]:
 
 def _cost(project: Project, stage: str) -> Cost:
     started = time.perf_counter()
-    command = [DVC, "repro", "--quiet", "--single-item", stage]
+    command = [str(DVC), "repro", "--quiet", "--single-item", stage]
     with (project.root / "said.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=project.root, env=environment(), stdout=log, stderr=log
