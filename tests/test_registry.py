@@ -32,6 +32,7 @@ from tests.test_project import reached
 BASELINE_SIDE = 40
 FRAMES = np.random.default_rng(4).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
 ENDED = 1_700_000_000_000
+PYTHON = Path(sys.executable).absolute()
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +231,7 @@ print(json.dumps(answers))
 def environment(**more: str) -> dict[str, str]:
     """Returns that of a shell where the project's environment is active, but not its folder."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}"
     return kept | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"} | more
 
 
@@ -240,7 +241,7 @@ def check_elsewhere(folders: dict[str, Path], tmp_path: Path, write_clip: WriteC
     np.save(tmp_path / "frames.npy", FRAMES)
     empty = tmp_path / "empty"
     empty.mkdir()
-    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "frames.npy"), str(clip)]
+    command = [str(PYTHON), "-c", ELSEWHERE, str(tmp_path / "frames.npy"), str(clip)]
     done = subprocess.run(command, cwd=empty, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout.splitlines()[-1])
@@ -273,7 +274,7 @@ def served(command: list[str], port: int, folder: Path) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     with log.open("w") as lines:
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            [str(PYTHON.parent / "mlflow"), *command, "--host", "127.0.0.1", "--port", str(port)],
             cwd=folder,
             env=environment(),
             stdout=lines,
@@ -312,7 +313,7 @@ def test_a_served_classifier_answers_requests(
     own = models.predictor(models.load(folders["paper"]))
     sample = video.sample_frames(Path(clip), 3, SIDE, LIMITS).frames
     port = free_port()
-    model = ["mlflow", "models", "serve", "-m", "models:/stemtune@stem", "--env-manager", "local"]
+    model = ["models", "serve", "-m", "models:/stemtune@stem", "--env-manager", "local"]
     with served(model, port, tmp_path) as address:
         answer = post(address, {"inputs": FRAMES[:2].tolist()})
         assert list(answer[0]) == CLASSES
@@ -336,7 +337,7 @@ def test_a_server_that_keeps_the_artifacts_itself_does_as_well(
 ) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
-    server = ["mlflow", "server", "--backend-store-uri", "sqlite:///mlflow.db"]
+    server = ["server", "--backend-store-uri", "sqlite:///mlflow.db"]
     server += ["--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
     with served(server, free_port(), folder) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
@@ -369,7 +370,7 @@ def test_two_publishers_at_once_leave_one_version(
     runs, go = [ended_run(client) for _ in range(2)], tmp_path / "go"
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", RACER, run, str(folders["paper"]), str(go)],
+            [str(PYTHON), "-c", RACER, run, str(folders["paper"]), str(go)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
@@ -424,7 +425,7 @@ def test_after_a_kill_the_next_publisher_completes(
     client: MlflowClient, folders: dict[str, Path], call: str
 ) -> None:
     run = ended_run(client)
-    command = [sys.executable, "-c", KILLED, run, str(folders["paper"]), call]
+    command = [str(PYTHON), "-c", KILLED, run, str(folders["paper"]), call]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     version = registry.publish(client, run, "paper", "stem", folders["paper"], "d1")
