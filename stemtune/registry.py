@@ -33,7 +33,7 @@ a stem that makes frames smaller.
 
     model = mlflow.pyfunc.load_model("models:/stemtune@stem")
     model.predict(frames)  # (n, h, w, 3), uint8, RGB
-    model.predict(np.array(["clip.mp4"]))  # paths of clips, or a DataFrame with one column of them
+    model.predict(np.array(["clip.mp4"]))  # paths of clips
 
 Either gives a table of probabilities, a column per class."""
 DIGEST_TAG, CODE_TAG, CLASSIFIER_TAG = "dvc.md5", "stemtune.code", "stemtune.classifier"
