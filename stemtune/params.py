@@ -257,6 +257,18 @@ class Runtime(_Block):
     threads: Count
 
 
+class Track(_Block):
+    """How MLflow is told of pipeline runs.
+
+    Attributes:
+        enabled: Whether it is.
+        seconds: Past which publishing is left to the next run.
+    """
+
+    enabled: bool
+    seconds: Annotated[float, Field(gt=0)]
+
+
 class Params(_Block):
     """All of params.yaml."""
 
@@ -266,6 +278,7 @@ class Params(_Block):
     train_best: TrainBest
     add_stem: AddStem
     evaluate: Evaluate
+    track: Track
     runtime: Runtime
 
     @property
