@@ -15,6 +15,7 @@ import pandas as pd
 from bench import measuring
 from bench.material import SETTINGS, frame_store, packaged_or_random, read_all
 from stemtune import manifest, runtime
+from stemtune.records import Record
 
 if TYPE_CHECKING:
     import keras
@@ -132,6 +133,7 @@ class _Ours:
             SETTINGS.train_best.head,
             SETTINGS.runtime,
             self._folder / "search",
+            Record.start("tune_lr", {}),
         )
         search.clear(self._folder / "search")
         self.accuracies = {

@@ -116,9 +116,17 @@ class _Ours(_Side):
     def _train(self) -> list[Epoch]:
         from stemtune import stem_training
 
-        return stem_training.train(
-            self._model, self._train_frames, self._validation, RATE, EPOCHS, self._title
+        epochs: list[Epoch] = []
+        stem_training.train(
+            self._model,
+            self._train_frames,
+            self._validation,
+            RATE,
+            EPOCHS,
+            self._title,
+            epochs.append,
         )
+        return epochs
 
 
 class _Theirs(_Side):
@@ -147,7 +155,7 @@ class _Theirs(_Side):
             validation_data=self._validation,
             shuffle=False,
             verbose=0,
-            callbacks=[training.EpochLog(self._title, epochs)],
+            callbacks=[training.EpochLog(self._title, epochs.append)],
         )
         return epochs
 
