@@ -47,8 +47,8 @@ data: | .venv/ready
 # uv.lock would hold the address of the package index; these hold hashes alone.
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 lock: .venv/ready ## resolve the dependencies again
-	$(LOCK) pyproject.toml --extra cpu --extra s3 --extra postgresql --extra dev -o requirements.lock
-	$(LOCK) pyproject.toml --extra gpu --extra s3 --extra postgresql --extra dev -o requirements-gpu.lock
+	$(LOCK) pyproject.toml --extra cpu --extra s3 --extra postgresql --extra bench --extra dev -o requirements.lock
+	$(LOCK) pyproject.toml --extra gpu --extra s3 --extra postgresql --extra bench --extra dev -o requirements-gpu.lock
 	grep -A 200 '^uv==' requirements.lock | sed '/^    # via/,$$d' > requirements-setup.lock
 
 clean: ## remove the environment; data, results and cache stay

@@ -1,6 +1,6 @@
 """Runs the benchmarks, all or those named, prints their rows and keeps them.
 
-Run: python -m bench [--tiny] [--results FILE] [SUBJECT …], such as `python -m bench decode noop`.
+Run: python -m bench [--tiny] [--show] [--results FILE] [SUBJECT …], such as `python -m bench decode noop`.
 Rows of subjects that are not measured now stay in the file as they are.
 """
 
@@ -45,13 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
     parser.add_argument("--tiny", action="store_true", help="small sizes: only shows that it runs")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print what is kept")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file to write to")
     given = parser.parse_args()
     if unknown := set(given.subjects) - set(SUBJECTS):
         parser.error(f"unknown {sorted(unknown)}; there are {', '.join(SUBJECTS)}")
     chosen = dict.fromkeys(SUBJECTS[name] for name in given.subjects or SUBJECTS)
     machine = f"{platform.machine()}, {psutil.cpu_count()} cores"
-    for module in chosen:
+    for module in () if given.show else chosen:
         print(f"bench: {module.__name__.split('.')[-1]}", flush=True)
         rows = module.measure(module.TINY if given.tiny else module.FULL)
         keep(given.results, [{**row, "machine": machine} for row in rows])
