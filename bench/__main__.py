@@ -1,7 +1,8 @@
 """Runs the benchmarks, all or those named, prints their rows and keeps them.
 
 Run: python -m bench [--tiny] [--show] [--results FILE] [SUBJECT …], such as
-`python -m bench decode noop`. Rows of subjects that are not measured now stay in the file as they are.
+`python -m bench decode noop`. Rows of subjects that are not measured now stay in the file as they
+are.
 """
 
 import argparse

@@ -82,6 +82,14 @@ def test_a_clip_that_was_cut_off_is_refused(write_clip: WriteClip) -> None:
 FORMATS = {
     "B-frames.mp4": "-c:v libx264 -bf 3 -pix_fmt yuv420p",
     "short GOP.mkv": "-c:v libx264 -bf 3 -g 12 -pix_fmt yuv420p",
+    "open GOP.mkv": "-c:v libx264 -bf 3 -g 12 -x264opts open-gop=1 -pix_fmt yuv420p",
+    "open GOP.ts": "-c:v libx264 -bf 3 -g 12 -x264opts open-gop=1 -pix_fmt yuv420p",
+    "intra refresh.ts": "-c:v libx264 -g 12 -x264opts intra-refresh=1 -pix_fmt yuv420p",
+    "open GOP, HEVC.mp4": (
+        "-c:v libx265 -preset fast -x265-params log-level=error:keyint=12:open-gop=1"
+    ),
+    "short GOP, VP9.webm": "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 12",
+    "short GOP, MPEG-4.mkv": "-c:v mpeg4 -bf 2 -g 12",
     "10 bits.mp4": "-c:v libx264 -profile:v high10 -pix_fmt yuv420p10le",
     "full range.mp4": "-c:v libx264 -pix_fmt yuvj420p -color_range pc",
     "BT.709, 4:4:4.mp4": "-c:v libx264 -pix_fmt yuv444p -colorspace bt709 -color_trc bt709",
