@@ -158,6 +158,21 @@ def s3(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def mlflow_ui(project: Path) -> Iterator[Server]:
+    """Runs MLflow's UI on the store of a project, as `make ui` does."""
+    port = free_port()
+    command = [program("mlflow"), "ui", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
+    server = Server(command, port, "/health", project, env)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
 def mlflow_server(folder: Path, store: str, artifacts: str, **env: str) -> Iterator[Server]:
     """Runs MLflow's server, which wants USER and PASSWORD and keeps the artifacts itself."""
     port = free_port()
