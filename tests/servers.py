@@ -164,7 +164,7 @@ def mlflow_ui(project: Path) -> Iterator[Server]:
     command = [program("mlflow"), "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
+    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": path}
     server = Server(command, port, "/health", project, env)
     try:
         yield server
@@ -191,6 +191,8 @@ def mlflow_server(folder: Path, store: str, artifacts: str, **env: str) -> Itera
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Workers for judging conversations.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     server = Server(command, port, "/health", folder, env)
