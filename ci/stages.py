@@ -98,6 +98,7 @@ def stale(
     made = {
         out["path"]: out["md5"] for entry in committed.values() for out in entry.get("outs", [])
     }
+    folders = {str(folder) for path in made for folder in PurePosixPath(path).parents}
     result = {stage: LACKING for stage in stages if stage not in committed}
     for stage in committed:
         if stage not in stages:

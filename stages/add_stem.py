@@ -8,7 +8,7 @@ Run:    python -m stages.add_stem <variant>
 
 import sys
 
-from stemtune import errors, files, manifest, params, records, runtime
+from stemtune import errors, files, manifest, params, records, runtime, stage
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST, STEMS
 
 
@@ -29,13 +29,13 @@ def main(variant: str) -> None:
     rates, epochs = chosen.learning_rates or [common_rate], chosen.epochs or add_stem.epochs
     table = manifest.read(MANIFEST)
     frames = manifest.frame_table(table)
-    stage = f"add_stem@{variant}"
+    name = f"add_stem@{variant}"
     record_params = params.flat("add_stem", add_stem) | {
         "start": chosen.start,
         "objective": chosen.objective,
         "epochs": epochs,
     }
-    with records.recording(stage, record_params) as record:
+    with records.recording(name, record_params) as record:
         baseline = models.load(BASELINE)
         backbone, head = baseline.get_layer("backbone"), baseline.get_layer("head")
         known = dataset.load_embedded(
@@ -43,7 +43,9 @@ def main(variant: str) -> None:
         )
         attempts = []
         for rate in rates:
-            part = records.Record.start(f"{variant} at {rate:g}", {"learning_rate": rate})
+            alone = len(rates) == 1
+            attempt = record if alone else record.part(f"{variant} at {rate:g}", {})
+            attempt.params["learning_rate"] = rate
             train, validation = (
                 dataset.FrameBatches(
                     FRAMES,
@@ -61,12 +63,12 @@ def main(variant: str) -> None:
             model = models.assemble(
                 variant, backbone, head, stem.build(chosen.start, add_stem.stride, seed)
             )
-            part.epochs = stem_training.train(
-                model, train, validation, rate, epochs, f"{stage} at {rate:g}"
-            )
-            part.metrics = dict(part.epochs[-1].metrics)
-            part.finish()
-            attempts.append((part, model))
+            title = f"{name} at {rate:g}"
+            stem_training.train(model, train, validation, rate, epochs, title, attempt.add)
+            attempt.metrics = dict(attempt.epochs[-1].metrics)
+            if not alone:
+                attempt.finish()
+            attempts.append((attempt, model))
         best, model = min(attempts, key=lambda attempt: records.preference(attempt[0]))
         folder = STEMS / variant
         models.save(model, manifest.classes(table), folder)
@@ -75,11 +77,10 @@ def main(variant: str) -> None:
         record.epochs, record.metrics = best.epochs, best.metrics
         record.artifacts = [str(folder / training.HISTORY_FILE)]
         if len(attempts) > 1:
-            record.parts = [part for part, _ in attempts]
-            print(f"{stage}: validates best at learning rate {best.params['learning_rate']:g}")
+            print(f"{name}: validates best at learning rate {best.params['learning_rate']:g}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m stages.add_stem <variant>")
-    errors.run("add_stem", lambda: main(sys.argv[1]))
+    stage.run(f"add_stem@{sys.argv[1]}", lambda: main(sys.argv[1]))

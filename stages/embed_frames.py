@@ -11,7 +11,7 @@ Run:    python -m stages.embed_frames
 
 import time
 
-from stemtune import embeddings, errors, files, manifest, params, records, runtime, weights
+from stemtune import embeddings, files, manifest, params, records, runtime, stage, weights
 from stemtune.paths import EMBEDDINGS, FRAMES, MANIFEST, RESIZED
 
 
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run("embed_frames", main)
+    stage.run("embed_frames", main)

@@ -20,7 +20,6 @@ import pandas as pd
 from stemtune import (
     architecture,
     comparison,
-    errors,
     files,
     manifest,
     paper,
@@ -29,6 +28,7 @@ from stemtune import (
     records,
     report,
     runtime,
+    stage,
 )
 from stemtune.paths import (
     BASELINE,
@@ -97,14 +97,13 @@ def main() -> None:
 
         entries: dict[str, dict[str, float]] = {}
         for name, candidate in compared.items():
-            part = records.Record.start(name, {"input_size": candidate.input_size})
+            part = record.part(name, {"input_size": candidate.input_size})
             entries[name] = entry(candidate)
             part.metrics = entries[name] | {
                 "ms_per_frame": models.milliseconds_per_frame(candidate.predict, size)
             }
             part.epochs = epochs if name == "resize_retrained" else []
             part.finish()
-            record.parts.append(part)
         metrics: dict[str, Any] = {name: entries[name] for name in comparison.CONTROLS}
         metrics["stem"] = {variant: entries[variant] for variant in settings.add_stem.variants}
         metrics["paper"] = paper.METRICS
@@ -235,4 +234,4 @@ def stacked(by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    errors.run("evaluate", main)
+    stage.run("evaluate", main)

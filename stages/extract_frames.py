@@ -11,7 +11,6 @@ import time
 from stemtune import (
     clips,
     data_docs,
-    errors,
     expectations,
     extraction,
     groups,
@@ -20,6 +19,7 @@ from stemtune import (
     params,
     records,
     splits,
+    stage,
     weights,
 )
 from stemtune.files import write_json
@@ -66,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run("extract_frames", main)
+    stage.run("extract_frames", main)

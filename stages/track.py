@@ -3,28 +3,46 @@
 It always runs and no stage depends on it. metrics/timings.json, which it writes, is a view of the
 run records: times differ from run to run, so that nothing else may depend on them.
 
-Reads:  records/, metrics/evaluate.json, report/index.html, dvc.lock
+Reads:  records/, metrics/, report/, plots/, models/, dvc.lock, block track of params.yaml
 Writes: metrics/timings.json, and runs in the MLflow store
-Run:    python -m stages.track
+Run:    python -m stages.track (by `make publish` too)
 """
 
 import gc
-from typing import Any
 
-from stemtune import comparison, errors, files, params, pipeline, records, summary
-from stemtune.paths import METRICS, REPORT, TIMINGS
+import psutil
+
+from stemtune import (
+    comparison,
+    errors,
+    files,
+    journal,
+    outcomes,
+    params,
+    pipeline,
+    records,
+    summary,
+)
+from stemtune.paths import DATA_DOCS, METRICS, PLOTS, REPORT, TIMINGS
+
+# Reporters of the last stages may still be at it; past this they are ended, and track does it.
+PATIENCE_SECONDS = 15
 
 
 def main() -> None:
     """Publishes the records of all stages, then prints the table."""
     # Looking for garbage while MLflow is imported takes a fifth of the time, and finds none.
     gc.disable()
-    names = pipeline.stages(params.load())
+    settings = params.load()
+    names = pipeline.stages(settings)
     recorded = [records.read(records.path_of(name)) for name in names]
     times = summary.timings(recorded)
     files.write_json(TIMINGS, times)
     rows = comparison.rows(files.read_json(METRICS))
-    publish(names, recorded, rows, times)
+    if settings.track.enabled:
+        lock = pipeline.read_lock(names)
+        keep(recorded, outcomes.of_pipeline(settings, lock, recorded, rows, times))
+        publish_all(settings.track.seconds)
     print(f"\n{summary.table(rows, times, 'simple')}\n")
     print(
         "Training is the epochs alone, at all rates that a stem tried; heads train on the features "
@@ -34,40 +52,42 @@ def main() -> None:
     )
 
 
-def publish(
-    names: list[str],
-    recorded: list[records.Record],
-    rows: list[dict[str, Any]],
-    times: dict[str, Any],
-) -> None:
-    """Writes the runs into MLflow; what keeps them out is said, and costs no result."""
-    from mlflow.exceptions import MlflowException
+def keep(recorded: list[records.Record], outcome: journal.Outcome) -> None:
+    """Puts all of this pipeline run into its journal."""
+    process = psutil.Process()
+    run = None if pipeline.by_dvc(process) else journal.known(outcome)
+    kept = journal.Journal.open(run or pipeline.current(process, "track"))
+    for reporter in psutil.wait_procs(kept.reporters(), PATIENCE_SECONDS)[1]:
+        reporter.kill()
+    for record in recorded:
+        kept.keep(record)
+    kept.attach("", [METRICS, TIMINGS, REPORT, DATA_DOCS, PLOTS / "figures"])
+    kept.conclude(outcome)
 
+
+def publish_all(seconds: float) -> None:
+    """Publishes this pipeline run, and those before that MLflow does not show whole yet.
+
+    What keeps one out of MLflow is said, and costs no result.
+    """
     from stemtune import tracking
 
-    shown = tracking.Summary(
-        metrics={f"{row['name']}_test_accuracy": row["test_accuracy"] for row in rows},
-        model_metrics={row["name"]: model_metrics(row, times) for row in rows},
-        description=summary.table(rows, times, "github"),
-        artifacts=[str(METRICS), str(TIMINGS), str(REPORT)],
-    )
-    try:
-        run = tracking.publish(recorded, pipeline.current(names), shown)
-    except (MlflowException, OSError) as error:
-        print(
-            f"track: WARNING: this pipeline run is not in MLflow: {error}\n"
-            "All results are kept; the next `dvc repro` publishes them"
-        )
-    else:
-        print(f"track: published {len(recorded)} stages in MLflow, parent run {run}")
-
-
-def model_metrics(row: dict[str, Any], times: dict[str, Any]) -> dict[str, float]:
-    """Returns what a model's run shows beside what evaluate measured."""
-    metrics = {"train_seconds": times["train_seconds"][row["name"]]}
-    if row["paper_test_accuracy"] is not None:
-        metrics["paper_test_accuracy"] = row["paper_test_accuracy"]
-    return metrics
+    for waiting in journal.pending():
+        run = waiting.pipeline()
+        if waiting.outcome() is None and run.alive():
+            continue
+        try:
+            parent = tracking.Publisher(run, seconds).publish(waiting)
+        except Exception as error:
+            # Whatever a store or its libraries come up with, the results are there.
+            print(
+                f"track: WARNING: {run.name} is not, or not all, in MLflow ({tracking.store()}): "
+                f"{tracking.first_line(error)}\n"
+                "All results are kept; the next `dvc repro` or `make publish` publishes them"
+            )
+        else:
+            waiting.close()
+            print(f"track: published {run.name} in MLflow, parent run {parent}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Writes: models/baseline/, records/train_best.json
 Run:    python -m stages.train_best
 """
 
-from stemtune import errors, files, manifest, params, records, runtime
+from stemtune import files, manifest, params, records, runtime, stage
 from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST
 
 
@@ -32,13 +32,14 @@ def main() -> None:
         if not chosen.cached_features:
             data = live.attach(data, network, FRAMES, table, (size, side), chosen)
         head = heads.new(data.train.features.shape[1], len(classes), chosen, seed)
-        record.epochs = heads.train(
+        heads.train(
             head,
             rate,
             data,
             settings.train_best.epochs,
             settings.train_best.batch_size,
             "train_best",
+            record.add,
         )
         baseline = models.assemble("baseline", network, heads.trained(head))
         models.save(baseline, classes, BASELINE)
@@ -48,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run("train_best", main)
+    stage.run("train_best", main)

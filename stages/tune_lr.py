@@ -6,7 +6,7 @@ Writes: tuning/trials.csv, tuning/best.json, records/tune_lr.json
 Run:    python -m stages.tune_lr
 """
 
-from stemtune import errors, files, manifest, params, records, runtime
+from stemtune import files, manifest, params, records, runtime, stage
 from stemtune.paths import BEST, EMBEDDINGS, FRAMES, MANIFEST, TRIALS, UNFINISHED_SEARCH
 
 
@@ -31,11 +31,11 @@ def main() -> None:
             head,
             settings.runtime,
             UNFINISHED_SEARCH,
+            record,
         )
         for trial in trials:
             tested = [heads.accuracy(trained, data.test) for trained in trial.heads]
             trial.record.metrics |= search.over_seeds("test_accuracy", tested)
-        record.parts = [trial.record for trial in trials]
         best = search.best(record.parts)
         files.write_csv(TRIALS, search.table(record.parts))
         rate = best.params["learning_rate"]
@@ -48,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run("tune_lr", main)
+    stage.run("tune_lr", main)

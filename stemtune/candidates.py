@@ -94,13 +94,15 @@ def retrain_head(
         The classifier with the new head, and the epochs of its training.
     """
     head = heads.new(data.train.features.shape[1], baseline.output_shape[-1], params.head, seed)
-    epochs = heads.train(
+    epochs: list[Epoch] = []
+    heads.train(
         head,
         learning_rate,
         data,
         params.epochs,
         params.batch_size,
         f"evaluate: {RESIZE_RETRAINED}",
+        epochs.append,
     )
     backbone = baseline.get_layer("backbone")
     return models.assemble(RESIZE_RETRAINED, backbone, heads.trained(head)), epochs

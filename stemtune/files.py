@@ -64,6 +64,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def md5(path: Path) -> str:
+    """Returns the MD5 of a file's content in hexadecimal, as DVC names it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Returns the MD5 of each file below a folder, by relative path; nothing if it is missing."""
+    return {
+        path.relative_to(folder).as_posix(): md5(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def key(*parts: object) -> str:
     """Returns a short name for a combination of values: equal values, equal name."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

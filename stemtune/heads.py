@@ -1,5 +1,6 @@
 """The head: what is trained on features behind a frozen backbone; the paper's is one layer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -36,9 +37,10 @@ def train(
     epochs: int,
     batch_size: int,
     title: str,
+    seen: Callable[[Epoch], None],
     **settings: Any,
-) -> list[Epoch]:
-    """Trains a head on the features of the train split; returns its epochs.
+) -> None:
+    """Trains a head on the features of the train split.
 
     Args:
         head: From `new`.
@@ -47,6 +49,7 @@ def train(
         epochs: The last epoch, counted from 1.
         batch_size: Examples per step.
         title: What is said to be trained.
+        seen: Is given each epoch when it is over.
         settings: As `training.fit` takes them.
     """
     given: tuple[Any, ...]
@@ -56,13 +59,14 @@ def train(
         # `new` has set the state that this draws from.
         given = (data.live(batch_size, np.random.randint(2**31)),)
         settings["shuffle"] = False
-    return training.fit(
+    training.fit(
         head,
         learning_rate,
         *given,
         epochs=epochs,
         validation_data=tuple(data.validation),
         title=title,
+        seen=seen,
         **settings,
     )
 

@@ -275,6 +275,18 @@ class Ci(_Block):
     max_quarantined: Annotated[int, Field(ge=0)] | None
 
 
+class Track(_Block):
+    """How MLflow is told of pipeline runs.
+
+    Attributes:
+        enabled: Whether it is.
+        seconds: Past which publishing is left to the next run.
+    """
+
+    enabled: bool
+    seconds: Annotated[float, Field(gt=0)]
+
+
 class Params(_Block):
     """All of params.yaml."""
 
@@ -284,6 +296,7 @@ class Params(_Block):
     train_best: TrainBest
     add_stem: AddStem
     evaluate: Evaluate
+    track: Track
     runtime: Runtime
     ci: Ci
 

@@ -20,3 +20,5 @@ TIMINGS = Path("metrics/timings.json")
 # No outputs: the state of an extraction, and of a search, that was cut off.
 UNFINISHED_EXTRACTION = Path(".extraction.jsonl")
 UNFINISHED_SEARCH = Path(".search")
+# No output either: what MLflow has not been told yet.
+TRACKING = Path(".tracking")

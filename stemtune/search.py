@@ -61,7 +61,9 @@ class _Tuner(keras_tuner.Tuner):
         self._finished, self._new_head = finished, new_head
         super().__init__(**settings)
 
-    def run_trial(self, trial: Any, data: Splits, params: TuneLr) -> dict[str, float]:
+    def run_trial(
+        self, trial: Any, data: Splits, params: TuneLr, whole: Record
+    ) -> dict[str, float]:
         """Returns the objective of a trial, from the search that was cut off if it is there."""
         values = trial.hyperparameters.values
         settings = {
@@ -75,8 +77,10 @@ class _Tuner(keras_tuner.Tuner):
             record = Record.model_validate(files.read_json(path))
             if record.params == settings:
                 print(f"tune_lr: {record.name} was finished before, kept", flush=True)
+                whole.parts.append(record)
+                whole.announce()
                 return {OBJECTIVE: record.metrics[OBJECTIVE]}
-        record = Record.start(_name(trial.trial_id), settings)
+        record = whole.part(_name(trial.trial_id), settings)
         try:
             self._train(trial, record, data, params)
             record.finish()
@@ -90,8 +94,16 @@ class _Tuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         rate = values["learning_rate"]
         begun, first = values.get("tuner/trial_id"), values.get("tuner/initial_epoch", 0)
-        by_seed = []
+        by_seed: list[list[Epoch]] = []
         for seed in params.seeds:
+            by_seed.append([])
+
+            def seen(epoch: Epoch, last: bool = seed == params.seeds[-1]) -> None:
+                by_seed[-1].append(epoch)
+                if last:
+                    nth = len(by_seed[-1]) - 1
+                    record.add(_mean_epoch([epochs[nth] for epochs in by_seed]))
+
             if begun:
                 head = keras.models.load_model(self._head_path(begun, seed))
                 # Or the epochs to come would repeat the order of those before.
@@ -99,44 +111,51 @@ class _Tuner(keras_tuner.Tuner):
             else:
                 head = self._new_head(seed)
                 head.compile(keras.optimizers.Adam(rate))
-            by_seed.append(
-                heads.train(
-                    head,
-                    rate,
-                    data,
-                    record.params["epochs"],
-                    params.batch_size,
-                    f"tune_lr: {record.name}, learning rate {rate:.3g}, seed {seed}",
-                    initial_epoch=first,
-                    optimizer=head.optimizer,
-                )
+            heads.train(
+                head,
+                rate,
+                data,
+                record.params["epochs"],
+                params.batch_size,
+                f"tune_lr: {record.name}, learning rate {rate:.3g}, seed {seed}",
+                seen,
+                initial_epoch=first,
+                optimizer=head.optimizer,
             )
             with files.replacing(self._head_path(trial.trial_id, seed)) as beside:
                 head.save(beside)
-        record.epochs = [_mean_epoch(epochs) for epochs in zip(*by_seed, strict=True)]
         record.metrics = dict(record.epochs[-1].metrics) | over_seeds(
             OBJECTIVE, [epochs[-1].metrics[OBJECTIVE] for epochs in by_seed]
         )
 
-    def results(self, seeds: Sequence[int]) -> list[Trial]:
+    def results(self, seeds: Sequence[int], whole: Record) -> list[Trial]:
         """Returns what each trial came to, in order."""
         return [
             Trial(
-                Record.model_validate(files.read_json(self._folder(trial_id) / "record.json")),
-                [keras.models.load_model(self._head_path(trial_id, seed)) for seed in seeds],
+                record,
+                [
+                    keras.models.load_model(self._finished / record.name / _head_file(seed))
+                    for seed in seeds
+                ],
             )
-            for trial_id in sorted(self.oracle.trials, key=int)
+            for record in whole.parts
         ]
 
     def _folder(self, trial_id: str) -> Path:
         return self._finished / _name(trial_id)
 
     def _head_path(self, trial_id: str, seed: int) -> Path:
-        return self._folder(trial_id) / f"seed {seed}.keras"
+        return self._folder(trial_id) / _head_file(seed)
 
 
 def search(
-    data: Splits, classes: int, params: TuneLr, head: Head, runtime: Runtime, folder: Path
+    data: Splits,
+    classes: int,
+    params: TuneLr,
+    head: Head,
+    runtime: Runtime,
+    folder: Path,
+    whole: Record,
 ) -> list[Trial]:
     """Trains heads at learning rates that Keras Tuner chooses.
 
@@ -158,6 +177,7 @@ def search(
         head: What is trained.
         runtime: Its seed is that of the tuner's draws; not 0.
         folder: For the trials.
+        whole: The stage's record, which gets a part per trial.
 
     Returns:
         The trials, in the order that the tuner chose.
@@ -178,8 +198,8 @@ def search(
         project_name="tuner",
         overwrite=True,
     )
-    tuner.search(data, params)
-    trials = tuner.results(params.seeds)
+    tuner.search(data, params, whole)
+    trials = tuner.results(params.seeds, whole)
     _require_coverage([trial.record for trial in trials], params)
     return trials
 
@@ -230,6 +250,10 @@ def _require_coverage(records: Sequence[Record], params: TuneLr) -> None:
 
 def _name(trial_id: str) -> str:
     return f"trial {int(trial_id) + 1}"
+
+
+def _head_file(seed: int) -> str:
+    return f"seed {seed}.keras"
 
 
 def _mean_epoch(epochs: Sequence[Epoch]) -> Epoch:

@@ -1,6 +1,6 @@
 """Trains a stem in front of a frozen classifier, and makes sure that nothing else moves."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -29,8 +29,9 @@ def train(
     learning_rate: float,
     epochs: int,
     title: str,
-) -> list[Epoch]:
-    """Trains the stem of a classifier; returns its epochs.
+    seen: Callable[[Epoch], None],
+) -> None:
+    """Trains the stem of a classifier.
 
     Args:
         model: From `models.assemble`, with a stem.
@@ -41,6 +42,7 @@ def train(
         learning_rate: Adam's.
         epochs: How many.
         title: What is said to be trained.
+        seen: Is given each epoch when it is over.
 
     Raises:
         AssertionError: Not just the stem's 528 parameters would be trained, or others changed.
@@ -52,7 +54,7 @@ def train(
             f"{title}: {trainable} parameters would be trained, not the stem's {stem.PARAMETERS}"
         )
     before = digest(model.non_trainable_variables)
-    done = training.fit(
+    training.fit(
         trainer,
         learning_rate,
         frames,
@@ -60,11 +62,11 @@ def train(
         validation_data=validation,
         shuffle=False,
         title=title,
+        seen=seen,
         **loss,
     )
     if digest(model.non_trainable_variables) != before:
         raise AssertionError(f"{title}: training changed weights behind the stem")
-    return done
 
 
 def _trainer(model: keras.Model, frames: FrameBatches) -> tuple[keras.Model, dict[str, Any]]:

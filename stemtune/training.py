@@ -1,7 +1,7 @@
 """What the training of heads and of stems has in common: the loss, and noting every epoch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ CROSS_ENTROPY = "sparse_categorical_crossentropy"
 class EpochLog(keras.callbacks.Callback):
     """Notes the metrics and time of each epoch, and says them; a bar shows the batches."""
 
-    def __init__(self, title: str, epochs: list[Epoch]) -> None:
+    def __init__(self, title: str, seen: Callable[[Epoch], None]) -> None:
         super().__init__()
-        self._title, self._epochs = title, epochs
+        self._title, self._seen = title, seen
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._started = time.perf_counter()
@@ -45,9 +45,7 @@ class EpochLog(keras.callbacks.Callback):
         self._progress.close()
         metrics = {METRICS[name]: float(value) for name, value in (logs or {}).items()}
         seconds = time.perf_counter() - self._started
-        self._epochs.append(
-            Epoch(epoch=epoch + 1, time=time.time(), seconds=seconds, metrics=metrics)
-        )
+        self._seen(Epoch(epoch=epoch + 1, time=time.time(), seconds=seconds, metrics=metrics))
         said = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         print(f"{self._title}: epoch {epoch + 1}/{self.params['epochs']}: {said}, {seconds:.1f} s")
 
@@ -57,11 +55,12 @@ def fit(
     learning_rate: float,
     *data: Any,
     title: str,
+    seen: Callable[[Epoch], None],
     loss: Any = CROSS_ENTROPY,
     metrics: Any = None,
     optimizer: keras.optimizers.Optimizer | None = None,
     **settings: Any,
-) -> list[Epoch]:
+) -> None:
     """Trains a model with Adam, on cross-entropy as the paper does or another loss.
 
     XLA stays off: it makes depthwise networks on processors many times slower, and it refuses the
@@ -72,13 +71,12 @@ def fit(
         learning_rate: Adam's.
         data: As `keras.Model.fit` takes it.
         title: What is said to be trained.
+        seen: Is given each epoch when it is over, with accuracy and loss on training and
+            validation data.
         loss: As `keras.Model.compile` takes it.
         metrics: As `keras.Model.compile` takes them; None: the model's accuracy.
         optimizer: Adam with the moments of earlier epochs; None: a new one.
         settings: As `keras.Model.fit` takes them.
-
-    Returns:
-        The epochs, with accuracy and loss on training and validation data.
     """
     trainer = keras.Model(model.inputs, model.output)
     trainer.compile(
@@ -87,9 +85,7 @@ def fit(
         metrics=metrics or ["accuracy"],
         jit_compile=False,
     )
-    epochs: list[Epoch] = []
-    trainer.fit(*data, callbacks=[EpochLog(title, epochs)], verbose=0, **settings)
-    return epochs
+    trainer.fit(*data, callbacks=[EpochLog(title, seen)], verbose=0, **settings)
 
 
 def write_history(epochs: Sequence[Epoch], folder: Path) -> None:

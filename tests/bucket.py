@@ -1,5 +1,6 @@
 """An S3 server on loopback for a test, moto's, with the environment that leads clients to it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Bucket:
 @contextmanager
 def serving(name: str, home: str) -> Iterator[Bucket]:
     """Yields a bucket on a server of its own; nobody's settings in `home` are looked at."""
+    # A line per request would bury what a failing test has to say.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -36,8 +36,10 @@ def settings(tuner: str, **changed: Any) -> TuneLr:
 def run(
     data: Splits, folder: Path, tune_lr: TuneLr, seed: int = 1, head: Head = PAPER_HEAD
 ) -> list[Record]:
-    found = search.search(data, 2, tune_lr, head, Runtime(seed=seed, threads=2), folder)
-    return [trial.record for trial in found]
+    whole, runtime = Record.start("tune_lr", {}), Runtime(seed=seed, threads=2)
+    found = search.search(data, 2, tune_lr, head, runtime, folder, whole)
+    assert [trial.record for trial in found] == whole.parts
+    return whole.parts
 
 
 def outcome(records: list[Record]) -> list[Any]:
@@ -127,7 +129,8 @@ def test_a_trial_that_goes_on_takes_over_weights_and_moments(
 
     monkeypatch.setattr(heads, "train", watched)
     tune_lr = settings("hyperband")
-    trials = search.search(data, 2, tune_lr, PAPER_HEAD, Runtime(seed=1, threads=2), tmp_path)
+    whole, runtime = Record.start("tune_lr", {}), Runtime(seed=1, threads=2)
+    trials = search.search(data, 2, tune_lr, PAPER_HEAD, runtime, tmp_path, whole)
     by_name = {trial.record.name: trial for trial in trials}
     steps = 64 // 16
     for trial, (first, iterations, weights) in zip(trials, taken_over, strict=True):

@@ -43,7 +43,9 @@ def train(model: keras.Model, folder: Path, taught: bool, **settings: Any) -> li
     features = np.random.default_rng(4).random((6, 4), np.float32)
     teacher = heads.predict(model.get_layer("head"), features) if taught else None
     frames, validation = (batches(folder, seed, teacher, **settings) for seed in (1, None))
-    return stem_training.train(model, frames, validation, 1e-2, 2, "tested")
+    epochs: list[Epoch] = []
+    stem_training.train(model, frames, validation, 1e-2, 2, "tested", epochs.append)
+    return epochs
 
 
 @pytest.mark.parametrize("stride", STRIDES)
