@@ -1,6 +1,6 @@
 # Needs python3, make and git; the rest comes with the environment.
 .DEFAULT_GOAL := help
-.PHONY: help repro test ui bench check lock clean
+.PHONY: help repro test ui ci bench check lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
@@ -21,13 +21,19 @@ test: .venv/ready data ## all tests; those in a browser where there is Chromium
 ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
 
+ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
+	$(BIN)/python -m ci $(if $(BASE),--base $(BASE))
+
 bench: .venv/ready data ## measure against the plain alternatives, as ratios
 	$(BIN)/python -m bench
 
-check: .venv/ready ## lint, format and types
+check: .venv/ready ## lint, format, types, and CI's own files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/pipeline.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
+	$(BIN)/zizmor --offline --no-progress .github/workflows/pipeline.yml
 
 # A folder of your own is left as it is.
 data: | .venv/ready
