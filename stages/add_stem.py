@@ -29,6 +29,8 @@ def main(variant: str) -> None:
     rates, epochs = chosen.learning_rates or [common_rate], chosen.epochs or add_stem.epochs
     table = manifest.read(MANIFEST)
     frames = manifest.frame_table(table)
+    size = settings.extract_frames.size
+    trained_on = models.TrainedOn(settings.extract_frames.frames_per_clip, size, size)
     name = f"add_stem@{variant}"
     record_params = params.flat("add_stem", add_stem) | {
         "start": chosen.start,
@@ -50,7 +52,7 @@ def main(variant: str) -> None:
                 dataset.FrameBatches(
                     FRAMES,
                     frames[frames["split"] == split],
-                    settings.extract_frames.size,
+                    size,
                     add_stem.batch_size,
                     order_seed,
                     None if chosen.objective == "labels" else heads.predict(head, seen.features),
@@ -71,7 +73,7 @@ def main(variant: str) -> None:
             attempts.append((attempt, model))
         best, model = min(attempts, key=lambda attempt: records.preference(attempt[0]))
         folder = STEMS / variant
-        models.save(model, manifest.classes(table), folder)
+        models.save(model, manifest.classes(table), trained_on, folder)
         training.write_history(best.epochs, folder)
         record.params |= best.params
         record.epochs, record.metrics = best.epochs, best.metrics

@@ -42,7 +42,8 @@ def main() -> None:
             record.add,
         )
         baseline = models.assemble("baseline", network, heads.trained(head))
-        models.save(baseline, classes, BASELINE)
+        trained_on = models.TrainedOn(settings.extract_frames.frames_per_clip, size, side)
+        models.save(baseline, classes, trained_on, BASELINE)
         training.write_history(record.epochs, BASELINE)
         record.metrics = record.epochs[-1].metrics
         record.artifacts = [str(BASELINE / training.HISTORY_FILE)]

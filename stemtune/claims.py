@@ -86,19 +86,17 @@ class Claims:
             for child in children
             if child.key in self._by_key and _is_marked(self._by_key[child.key])
         }
-        for look in range(LOOKS):
+        for left in reversed(range(LOOKS)):
             missing = [child for child in children if child.key not in ids]
-            if not missing:
-                break
-            if look:
-                time.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311
-            ids |= self._try(missing, patient=look < LOOKS - 1)
-        else:
-            raise MlflowException(
-                f"runs {[c.key for c in children if c.key not in ids]} are made by others as well, "
-                "again and again; stop the other publishers"
-            )
-        return [ids[child.key] for child in children]
+            if missing:
+                ids |= self._try(missing, patient=left > 0)
+            if len(ids) == len(children):
+                return [ids[child.key] for child in children]
+            time.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311
+        raise MlflowException(
+            f"runs {[child.key for child in children if child.key not in ids]} are made by others "
+            "as well, again and again; stop the other publishers"
+        )
 
     def _try(self, children: Sequence[Child], patient: bool) -> dict[str, str]:
         found, ids, made = self.look(), {}, {}

@@ -7,6 +7,7 @@ Every classifier takes frames (n, h, w, 3), uint8, RGB, and gives class probabil
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -19,8 +20,25 @@ from stemtune import stem as stem_layers
 ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "model.weights.h5"
 CLASSES_FILE = "classes.json"
+TRAINED_ON_FILE = "trained_on.json"
 TIMED_BATCH, TIMED_REPEATS = 8, 7
 Predict = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What frames a classifier was trained on.
+
+    Attributes:
+        frames_per_clip: Taken from each clip.
+        size: Side of the squares that frames are scaled to, px.
+        side: Side to which those are resized by area before the classifier sees them, px; of one
+            with a stem the same as `size`.
+    """
+
+    frames_per_clip: int
+    size: int
+    side: int
 
 
 def assemble(
@@ -42,8 +60,8 @@ def assemble(
     return keras.Model(frames, head(backbone(x, training=False)), name=name)
 
 
-def save(model: keras.Model, classes: list[str], folder: Path) -> None:
-    """Stores a classifier as architecture, weights and class names.
+def save(model: keras.Model, classes: list[str], trained_on: TrainedOn, folder: Path) -> None:
+    """Stores a classifier as architecture, weights, class names and what it was trained on.
 
     A `.keras` file would hold the time of saving: whatever depends on it would run again.
     """
@@ -51,6 +69,7 @@ def save(model: keras.Model, classes: list[str], folder: Path) -> None:
     with files.replacing(folder / WEIGHTS_FILE) as beside:
         model.save_weights(beside)
     files.write_json(folder / CLASSES_FILE, classes)
+    files.write_json(folder / TRAINED_ON_FILE, asdict(trained_on))
 
 
 def load(folder: Path) -> keras.Model:

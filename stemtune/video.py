@@ -106,6 +106,13 @@ def sample_frames(path: Path, count: int, side: int, limits: Limits) -> Sample:
     )
 
 
+def scale(frames: np.ndarray, side: int) -> np.ndarray:
+    """Scales frames (n, h, w, 3), uint8, RGB, n from 1 on, to squares as `sample_frames` does."""
+    converter = _Converter(side)
+    pictures = (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames)
+    return np.stack([converter.convert(picture) for picture in pictures])
+
+
 @contextmanager
 def _opened(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Yields the container and its main video stream, decoded by one thread.

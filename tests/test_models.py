@@ -23,6 +23,7 @@ from tests.conftest import head_of
 
 SIDE = 72
 FRAMES = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
+CLASSES, TRAINED_ON = ["a", "b", "c"], models.TrainedOn(frames_per_clip=4, size=SIDE, side=SIDE)
 
 
 def small_backbone() -> keras.Model:
@@ -45,12 +46,12 @@ def test_a_stored_classifier_answers_alike_and_in_equal_bytes(
     tmp_path: Path, start: str | None
 ) -> None:
     first = classifier(start)
-    models.save(first, ["a", "b", "c"], tmp_path / "1")
+    models.save(first, CLASSES, TRAINED_ON, tmp_path / "1")
     loaded = models.load(tmp_path / "1")
-    models.save(loaded, ["a", "b", "c"], tmp_path / "2")
+    models.save(loaded, CLASSES, TRAINED_ON, tmp_path / "2")
     assert np.array_equal(models.predictor(first)(FRAMES), models.predictor(loaded)(FRAMES))
-    for name in (models.ARCHITECTURE_FILE, models.WEIGHTS_FILE, models.CLASSES_FILE):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    for stored in sorted((tmp_path / "1").iterdir()):
+        assert stored.read_bytes() == (tmp_path / "2" / stored.name).read_bytes(), stored.name
 
 
 def test_operations_are_counted_as_two_for_a_multiplication_and_an_addition() -> None:
@@ -106,7 +107,7 @@ def test_dropout_is_off_behind_a_stem(tmp_path: Path) -> None:
     )
     answers = model(FRAMES, training=False)
     assert np.array_equal(model(FRAMES, training=True), answers)
-    models.save(model, ["a", "b", "c"], tmp_path)
+    models.save(model, CLASSES, TRAINED_ON, tmp_path)
     assert np.array_equal(models.load(tmp_path)(FRAMES, training=True), answers)
 
 

@@ -66,6 +66,8 @@ def test_every_stage_is_described(stage: str) -> None:
         ("stages.track", ("tensorflow", "mlflow", "great_expectations", "keras", "matplotlib")),
         ("stages.evaluate", ("tensorflow", "mlflow", "great_expectations")),
         ("stemtune.tracking", ("tensorflow", "great_expectations")),
+        ("stemtune.registry", ("tensorflow", "great_expectations")),
+        ("stemtune.served", ("tensorflow", "great_expectations")),
     ],
 )
 def test_importing_a_module_loads_nothing_heavy(module: str, heavy: tuple[str, ...]) -> None:
