@@ -30,12 +30,24 @@ LAST_LINES = 25
 
 
 def main() -> None:
-    """Plays the whole story."""
+    """Plays the whole story; what keeps it from its end is told where the summary would be."""
     options = arguments()
-    limits = params.load().ci
-    base = base_commit(options.base)
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir()
+    try:
+        failures = play(options)
+    except InputError as error:
+        publish(summary.broken(str(error)))
+        raise
+    if failures:
+        sys.exit("ci: failed:\n" + "\n".join(f"  {failure}" for failure in failures))
+    print("ci: passed")
+
+
+def play(options: argparse.Namespace) -> list[str]:
+    """Pulls, reproduces, compares, tells and pushes; returns why the change is refused."""
+    limits = params.load().ci
+    base = base_commit(options.base)
     place = remote.choose(options.remote)
     print(f"ci: {place.said}")
     if place.name:
@@ -72,9 +84,7 @@ def main() -> None:
     publish(summary.render(story))
     if place.shared and place.name and not status:
         commands.require_dvc("push", "--run-cache", "--remote", place.name)
-    if story.failures:
-        sys.exit("ci: failed:\n" + "\n".join(f"  {failure}" for failure in story.failures))
-    print("ci: passed")
+    return story.failures
 
 
 def arguments() -> argparse.Namespace:

@@ -84,9 +84,19 @@ def render(story: Story) -> str:
     """Returns the summary."""
     parts = [_verdict(story), _gates(story.gates), _stages(story), _freshness(story)]
     if story.printed:
-        parts.append("```text\n" + "\n".join(story.printed).replace("```", "'''") + "\n```")
+        parts.append(_block(story.printed))
     parts += [_clips(story), _comparison(story), story.artifacts]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def broken(error: str) -> str:
+    """Returns what stands for the summary of a run that could not be made."""
+    return f"## stemtune: ✗ failed\n\n{_block(error.splitlines())}\n"
+
+
+def _block(lines: Sequence[str]) -> str:
+    text = "\n".join(lines).replace("```", "'''")
+    return f"```text\n{text}\n```"
 
 
 def _verdict(story: Story) -> str:
@@ -192,11 +202,11 @@ def _comparison(story: Story) -> str:
     removed = f"\n\nNo longer there: {', '.join(gone)}." if gone else ""
     return (
         "### Test accuracy\n\nOf frames, with 95% bounds bootstrapped over groups.\n\n"
-        f"{_table(rows)}{removed}\n\n```text\n{_plot(bars)}\n```"
+        f"{_table(rows)}{removed}\n\n{_block(_plot(bars))}"
     )
 
 
-def _plot(bars: Sequence[tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]]) -> str:
+def _plot(bars: Sequence[tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]]) -> list[str]:
     """Returns a line per model and revision: accuracy, ● now and ○ at the base, and its bounds."""
     wide = max(len(model) for model, *_ in bars)
     axis = "".join(f"{share:<{WIDTH // 4}}" for share in ("0%", "25%", "50%", "75%")) + "100%"
@@ -207,7 +217,7 @@ def _plot(bars: Sequence[tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]
             lines.append(f"{'':<{wide}}  now  {_bar(now, '●')}".rstrip())
         else:
             lines.append(f"{model:<{wide}}  now  {_bar(now, '●')}".rstrip())
-    return "\n".join(lines)
+    return lines
 
 
 def _bar(entry: Mapping[str, Any], mark: str) -> str:

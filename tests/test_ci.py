@@ -139,6 +139,17 @@ def test_a_fresh_clone_of_main_takes_everything_from_the_bucket(
     assert not (clone.root / "ci-results/dvc.lock.patch").exists()
 
 
+def test_clips_that_were_not_pushed_are_asked_for(author: Project, tmp_path: Path) -> None:
+    clone = author.clone(tmp_path / "clone")
+    path = clone.root / "data.dvc"
+    path.write_text(re.sub(r"md5: \w{32}", f"md5: {32 * '0'}", path.read_text()))
+    ran = ci(clone)
+    assert ran.status == 1
+    assert "## stemtune: ✗ failed" in ran.summary
+    assert "the clips that data.dvc names are not in remote team" in ran.summary
+    assert "Traceback" not in ran.printed
+
+
 def change_clips(project: Project) -> tuple[list[str], str]:
     """Adds three clips and removes one; returns their names."""
     data = project.root / "data"
