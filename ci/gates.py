@@ -74,7 +74,7 @@ def check(
 def _drop(now: Mapping[str, Any], base: Mapping[str, Any] | None, allowed: float) -> Gate:
     name, limit = f"drop of test accuracy, {now['model']}", f"{100 * allowed:g} points"
     if base is None:
-        return Gate(name, "the base has no such model", limit, None)
+        return Gate(name, "nothing to compare with", limit, None)
     drop = base["test_accuracy"] - now["test_accuracy"]
     found = f"{100 * drop:.2f} points" if drop > 0 else "none"
     return Gate(name, found, limit, drop <= allowed + TOLERANCE)

@@ -193,7 +193,7 @@ def _comparison(story: Story) -> str:
                 "now": _accuracy(row),
                 "difference": _points(row["test_accuracy"] - before["test_accuracy"])
                 if before
-                else "new",
+                else "new" * bool(then),
                 "clips, now": f"{row['clip_accuracy']:.2%}",
             }
         )
