@@ -1,6 +1,6 @@
 # Needs python3, make and git; the rest comes with the environment.
 .DEFAULT_GOAL := help
-.PHONY: help repro test ui ci bench check lock clean
+.PHONY: help repro test ui publish ci bench check lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
@@ -20,6 +20,9 @@ test: .venv/ready data ## all tests; those in a browser where there is Chromium
 
 ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+
+publish: .venv/ready ## tell MLflow what a server that was down kept from it
+	$(BIN)/python -m stages.track
 
 ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
 	$(BIN)/python -m ci $(if $(BASE),--base $(BASE))

@@ -9,6 +9,7 @@ Run:    python -m stages.track (by `make publish` too)
 """
 
 import gc
+from collections.abc import Collection
 
 import psutil
 
@@ -42,7 +43,7 @@ def main() -> None:
     if settings.track.enabled:
         lock = pipeline.read_lock(names)
         keep(recorded, outcomes.of_pipeline(settings, lock, recorded, rows, times))
-        publish_all(settings.track.seconds)
+        publish_all(settings.track.seconds, lock.outputs.values())
     print(f"\n{summary.table(rows, times, 'simple')}\n")
     print(
         "Training is the epochs alone, at all rates that a stem tried; heads train on the features "
@@ -65,10 +66,14 @@ def keep(recorded: list[records.Record], outcome: journal.Outcome) -> None:
     kept.conclude(outcome)
 
 
-def publish_all(seconds: float) -> None:
+def publish_all(seconds: float, present: Collection[str]) -> None:
     """Publishes this pipeline run, and those before that MLflow does not show whole yet.
 
     What keeps one out of MLflow is said, and costs no result.
+
+    Args:
+        seconds: For each.
+        present: DVC's hashes of what is in the project now.
     """
     from stemtune import tracking
 
@@ -77,13 +82,13 @@ def publish_all(seconds: float) -> None:
         if waiting.outcome() is None and run.alive():
             continue
         try:
-            parent = tracking.Publisher(run, seconds).publish(waiting)
+            parent = tracking.Publisher(run, seconds).publish(waiting, present)
         except Exception as error:
             # Whatever a store or its libraries come up with, the results are there.
             print(
                 f"track: WARNING: {run.name} is not, or not all, in MLflow ({tracking.store()}): "
                 f"{tracking.first_line(error)}\n"
-                "All results are kept; the next `dvc repro` or `make publish` publishes them"
+                "All results are kept; the next `dvc repro`, or `make publish`, publishes them"
             )
         else:
             waiting.close()

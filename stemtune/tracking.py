@@ -8,8 +8,9 @@ hold already is left alone, and what a publisher was kept from is filled in by t
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 # MLflow reports usage unless told not to, and reads this when it is imported.
@@ -23,7 +24,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from stemtune import files
+from stemtune import files, registry
 from stemtune.claims import CONTENT, KEY, PIPELINE, Child, Claims
 from stemtune.journal import Journal, Outcome, Shown
 from stemtune.pipeline import Pipeline
@@ -107,8 +108,13 @@ class Publisher:
             key = self._key(record.name, name) if name else self._key(record.name)
             self._client.set_tag(self._claims.id_of(key), "stage_key", stage_key)
 
-    def publish(self, journal: Journal) -> str:
+    def publish(self, journal: Journal, present: Collection[str] = ()) -> str:
         """Writes all that a journal holds of the pipeline run; returns the parent's run id.
+
+        Args:
+            journal: Of the pipeline run.
+            present: DVC's hashes of the model folders as they are now; other models than these
+                are gone, and not registered.
 
         Raises:
             Incomplete: Artifacts or models could not be stored; all else is written.
@@ -128,6 +134,7 @@ class Publisher:
             missing += self._attach(journal, record.name, runs[record.name, ""])
         if outcome:
             self._conclude(outcome)
+            missing += self._register(outcome, present)
         failed = any(record.status == "failed" for record in records)
         ends = [record.started + record.seconds for record in records]
         ended = time.time() if self._pipeline.alive() else max(ends, default=0)
@@ -286,6 +293,20 @@ class Publisher:
         models = [self._claims.id_of(self._key("evaluate", name)) for name in outcome.models]
         for run in (self._parent, *models):
             self._client.log_inputs(run, [_dataset(outcome)])
+
+    def _register(self, outcome: Outcome, present: Collection[str]) -> Iterator[str]:
+        """Puts the models into the registry, and yields those that could not be."""
+        for model in outcome.registered:
+            if model.digest not in present:
+                continue
+            run = self._claims.id_of(self._key("evaluate", model.name))
+            try:
+                registry.publish(
+                    self._client, run, model.name, model.alias, Path(model.folder), model.digest
+                )
+            except Exception as error:
+                # As with artifacts.
+                yield f"model {model.name} ({first_line(error)})"
 
     def _computed_by(self, record: Record) -> str:
         """Returns the run in which a cached stage really ran; "" where this store has none."""
