@@ -16,8 +16,10 @@ from stemtune import comparison
 NAMED = 20
 # Characters from 0 to 100% in the plot.
 WIDTH = 50
+# Keeps a number and its unit in one line.
+UNBROKEN = "\N{NO-BREAK SPACE}"
 KINDS = {
-    "ran": "▶ ran",
+    "ran": "▶\N{NO-BREAK SPACE}ran",
     "restored": "↺ from the run cache",
     "unchanged": "✓ up to date",
     "failed": "✗ **failed**",
@@ -127,7 +129,11 @@ def _stages(story: Story) -> str:
         {
             "stage": outcome.stage,
             "what": KINDS[outcome.kind]
-            + (f" {story.seconds[outcome.stage]:.0f} s" if outcome.stage in story.seconds else ""),
+            + (
+                f"{UNBROKEN}{story.seconds[outcome.stage]:.0f}{UNBROKEN}s"
+                if outcome.stage in story.seconds
+                else ""
+            ),
             "why": outcome.why,
         }
         for outcome in story.outcomes

@@ -50,6 +50,7 @@ def ci(project: Project, *options: str) -> Ran:
     project.environment = project.environment | {"GITHUB_STEP_SUMMARY": str(page)}
     status, printed = project.attempt("python", "-m", "ci", *options)
     summary = page.read_text(encoding="utf-8") if page.exists() else ""
+    summary = summary.replace("\N{NO-BREAK SPACE}", " ")
     page.unlink(missing_ok=True)
     return Ran(status, printed, summary)
 

@@ -157,7 +157,8 @@ def story(**changes: Any) -> summary.Story:
 def test_the_summary_has_numbers_bounds_and_names_that_break_no_markdown() -> None:
     text = summary.render(story())
     assert "## stemtune: ✓ passed" in text
-    assert "| extract_frames | ▶ ran 12 s | `data` changed |" in text
+    told = text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "| extract_frames | ▶ ran 12 s | `data` changed |" in told
     assert "95.00% (85.0 to 100.0)" in text
     assert "| -5.00" in text
     assert "- added: 1 (<code>a|b/&lt;i&gt;`c`.mp4</code>)" in text
