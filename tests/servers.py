@@ -1,0 +1,185 @@
+"""Real servers on 127.0.0.1 for tests: PostgreSQL, S3 (moto's), MLflow's."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+START_SECONDS = 180
+BUCKET = "artifacts"
+# moto takes whatever it is given.
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+USER, PASSWORD = "admin", "a long password"
+
+
+def free_port() -> int:
+    """Returns a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PostgreSQL:
+    """A PostgreSQL server with an empty database, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the database; fails the test where there is no PostgreSQL."""
+        found = shutil.which("pg_ctl") or next(
+            map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))), ""
+        )
+        if not found:
+            pytest.fail(
+                "this test needs PostgreSQL's server; on Debian: apt-get install postgresql. To "
+                'leave such tests out: pytest -m "not postgresql"'
+            )
+        self._programs = Path(found).resolve().parent
+        self._data, self.port = folder / "data", free_port()
+        folder.mkdir()
+        folder.chmod(0o777)
+        for above in folder.parents:
+            # PostgreSQL's user has to get through.
+            if above.stat().st_uid == os.geteuid():
+                above.chmod(above.stat().st_mode | 0o711)
+        self._run("initdb", "--auth=trust", "--username=stemtune", "--no-sync", str(self._data))
+        self.start()
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql://stemtune@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -F"
+        log = str(self._data / "log.txt")
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        # It refuses to run as root.
+        user = {"user": pwd.getpwnam("postgres").pw_uid} if os.geteuid() == 0 else {}
+        subprocess.run(
+            command,
+            check=True,
+            cwd=self._data.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **user,
+        )
+
+
+class Server:
+    """A server process on a port, with those that it starts."""
+
+    def __init__(
+        self, command: list[str], port: int, health: str, folder: Path, env: Mapping[str, str]
+    ) -> None:
+        self._command, self._env, self._folder = command, dict(env), folder
+        self.address = f"http://127.0.0.1:{port}"
+        self._health = f"{self.address}{health}"
+        self.start()
+
+    def start(self) -> None:
+        """Starts it and waits until it answers; fails the test if it does not."""
+        self.log = self._folder / f"{Path(self._command[0]).name}.log"
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=os.environ | self._env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(self._health, timeout=5):  # noqa: S310
+                    return
+            except OSError:
+                time.sleep(0.2)
+        pytest.fail(f"{self._command} does not answer:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        """Ends it and all that it started."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Stops it where it stands: it takes connections and answers none."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        whole = psutil.Process(self._process.pid)
+        for process in (whole, *whole.children(recursive=True)):
+            process.send_signal(number)
+
+
+def program(name: str) -> str:
+    """Returns a program of the environment that runs the tests."""
+    return str(Path(sys.executable).parent / name)
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[Server]:
+    """Runs an S3 server with an empty bucket."""
+    import boto3
+
+    port = free_port()
+    command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    server = Server(command, port, "/moto-api/", folder, {})
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.address,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106
+    )
+    client.create_bucket(Bucket=BUCKET)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def mlflow_server(folder: Path, store: str, artifacts: str, **env: str) -> Iterator[Server]:
+    """Runs MLflow's server, which wants USER and PASSWORD and keeps the artifacts itself."""
+    port = free_port()
+    settings = folder / "auth.ini"
+    settings.write_text(
+        "[mlflow]\ndefault_permission = READ\n"
+        f"database_uri = sqlite:///{folder}/users.db\n"
+        f"admin_username = {USER}\nadmin_password = {PASSWORD}\n"
+        "authorization_function = "
+        "mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    command = [program("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
+    command += ["--app-name", "basic-auth", "--workers", "1"]
+    env |= {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    server = Server(command, port, "/health", folder, env)
+    try:
+        yield server
+    finally:
+        server.stop()
