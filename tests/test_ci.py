@@ -140,7 +140,10 @@ def test_a_fresh_clone_of_main_takes_everything_from_the_bucket(
     assert not (clone.root / "ci-results/dvc.lock.patch").exists()
 
 
-def test_clips_that_were_not_pushed_are_asked_for(author: Project, tmp_path: Path) -> None:
+def test_clips_that_were_not_pushed_are_asked_for(
+    author: Project, bucket: Bucket, tmp_path: Path
+) -> None:
+    author.environment = bucket.environment
     clone = author.clone(tmp_path / "clone")
     path = clone.root / "data.dvc"
     path.write_text(re.sub(r"md5: \w{32}", f"md5: {32 * '0'}", path.read_text()))
