@@ -1,6 +1,6 @@
 # Needs python3, make and git; the rest comes with the environment.
 .DEFAULT_GOAL := help
-.PHONY: help repro test ui publish bench check lock clean
+.PHONY: help repro test ui publish ci bench check lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
@@ -24,13 +24,19 @@ ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 publish: .venv/ready ## tell MLflow what a server that was down kept from it
 	$(BIN)/python -m stages.track
 
+ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
+	$(BIN)/python -m ci $(if $(BASE),--base $(BASE))
+
 bench: .venv/ready data ## measure against the plain alternatives, as ratios
 	$(BIN)/python -m bench
 
-check: .venv/ready ## lint, format and types
+check: .venv/ready ## lint, format, types, and CI's own files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/pipeline.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
+	$(BIN)/zizmor --offline --no-progress .github/workflows/pipeline.yml
 
 # A folder of your own is left as it is.
 data: | .venv/ready
