@@ -62,7 +62,7 @@ def keep(recorded: list[records.Record], outcome: journal.Outcome) -> None:
         reporter.kill()
     for record in recorded:
         kept.keep(record)
-    kept.attach("", [METRICS, TIMINGS, REPORT, DATA_DOCS, PLOTS / "figures"])
+    kept.attach("", [METRICS, TIMINGS, REPORT.parent, DATA_DOCS, PLOTS / "figures"])
     kept.conclude(outcome)
 
 

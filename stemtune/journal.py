@@ -5,6 +5,7 @@ the files to attach, and, once all stages are done, what came of it. Each of the
 from its folder alone, again and again, at any later time.
 """
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class Outcome(BaseModel):
 
     def content(self) -> str:
         """Returns a name for it: equal results, equal name."""
-        return files.key(self.model_dump_json())
+        return files.key(json.dumps(self.model_dump(), sort_keys=True))
 
 
 class Journal:

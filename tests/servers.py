@@ -173,8 +173,10 @@ def mlflow_ui(project: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def mlflow_server(folder: Path, store: str, artifacts: str, **env: str) -> Iterator[Server]:
-    """Runs MLflow's server, which wants USER and PASSWORD and keeps the artifacts itself."""
+def mlflow_server(
+    folder: Path, store: str, artifacts: str, guarded: bool, **env: str
+) -> Iterator[Server]:
+    """Runs MLflow's server, which keeps the artifacts itself; guarded: by USER and PASSWORD."""
     port = free_port()
     settings = folder / "auth.ini"
     settings.write_text(
@@ -186,7 +188,7 @@ def mlflow_server(folder: Path, store: str, artifacts: str, **env: str) -> Itera
     )
     command = [program("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
-    command += ["--app-name", "basic-auth", "--workers", "1"]
+    command += ["--workers", "1", *(["--app-name", "basic-auth"] if guarded else [])]
     env |= {
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
