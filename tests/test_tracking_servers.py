@@ -269,8 +269,6 @@ def test_two_publishers_at_once_leave_one_run_per_key(setting: Setting) -> None:
     for publisher in both:
         printed, _ = publisher.communicate()
         assert publisher.returncode == 0, printed
-    # Whoever lost the race for a file may say so; nothing is lost.
-    assert setting.run(*command)[0] == 0
     assert len(parents(setting.client)) == before + 1
     assert_whole(setting.client, setting.project.root, setting.newest(), ran=set())
     assert_one_run_per_key(setting.client)
