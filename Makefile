@@ -18,8 +18,8 @@ POSTGRESQL := $(shell command -v pg_ctl 2>/dev/null || ls -d /usr/lib/postgresql
 WITHOUT := $(strip $(if $(BROWSER),,browser) $(if $(POSTGRESQL),,postgresql))
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-test: .venv/ready data ## all tests; those in Chromium and on PostgreSQL where they are installed
-	$(BIN)/python -m pytest $(if $(WITHOUT),-m "not ($(subst $(SPACE), or ,$(WITHOUT)))")
+test: .venv/ready data ## all tests, two files at a time; those in Chromium and on PostgreSQL where they are
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(WITHOUT),-m "not ($(subst $(SPACE), or ,$(WITHOUT)))")
 	@$(if $(BROWSER),,echo 'make test: LEFT OUT the tests in Chromium: chromium or chromedriver is not on PATH (Debian: apt-get install chromium chromium-driver)')
 	@$(if $(POSTGRESQL),,echo 'make test: LEFT OUT the tests on PostgreSQL: its pg_ctl was not found (Debian: apt-get install postgresql)')
 

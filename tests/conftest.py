@@ -120,6 +120,10 @@ class Project:
         )
         return other
 
+    def remove(self) -> None:
+        """Deletes the folder, or most of it: a reporter may still be writing there."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
     def repro(self) -> list[str]:
         """Runs `dvc repro` and returns the stages that ran."""
         lines = self.run("dvc", "repro").splitlines()
@@ -180,5 +184,6 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project without data, shared by the tests of a module, run in order."""
     root = tmp_path_factory.mktemp("project")
-    yield Project(root)
-    shutil.rmtree(root)
+    made = Project(root)
+    yield made
+    made.remove()

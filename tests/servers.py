@@ -49,8 +49,8 @@ class PostgreSQL:
         folder.chmod(0o777)
         for above in folder.parents:
             # PostgreSQL's user has to get through.
-            if above.stat().st_uid == os.geteuid():
-                above.chmod(above.stat().st_mode | 0o711)
+            if not above.stat().st_mode & 0o001:
+                above.chmod(above.stat().st_mode | 0o001)
         self._run("initdb", "--auth=trust", "--username=stemtune", "--no-sync", str(self._data))
         self.start()
 

@@ -90,7 +90,7 @@ def author(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     project.run("git", "checkout", "--quiet", "-b", "main")
     project.commit("Compare on two classes")
     yield project
-    shutil.rmtree(project.root)
+    project.remove()
 
 
 def test_a_fork_without_credentials_runs_on_the_sample_remote(

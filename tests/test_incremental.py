@@ -26,7 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.run("dvc", "add", "--quiet", "data")
     project.run("dvc", "repro", "embed_frames")
     yield project
-    shutil.rmtree(project.root)
+    project.remove()
 
 
 def free(project: Project) -> None:

@@ -60,7 +60,7 @@ def prepared(
     project.run("dvc", "add", "--quiet", "data")
     assert project.repro() == STAGES
     yield project
-    shutil.rmtree(project.root)
+    project.remove()
 
 
 def metrics(project: Project) -> dict[str, Any]:

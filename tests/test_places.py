@@ -25,7 +25,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         shutil.copy(ROOT / name, project.root)
     project.commit("Two classes of noise")
     yield project
-    shutil.rmtree(project.root)
+    project.remove()
 
 
 def test_a_worktree_with_spaces_and_cyrillic_letters_in_its_path(
