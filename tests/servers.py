@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -69,7 +70,10 @@ class PostgreSQL:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]
         # It refuses to run as root.
-        user = {"user": pwd.getpwnam("postgres").pw_uid} if os.geteuid() == 0 else {}
+        user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            postgres = pwd.getpwnam("postgres")
+            user = {"user": postgres.pw_uid, "group": postgres.pw_gid, "extra_groups": []}
         subprocess.run(
             command,
             check=True,
