@@ -1,6 +1,6 @@
 # Needs python3, make and git; the rest comes with the environment.
 .DEFAULT_GOAL := help
-.PHONY: help repro test ui publish bench check lock clean
+.PHONY: help repro test ui publish ci bench check lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
@@ -12,11 +12,16 @@ help: ## show these targets
 repro: .venv/ready data ## bring the data, run what is not cached, print the comparison
 	$(BIN)/dvc repro
 
-# Without Chromium the report cannot be opened; all else can be tested.
+# Tests of what is not on this machine are left out, and said to be.
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
-test: .venv/ready data ## all tests; those in a browser where there is Chromium
-	$(BIN)/python -m pytest $(if $(BROWSER),,-m "not browser")
-	@$(if $(BROWSER),,echo 'make test: LEFT OUT the tests that open the report in Chromium: chromium or chromedriver is not on PATH (Debian: apt-get install chromium chromium-driver)')
+POSTGRESQL := $(shell command -v pg_ctl 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null)
+WITHOUT := $(strip $(if $(BROWSER),,browser) $(if $(POSTGRESQL),,postgresql))
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+test: .venv/ready data ## all tests, two files at a time; those in Chromium and on PostgreSQL where they are
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(WITHOUT),-m "not ($(subst $(SPACE), or ,$(WITHOUT)))")
+	@$(if $(BROWSER),,echo 'make test: LEFT OUT the tests in Chromium: chromium or chromedriver is not on PATH (Debian: apt-get install chromium chromium-driver)')
+	@$(if $(POSTGRESQL),,echo 'make test: LEFT OUT the tests on PostgreSQL: its pg_ctl was not found (Debian: apt-get install postgresql)')
 
 ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
@@ -24,13 +29,19 @@ ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 publish: .venv/ready ## tell MLflow what a server that was down kept from it
 	$(BIN)/python -m stages.track
 
+ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
+	$(BIN)/python -m ci $(if $(BASE),--base $(BASE))
+
 bench: .venv/ready data ## measure against the plain alternatives, as ratios
 	$(BIN)/python -m bench
 
-check: .venv/ready ## lint, format and types
+check: .venv/ready ## lint, format, types, and CI's own files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/pipeline.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
+	$(BIN)/zizmor --offline --no-progress .github/workflows/pipeline.yml
 
 # A folder of your own is left as it is.
 data: | .venv/ready

@@ -42,8 +42,10 @@ def main() -> None:
     rows = comparison.rows(files.read_json(METRICS))
     if settings.track.enabled:
         lock = pipeline.read_lock(names)
-        keep(recorded, outcomes.of_pipeline(settings, lock, recorded, rows, times))
-        publish_all(settings.track.seconds, lock.outputs.values())
+        outcome = outcomes.of_pipeline(settings, lock, recorded, rows, times)
+        with journal.alone():
+            keep(recorded, outcome)
+            publish_all(settings.track.seconds, lock.outputs.values())
     print(f"\n{summary.table(rows, times, 'simple')}\n")
     print(
         "Training is the epochs alone, at all rates that a stem tried; heads train on the features "
@@ -62,7 +64,7 @@ def keep(recorded: list[records.Record], outcome: journal.Outcome) -> None:
         reporter.kill()
     for record in recorded:
         kept.keep(record)
-    kept.attach("", [METRICS, TIMINGS, REPORT, DATA_DOCS, PLOTS / "figures"])
+    kept.attach("", [METRICS, TIMINGS, REPORT.parent, DATA_DOCS, PLOTS / "figures"])
     kept.conclude(outcome)
 
 

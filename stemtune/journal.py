@@ -5,8 +5,11 @@ the files to attach, and, once all stages are done, what came of it. Each of the
 from its folder alone, again and again, at any later time.
 """
 
+import fcntl
+import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +87,7 @@ class Outcome(BaseModel):
 
     def content(self) -> str:
         """Returns a name for it: equal results, equal name."""
-        return files.key(self.model_dump_json())
+        return files.key(json.dumps(self.model_dump(), sort_keys=True))
 
 
 class Journal:
@@ -166,6 +169,15 @@ class Journal:
                 LAST, {"content": outcome.content(), "pipeline": self.pipeline().model_dump()}
             )
         shutil.rmtree(self.folder)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keeps other publishers of this folder waiting; what they find then is whole, or gone."""
+    TRACKING.mkdir(exist_ok=True)
+    with (TRACKING / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def pending() -> Iterator[Journal]:

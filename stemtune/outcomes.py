@@ -83,6 +83,6 @@ def _shown(
     settings = {"model": row["model"]}
     if trained:
         metrics["estimated_wh"] = trained.energy_wh or 0.0
-        wanted = ("learning_rate", "epochs", "start", "objective")
+        wanted = ("learning_rate", "start", "objective")
         settings |= {key: trained.params[key] for key in wanted if key in trained.params}
     return Shown(title=row["model"], params=settings, metrics=metrics, description=legend)

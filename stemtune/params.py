@@ -29,6 +29,7 @@ RESIZE_SHARES = (1 / 4, 3 / 8, 5 / 8, 3 / 4)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 FileName = Annotated[str, Field(pattern=r"^[^/.][^/]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Loss = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -257,6 +258,23 @@ class Runtime(_Block):
     threads: Count
 
 
+class AccuracyDrop(_Block):
+    """Of test accuracy that each model may lose against the base; null: any."""
+
+    baseline: Loss | None
+    resize: Loss | None
+    resize_retrained: Loss | None
+    stem: Loss | None
+
+
+class Ci(_Block):
+    """Gates that `make ci` judges a change by; no stage depends on them."""
+
+    max_accuracy_drop: AccuracyDrop
+    max_stem_gap: Loss | None
+    max_quarantined: Annotated[int, Field(ge=0)] | None
+
+
 class Track(_Block):
     """How MLflow is told of pipeline runs.
 
@@ -280,6 +298,7 @@ class Params(_Block):
     evaluate: Evaluate
     track: Track
     runtime: Runtime
+    ci: Ci
 
     @property
     def small_side(self) -> int:

@@ -42,6 +42,8 @@ def main(stage: str) -> None:
     process = psutil.Process(os.getppid())
     run = pipeline.current(process, stage)
     print("ready", flush=True)
+    # The stage listens for no more, and closes its end.
+    sys.stdout = sys.stderr
     over = threading.Event()
     threading.Thread(target=_wait_for_end, args=(over,), daemon=True).start()
     try:

@@ -15,6 +15,8 @@ from typing import Any
 
 # MLflow reports usage unless told not to, and reads this when it is imported.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Or a server has it print a line for each run.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # MLflow's own patience with a server that does not answer is a quarter of an hour.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

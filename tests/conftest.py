@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -18,7 +18,7 @@ from stemtune import clips, groups, splits
 from stemtune.params import Head, Split
 
 ROOT = Path(__file__).parent.parent
-CODE = ("stages", "stemtune", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
+CODE = ("stages", "stemtune", "ci", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
 
 # A decoder of its own: the command line tool, of another version than the library in PyAV.
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -68,6 +68,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.environment: dict[str, str] = {}
         for name in CODE:
             source, target = ROOT / name, root / name
             if source.is_dir():
@@ -79,22 +80,49 @@ class Project:
         self.run("dvc", "init", "--quiet")
         self.run("dvc", "config", "core.analytics", "false")
 
-    def run(self, *command: str) -> str:
-        """Runs a command in the project and returns what it printed; fails the test if it does."""
+    def attempt(self, *command: str) -> tuple[int, str]:
+        """Runs a command in the project and returns its exit status and what it printed."""
         environment = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("MLFLOW_", "DVC_"))
+            if not key.startswith(("MLFLOW_", "DVC_", "AWS_", "GIT_", "GITHUB_", "STEMTUNE_"))
         }
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env=environment | self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        if done.returncode:
-            pytest.fail(
-                f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-            )
-        return done.stdout + done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    def run(self, *command: str) -> str:
+        """Runs a command in the project and returns what it printed; fails the test if it does."""
+        status, printed = self.attempt(*command)
+        if status:
+            pytest.fail(f"{' '.join(command)} ended with {status}:\n{printed}")
+        return printed
+
+    def commit(self, message: str) -> None:
+        """Commits everything that git does not ignore."""
+        self.run("git", "add", "--all")
+        author = ["-c", "user.name=Author", "-c", "user.email=author@example.org"]
+        self.run("git", *author, "commit", "--quiet", "--message", message)
+
+    def clone(self, root: Path, branch: str = "") -> "Project":
+        """Returns a clone of what is committed, with this one's environment."""
+        other = Project.__new__(Project)
+        other.root, other.environment = root, self.environment
+        self.run(
+            "git", "clone", "--quiet", *(["--branch", branch] if branch else []), ".", str(root)
+        )
+        return other
+
+    def remove(self) -> None:
+        """Deletes the folder, or most of it: a reporter may still be writing there."""
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def repro(self) -> list[str]:
         """Runs `dvc repro` and returns the stages that ran."""
@@ -109,8 +137,8 @@ class Project:
             params[block].update(settings)
         path.write_text(yaml.safe_dump(params))
 
-    def fill(self, source: Path, per_split: int) -> None:
-        """Takes clips from a folder so that every class has as many in each split.
+    def fill(self, source: Path, per_split: int, classes: Sequence[str] = ()) -> None:
+        """Takes clips from a folder so that every class, or those named, has as many in each split.
 
         Half of the groups are for training; their rows of groups.csv come along.
         """
@@ -124,7 +152,7 @@ class Project:
             # What is in no row is left to itself, so that its group is known beforehand.
             group = rows.get(clip.name, f"clip {clip.sha256[:16]}")
             place = (clip.label, splits.split_of(group, split))
-            if taken[place] < per_split:
+            if taken[place] < per_split and (not classes or clip.label in classes):
                 taken[place] += 1
                 target = self.root / "data" / clip.name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,9 +180,20 @@ class Project:
         self.run("dvc", "add", "--quiet", "data")
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns an MLflow store to copy: making its tables takes seconds."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project without data, shared by the tests of a module, run in order."""
     root = tmp_path_factory.mktemp("project")
-    yield Project(root)
-    shutil.rmtree(root)
+    made = Project(root)
+    yield made
+    made.remove()

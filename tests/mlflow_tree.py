@@ -11,10 +11,12 @@ from stemtune import records
 from stemtune.records import Record
 
 
-def runs(client: MlflowClient, experiment: str = "stemtune") -> list[Run]:
-    """Returns all runs, the newest first."""
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id], max_results=5000)) if found else []
+def runs(client: MlflowClient, condition: str = "") -> list[Run]:
+    """Returns all runs that a condition holds for, the newest first."""
+    found = client.get_experiment_by_name("stemtune")
+    if not found:
+        return []
+    return list(client.search_runs([found.experiment_id], condition, max_results=5000))
 
 
 def parents(client: MlflowClient) -> list[Run]:
@@ -29,9 +31,7 @@ def assert_one_run_per_key(client: MlflowClient) -> None:
 
 def children(client: MlflowClient, parent: Run) -> dict[str, Run]:
     """Returns the runs below one, by name."""
-    below = [
-        run for run in runs(client) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
-    ]
+    below = runs(client, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     named = {run.info.run_name: run for run in below}
     assert len(named) == len(below)
     return named

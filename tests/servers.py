@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -49,8 +50,8 @@ class PostgreSQL:
         folder.chmod(0o777)
         for above in folder.parents:
             # PostgreSQL's user has to get through.
-            if above.stat().st_uid == os.geteuid():
-                above.chmod(above.stat().st_mode | 0o711)
+            if not above.stat().st_mode & 0o001:
+                above.chmod(above.stat().st_mode | 0o001)
         self._run("initdb", "--auth=trust", "--username=stemtune", "--no-sync", str(self._data))
         self.start()
 
@@ -69,7 +70,10 @@ class PostgreSQL:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]
         # It refuses to run as root.
-        user = {"user": pwd.getpwnam("postgres").pw_uid} if os.geteuid() == 0 else {}
+        user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            postgres = pwd.getpwnam("postgres")
+            user = {"user": postgres.pw_uid, "group": postgres.pw_gid, "extra_groups": []}
         subprocess.run(
             command,
             check=True,
@@ -158,8 +162,25 @@ def s3(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def mlflow_server(folder: Path, store: str, artifacts: str, **env: str) -> Iterator[Server]:
-    """Runs MLflow's server, which wants USER and PASSWORD and keeps the artifacts itself."""
+def mlflow_ui(project: Path) -> Iterator[Server]:
+    """Runs MLflow's UI on the store of a project, as `make ui` does."""
+    port = free_port()
+    command = [program("mlflow"), "ui", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": path}
+    server = Server(command, port, "/health", project, env)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def mlflow_server(
+    folder: Path, store: str, artifacts: str, guarded: bool, **env: str
+) -> Iterator[Server]:
+    """Runs MLflow's server, which keeps the artifacts itself; guarded: by USER and PASSWORD."""
     port = free_port()
     settings = folder / "auth.ini"
     settings.write_text(
@@ -171,11 +192,13 @@ def mlflow_server(folder: Path, store: str, artifacts: str, **env: str) -> Itera
     )
     command = [program("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
-    command += ["--app-name", "basic-auth", "--workers", "1"]
+    command += ["--workers", "1", *(["--app-name", "basic-auth"] if guarded else [])]
     env |= {
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Workers for judging conversations.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     server = Server(command, port, "/health", folder, env)

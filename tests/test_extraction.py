@@ -217,6 +217,10 @@ def test_the_summary_names_what_is_left_out_and_what_moved(data: Path) -> None:
     )
 
 
+# A worker that takes the place of one that crashed starts within it, on a busy machine too.
+LIMIT = 15.0
+
+
 def job(item: str) -> str:
     if item == "slow":
         time.sleep(60)
@@ -227,13 +231,13 @@ def job(item: str) -> str:
 
 def test_a_clip_that_crashes_or_hangs_costs_itself_alone() -> None:
     items = ["a", "crash", "b", "slow", "c"]
-    outcomes = list(map_clips(job, items, 2, 4.0, 4096, "testing"))
+    outcomes = list(map_clips(job, items, 2, LIMIT, 4096, "testing"))
     assert outcomes[0::2] == ["A", "B", "C"]
     crash, slow = outcomes[1::2]
     assert isinstance(crash, Failure)
     assert "exit code -11" in crash.reason
     assert isinstance(slow, Failure)
-    assert "4 s" in slow.reason
+    assert "15 s" in slow.reason
     assert crash.again
     assert slow.again
 

@@ -26,7 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.run("dvc", "add", "--quiet", "data")
     project.run("dvc", "repro", "embed_frames")
     yield project
-    shutil.rmtree(project.root)
+    project.remove()
 
 
 def free(project: Project) -> None:
@@ -124,12 +124,8 @@ def test_a_machine_that_pulled_the_frames_decodes_only_the_new_clip(
     clip = free_clip(project, 5)
     project.run("dvc", "remote", "add", "--force", "--default", "store", str(tmp_path / "store"))
     project.run("dvc", "push", "--quiet")
-    project.run("git", "add", "--all")
-    author = ["-c", "user.name=Author", "-c", "user.email=author@example.org"]
-    project.run("git", *author, "commit", "--quiet", "--message", "The day before")
-    project.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
-    other = Project.__new__(Project)
-    other.root = tmp_path / "clone"
+    project.commit("The day before")
+    other = project.clone(tmp_path / "clone")
     other.run("dvc", "pull", "--quiet", "data.dvc", "extract_frames", "embed_frames")
     before = shards(other.root)
     assert {name: data for name, (*_, data) in before.items()} == {

@@ -102,6 +102,9 @@ def test_the_project_s_own_file_is_accepted() -> None:
         ("evaluate.resize_sides", [64, 300], "not exceed extract_frames.size, 224; got [300]"),
         ("runtime.seed", 0, "greater than or equal to 1"),
         ("runtime.threads", True, "valid integer"),
+        ("ci.max_accuracy_drop.stem", 1.5, "less than or equal to 1"),
+        ("ci.max_accuracy_drop.baseline", None, "is missing"),
+        ("ci.max_quarantined", -1, "greater than or equal to 0"),
     ],
 )
 def test_bad_values_are_named(tmp_path: Path, key: str, value: Any, said: str) -> None:

@@ -3,14 +3,17 @@
 import json
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.browser import look_at
+from tests import servers
+from tests.browser import compared, look_at
 from tests.conftest import ROOT, Project
+from tests.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents
 from tests.test_browser import assert_sound
 
 # Real footage lies beside a checkout where there is any; the sample clips come with the project.
@@ -57,7 +60,7 @@ def prepared(
     project.run("dvc", "add", "--quiet", "data")
     assert project.repro() == STAGES
     yield project
-    shutil.rmtree(project.root)
+    project.remove()
 
 
 def metrics(project: Project) -> dict[str, Any]:
@@ -190,35 +193,38 @@ def test_of_several_rates_the_stem_that_validates_best_is_kept(prepared: Project
 def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: Project) -> None:
     assert prepared.repro() == ["track"]
     client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
-    experiment = client.get_experiment_by_name("stemtune")
-    assert experiment
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    children: dict[str, list[Any]] = {}
-    for run in runs:
-        children.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
-    second, first = sorted(children[""], key=lambda run: -run.info.start_time)
-    for parent, cached in ((first, "false"), (second, "true")):
-        assert parent.info.status == "FINISHED"
-        stages = {run.info.run_name: run for run in children[parent.info.run_id]}
-        assert set(stages) == set(STAGES) - {"track"}
-        assert {run.data.tags["cached"] for run in stages.values()} == {cached}
-        trials = children[stages["tune_lr"].info.run_id]
-        assert {float(run.data.params["learning_rate"]) for run in trials} == {
-            0.01,
-            0.001,
-            0.0001,
-            0.00001,
-        }
-        models = {run.info.run_name: run for run in children[stages["evaluate"].info.run_id]}
-        found = metrics(prepared)
-        shown = models["warm_start"].data.metrics
-        assert shown["test_accuracy"] == found["stem"]["warm_start"]["test_accuracy"]
-        assert models["baseline"].data.metrics["paper_test_accuracy"] == 0.9207
+    second, first = parents(client)
+    assert_whole(client, prepared.root, second, ran=set())
+    assert first.info.status == "FINISHED"
+    assert {run.data.tags["cached"] for run in children(client, first).values()} == {"false"}
     keys = [
-        {run.info.run_name: run.data.tags["stage_key"] for run in children[parent.info.run_id]}
+        {name: run.data.tags["stage_key"] for name, run in children(client, parent).items()}
         for parent in (first, second)
     ]
     assert keys[0] == keys[1]
+    assert_one_run_per_key(client)
+
+
+@pytest.mark.browser
+def test_comparing_baseline_and_stem_in_mlflow_s_pages_shows_their_numbers(
+    prepared: Project, tmp_path: Path
+) -> None:
+    client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
+    newest = parents(client)[0]
+    models = children(client, children(client, newest)["evaluate"])
+    chosen = {"baseline": "baseline", "stem, warm_start": "stem"}
+    ids = [models[name].info.run_id for name in chosen]
+    with servers.mlflow_ui(prepared.root) as server:
+        shown = compared(server.address, newest.info.experiment_id, ids, tmp_path / "compare.png")
+    assert set(shown) == set(chosen)
+    found = metrics(prepared)
+    entries = {"baseline": found["baseline"], "stem, warm_start": found["stem"]["warm_start"]}
+    for name, entry in entries.items():
+        for metric, value in entry.items():
+            assert float(shown[name][metric]) == pytest.approx(value, abs=0.0005), metric
+        paper = found["paper"][chosen[name]]["test_accuracy"]
+        assert float(shown[name]["paper_test_accuracy"]) == pytest.approx(paper, abs=0.0005)
+        assert {"train_seconds", "ms_per_frame", "estimated_wh"} <= set(shown[name])
 
 
 def test_other_sides_of_plain_resizing_train_nothing_again(prepared: Project) -> None:

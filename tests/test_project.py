@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stemtune import launch
+from stemtune.errors import InputError
 from tests.conftest import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -101,3 +103,45 @@ def test_usage_reports_are_off() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "true"
+
+
+def test_workflows_are_sound() -> None:
+    workflow, gitlab = ".github/workflows/pipeline.yml", ".gitlab-ci.yml"
+    for command in (
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow],
+        ["check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", gitlab],
+        ["zizmor", "--offline", "--no-progress", workflow],
+    ):
+        tool = Path(sys.executable).parent / command[0]
+        done = subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    actions = re.findall(r"uses: (\S+)", (ROOT / workflow).read_text())
+    assert actions
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in actions)
+
+
+def test_an_entry_point_of_mlproject_for_the_chain_each_stage_and_the_ui() -> None:
+    points = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+    assert list(points) == ["main", *PIPELINE["stages"], "ui"]
+    for stage in PIPELINE["stages"]:
+        assert points[stage]["command"].endswith(f" -m stemtune.launch {stage}")
+
+
+def test_settings_of_an_entry_point_reach_params_yaml_through_dvc() -> None:
+    assert launch.command_of([]) == ["repro"]
+    assert launch.command_of(["evaluate"]) == ["repro", "evaluate"]
+    given = ["tune_lr", "--tune_lr.epochs", "3", "--runtime.seed", "2"]
+    assert launch.command_of(given) == [
+        *["exp", "run", "-S", "tune_lr.epochs=3", "-S", "runtime.seed=2", "tune_lr"]
+    ]
+    for odd in (["--tune_lr.epochs"], ["evaluate", "tune_lr", "3"]):
+        with pytest.raises(InputError, match="expected pairs such as"):
+            launch.command_of(odd)
+
+
+def test_the_environment_of_mlproject_is_the_lock_and_the_python_of_the_project() -> None:
+    environment = yaml.safe_load((ROOT / "python_env.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert environment["dependencies"] == ["-r requirements.lock"]
+    assert project["requires-python"] == f"=={environment['python']}.*"
+    assert f"--python {environment['python']} " in (ROOT / "Makefile").read_text()

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from mlflow.tracking import MlflowClient
 from stemtune import files, models, registry, video
 from stemtune.classifier import LIMITS
 from tests.conftest import ROOT, WriteClip
+from tests.servers import free_port
 from tests.test_models import CLASSES, SIDE, classifier
 from tests.test_project import reached
 
@@ -45,18 +45,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in ("baseline", "paper")}
 
 
-@pytest.fixture(scope="module")
-def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store: making its tables takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def client(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+def client(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(new_store, tmp_path / "mlflow.db")
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)
@@ -259,12 +251,6 @@ def test_a_process_without_this_project_answers_alike(
     publish(client, folders["baseline"], "d0", "baseline")
     publish(client, folders["paper"], "d1", "stem")
     check_elsewhere(folders, tmp_path, write_clip)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @contextmanager

@@ -80,25 +80,19 @@ def publish(run: Pipeline | None = None) -> str:
     return tracking.Publisher(run, 60).publish(journal(run))
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a store with its tables, which take seconds to make."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def store(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+def store(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MlflowClient]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-    yield new_store(tmp_path, empty, monkeypatch)
+    yield new_store(tmp_path, empty_store, monkeypatch)
     mlflow.set_tracking_uri("")
 
 
-def new_store(folder: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+def new_store(folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     folder.mkdir(exist_ok=True)
-    shutil.copy(empty, folder)
+    shutil.copy(empty_store, folder)
     uri = f"sqlite:///{folder}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return MlflowClient(uri)
@@ -211,7 +205,7 @@ def test_publishing_again_changes_nothing(store: MlflowClient) -> None:
 
 
 def test_what_ran_live_becomes_what_is_published_at_once(
-    store: MlflowClient, tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch
+    store: MlflowClient, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, kept = pipeline(), records()
     publisher = tracking.Publisher(run, 60)
@@ -230,7 +224,7 @@ def test_what_ran_live_becomes_what_is_published_at_once(
         assert by_name(store)[record.name].info.status == "FINISHED"
         assert by_name(store)["pipeline"].info.status == "FINISHED"
     publish(run)
-    at_once = new_store(tmp_path / "at once", empty, monkeypatch)
+    at_once = new_store(tmp_path / "at once", empty_store, monkeypatch)
     publish(run)
     assert everything(store) == everything(at_once)
 
