@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 from stemtune import errors, records
 
-READY_SECONDS = 5
+# Of a machine that is busy; the reporter looks at nothing slow, nor at MLflow, before it is ready.
+READY_SECONDS = 60
 
 
 def run(name: str, main: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.bucket import Bucket, serving
-from tests.conftest import ONE_VARIANT, ROOT, Project
+from tests.conftest import ONE_VARIANT, ROOT, UNTRACKED, Project
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +77,7 @@ def author(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         train_best={"epochs": 20, "batch_size": 8},
         add_stem={"epochs": 1, "variants": ONE_VARIANT},
         evaluate={"bootstrap_samples": 200},
+        track=UNTRACKED,
         ci={
             "max_accuracy_drop": dict.fromkeys(("resize", "resize_retrained", "stem"))
             | {"baseline": 0.25},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stemtune import manifest
-from tests.conftest import ROOT, Project
+from tests.conftest import ROOT, UNTRACKED, Project
 
 FOLDERS = ("frames", "embeddings", "embeddings_resized")
 # Bytes behind the last box of an mp4 are ignored: another file, the same footage.
@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("incremental"))
     project.fill(ROOT / "data", per_split=4)
     free(project)
-    project.set_params(extract_frames={"size": 72, "frames_per_clip": 2})
+    project.set_params(extract_frames={"size": 72, "frames_per_clip": 2}, track=UNTRACKED)
     project.run("dvc", "add", "--quiet", "data")
     project.run("dvc", "repro", "embed_frames")
     yield project

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import UNTRACKED, Project
 
 RANGE = {"min": 1e-5, "max": 1e-2, "sampling": "log"}
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def embedded(project: Project) -> Project:
-    project.set_params(extract_frames={"size": 96, "frames_per_clip": 1})
+    project.set_params(extract_frames={"size": 96, "frames_per_clip": 1}, track=UNTRACKED)
     project.add_pictures(per_split=8, side=96)
     project.run("dvc", "repro", "embed_frames")
     return project

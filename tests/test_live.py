@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from stemtune import frames, manifest, models
-from tests.conftest import ONE_VARIANT, Project
+from tests.conftest import ONE_VARIANT, UNTRACKED, Project
 
 HEAD = {"units": 4, "dropout": 0.5, "augmentation": "flip", "cached_features": False}
 
@@ -23,6 +23,7 @@ def test_frames_mirrored_and_seen_at_a_side_of_their_own_run_through_the_whole_c
         train_best={"epochs": 2, "head": HEAD},
         add_stem={"epochs": 1, "variants": ONE_VARIANT},
         evaluate={"bootstrap_samples": 100},
+        track=UNTRACKED,
     )
     project.add_pictures(per_split=2, side=96)
     assert "tune_lr" in project.repro()

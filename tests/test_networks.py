@@ -10,7 +10,7 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from stemtune.files import sha256
-from tests.conftest import ONE_VARIANT, Project
+from tests.conftest import ONE_VARIANT, UNTRACKED, Project
 
 PAPER = ["vgg16", "resnet50", "inception_v3"]
 FEATURES = {"vgg16": 512, "resnet50": 2048, "inception_v3": 2048}
@@ -39,6 +39,7 @@ def small(project: Project) -> Project:
         train_best={"epochs": 1, "head": HEAD},
         add_stem={"epochs": 1, "batch_size": 2, "variants": ONE_VARIANT},
         evaluate={"bootstrap_samples": 100},
+        track=UNTRACKED,
     )
     project.add_pictures(per_split=1, side=SIDE)
     return project

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from tests import servers
 from tests.browser import compared, look_at
-from tests.conftest import ROOT, Project
+from tests.conftest import ROOT, UNTRACKED, Project
 from tests.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents
 from tests.test_browser import assert_sound
 
@@ -41,6 +41,11 @@ OUTPUTS = [
 ]
 
 pytestmark = pytest.mark.slow
+
+# What settings do is the same whatever the footage.
+on_sample_clips = pytest.mark.parametrize(
+    "prepared", SOURCES[:1], ids=lambda path: path.name, indirect=True
+)
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda path: path.name)
@@ -227,6 +232,7 @@ def test_comparing_baseline_and_stem_in_mlflow_s_pages_shows_their_numbers(
         assert {"train_seconds", "ms_per_frame", "estimated_wh"} <= set(shown[name])
 
 
+@on_sample_clips
 def test_other_sides_of_plain_resizing_train_nothing_again(prepared: Project) -> None:
     before = metrics(prepared)
     prepared.set_params(evaluate={"resize_sides": [60, 40]})
@@ -238,6 +244,7 @@ def test_other_sides_of_plain_resizing_train_nothing_again(prepared: Project) ->
 
 def test_everything_is_bit_identical_after_deleting_outputs_and_cache(prepared: Project) -> None:
     before = contents(prepared)
+    prepared.set_params(track=UNTRACKED)
     for name in [*OUTPUTS, "records", "metrics", ".dvc/cache"]:
         path = prepared.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -268,6 +275,7 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
     assert after[before.index].equals(before)
 
 
+@on_sample_clips
 def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: Project) -> None:
     prepared.set_params(
         extract_frames={"size": 105},
@@ -301,6 +309,7 @@ def only_stems_differ(project: Project) -> bool:
     )
 
 
+@on_sample_clips
 def test_bad_settings_stop_the_run_before_any_work(prepared: Project) -> None:
     prepared.set_params(tune_lr={"tuner": "guess"})
     with pytest.raises(pytest.fail.Exception, match="tune_lr.tuner") as error:

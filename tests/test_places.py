@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from tests.bucket import serving
-from tests.conftest import ROOT, Project
+from tests.conftest import ROOT, UNTRACKED, Project
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A committed project of still images."""
     project = Project(tmp_path_factory.mktemp("pictures"))
-    project.set_params(extract_frames={"size": 72, "frames_per_clip": 1})
+    project.set_params(extract_frames={"size": 72, "frames_per_clip": 1}, track=UNTRACKED)
     project.add_pictures(per_split=2, side=80)
     for name in ("MLproject", "python_env.yaml"):
         shutil.copy(ROOT / name, project.root)

@@ -315,8 +315,9 @@ def test_a_stage_that_fails_says_why(setting: Setting) -> None:
     setting.project.run("git", "checkout", "params.yaml")
     before = len(parents(setting.client))
     setting.project.set_params(tune_lr={"tuner": "guess"})
-    code, _ = setting.run("dvc", "repro")
+    code, printed = setting.run("dvc", "repro")
     assert code != 0
+    assert "(found 'guess')" in printed
     until = time.monotonic() + 60
     while time.monotonic() < until:
         # The reporter outlives the stage by some seconds.
