@@ -104,8 +104,9 @@ class _Side:
 
 class _Ours(_Side):
     def _take(self, store: Path, table: pd.DataFrame) -> None:
-        from stemtune import dataset
+        from stemtune import dataset, stem_training
 
+        self._trainer = stem_training.StemTrainer(self._model, self._size.side, taught=False)
         self._train_frames, self._validation = (
             dataset.FrameBatches(
                 store, table[table["split"] == split], self._size.side, self._size.batch, None
@@ -114,17 +115,9 @@ class _Ours(_Side):
         )
 
     def _train(self) -> list[Epoch]:
-        from stemtune import stem_training
-
         epochs: list[Epoch] = []
-        stem_training.train(
-            self._model,
-            self._train_frames,
-            self._validation,
-            RATE,
-            EPOCHS,
-            self._title,
-            epochs.append,
+        self._trainer.train(
+            self._train_frames, self._validation, RATE, EPOCHS, self._title, epochs.append
         )
         return epochs
 

@@ -43,7 +43,11 @@ def main(variant: str) -> None:
         known = dataset.load_embedded(
             EMBEDDINGS, settings.embed_frames.backbones, settings.trained_side, table
         )
-        attempts = []
+        stem_layers = stem.build(chosen.start, add_stem.stride, seed)
+        model = models.assemble(variant, backbone, head, stem_layers)
+        taught = chosen.objective != "labels"
+        trainer = stem_training.StemTrainer(model, size, taught)
+        start, attempts = stem_layers.get_weights(), []
         for rate in rates:
             alone = len(rates) == 1
             attempt = record if alone else record.part(f"{variant} at {rate:g}", {})
@@ -55,23 +59,22 @@ def main(variant: str) -> None:
                     size,
                     add_stem.batch_size,
                     order_seed,
-                    None if chosen.objective == "labels" else heads.predict(head, seen.features),
+                    heads.predict(head, seen.features) if taught else None,
                 )
                 for split, seen, order_seed in (
                     (manifest.TRAIN, known.train, seed),
                     (manifest.VALIDATION, known.validation, None),
                 )
             )
-            model = models.assemble(
-                variant, backbone, head, stem.build(chosen.start, add_stem.stride, seed)
-            )
+            stem_layers.set_weights(start)
             title = f"{name} at {rate:g}"
-            stem_training.train(model, train, validation, rate, epochs, title, attempt.add)
+            trainer.train(train, validation, rate, epochs, title, attempt.add)
             attempt.metrics = dict(attempt.epochs[-1].metrics)
             if not alone:
                 attempt.finish()
-            attempts.append((attempt, model))
-        best, model = min(attempts, key=lambda attempt: records.preference(attempt[0]))
+            attempts.append((attempt, stem_layers.get_weights()))
+        best, weights = min(attempts, key=lambda attempt: records.preference(attempt[0]))
+        stem_layers.set_weights(weights)
         folder = STEMS / variant
         models.save(model, manifest.classes(table), trained_on, folder)
         training.write_history(best.epochs, folder)

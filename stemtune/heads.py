@@ -38,6 +38,7 @@ def train(
     batch_size: int,
     title: str,
     seen: Callable[[Epoch], None],
+    trainer: training.Trainer | None = None,
     **settings: Any,
 ) -> None:
     """Trains a head on the features of the train split.
@@ -50,7 +51,8 @@ def train(
         batch_size: Examples per step.
         title: What is said to be trained.
         seen: Is given each epoch when it is over.
-        settings: As `training.fit` takes them.
+        trainer: Of this head, from an earlier training; None: a new one.
+        settings: As `training.Trainer.fit` takes them.
     """
     given: tuple[Any, ...]
     if data.live is None:
@@ -59,8 +61,8 @@ def train(
         # `new` has set the state that this draws from.
         given = (data.live(batch_size, np.random.randint(2**31)),)
         settings["shuffle"] = False
-    training.fit(
-        head,
+    trainer = trainer or training.Trainer(head)
+    trainer.fit(
         learning_rate,
         *given,
         epochs=epochs,

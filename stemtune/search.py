@@ -11,7 +11,7 @@ import keras_tuner
 import numpy as np
 import pandas as pd
 
-from stemtune import files, heads
+from stemtune import files, heads, training
 from stemtune.dataset import Splits
 from stemtune.params import Head, RateRange, Runtime, TuneLr
 from stemtune.records import Epoch, Record, preference
@@ -59,6 +59,10 @@ class _Tuner(keras_tuner.Tuner):
         self, finished: Path, new_head: Callable[[int], keras.Model], **settings: Any
     ) -> None:
         self._finished, self._new_head = finished, new_head
+        # One for all trials, as each that is compiled costs more time than its epochs.
+        self._head = new_head(0)
+        self._trainer = training.Trainer(self._head)
+        self._head.compile(self._trainer.optimizer)
         super().__init__(**settings)
 
     def run_trial(
@@ -104,26 +108,30 @@ class _Tuner(keras_tuner.Tuner):
                     nth = len(by_seed[-1]) - 1
                     record.add(_mean_epoch([epochs[nth] for epochs in by_seed]))
 
+            moments = None
             if begun:
-                head = keras.models.load_model(self._head_path(begun, seed))
+                start = keras.models.load_model(self._head_path(begun, seed))
+                moments = [variable.numpy() for variable in start.optimizer.variables]
                 # Or the epochs to come would repeat the order of those before.
                 keras.utils.set_random_seed(seed + first)
             else:
-                head = self._new_head(seed)
-                head.compile(keras.optimizers.Adam(rate))
+                start = self._new_head(seed)
+            for variable, value in zip(self._head.variables, start.variables, strict=True):
+                variable.assign(value)
             heads.train(
-                head,
+                self._head,
                 rate,
                 data,
                 record.params["epochs"],
                 params.batch_size,
                 f"tune_lr: {record.name}, learning rate {rate:.3g}, seed {seed}",
                 seen,
+                self._trainer,
                 initial_epoch=first,
-                optimizer=head.optimizer,
+                moments=moments,
             )
             with files.replacing(self._head_path(trial.trial_id, seed)) as beside:
-                head.save(beside)
+                self._head.save(beside)
         record.metrics = dict(record.epochs[-1].metrics) | over_seeds(
             OBJECTIVE, [epochs[-1].metrics[OBJECTIVE] for epochs in by_seed]
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -50,42 +51,58 @@ class EpochLog(keras.callbacks.Callback):
         print(f"{self._title}: epoch {epoch + 1}/{self.params['epochs']}: {said}, {seconds:.1f} s")
 
 
-def fit(
-    model: keras.Model,
-    learning_rate: float,
-    *data: Any,
-    title: str,
-    seen: Callable[[Epoch], None],
-    loss: Any = CROSS_ENTROPY,
-    metrics: Any = None,
-    optimizer: keras.optimizers.Optimizer | None = None,
-    **settings: Any,
-) -> None:
-    """Trains a model with Adam, on cross-entropy as the paper does or another loss.
+class Trainer:
+    """A model that is compiled once, with Adam, and trained any number of times.
 
-    XLA stays off: it makes depthwise networks on processors many times slower, and it refuses the
-    gradient of max pooling, which ResNet50 has, where operations have to be deterministic.
-
-    Args:
-        model: What is trained; its optimizer is not kept, so that its weights are all it stores.
-        learning_rate: Adam's.
-        data: As `keras.Model.fit` takes it.
-        title: What is said to be trained.
-        seen: Is given each epoch when it is over, with accuracy and loss on training and
-            validation data.
-        loss: As `keras.Model.compile` takes it.
-        metrics: As `keras.Model.compile` takes them; None: the model's accuracy.
-        optimizer: Adam with the moments of earlier epochs; None: a new one.
-        settings: As `keras.Model.fit` takes them.
+    Compiling takes longer than a head's epochs. XLA stays off: it makes depthwise networks on
+    processors many times slower, and it refuses the gradient of max pooling, which ResNet50 has,
+    where operations have to be deterministic.
     """
-    trainer = keras.Model(model.inputs, model.output)
-    trainer.compile(
-        optimizer or keras.optimizers.Adam(learning_rate),
-        loss=loss,
-        metrics=metrics or ["accuracy"],
-        jit_compile=False,
-    )
-    trainer.fit(*data, callbacks=[EpochLog(title, seen)], verbose=0, **settings)
+
+    def __init__(self, model: keras.Model, loss: Any = CROSS_ENTROPY, metrics: Any = None) -> None:
+        """Compiles the model.
+
+        Args:
+            model: What is trained; its optimizer is not kept, so that its weights are all it
+                stores.
+            loss: As `keras.Model.compile` takes it.
+            metrics: As `keras.Model.compile` takes them; None: the model's accuracy.
+        """
+        self.optimizer = keras.optimizers.Adam()
+        self._model = keras.Model(model.inputs, model.output)
+        self._model.compile(
+            self.optimizer, loss=loss, metrics=metrics or ["accuracy"], jit_compile=False
+        )
+        self.variables = self._model.trainable_variables
+        self.optimizer.build(self.variables)
+
+    def fit(
+        self,
+        learning_rate: float,
+        *data: Any,
+        title: str,
+        seen: Callable[[Epoch], None],
+        moments: Sequence[np.ndarray] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Trains the model from the weights that it has.
+
+        Args:
+            learning_rate: Adam's.
+            data: As `keras.Model.fit` takes it.
+            title: What is said to be trained.
+            seen: Is given each epoch when it is over, with accuracy and loss on training and
+                validation data.
+            moments: Values of the optimizer's variables after earlier epochs, to go on from; None:
+                those of a new Adam.
+            settings: As `keras.Model.fit` takes them.
+        """
+        variables = self.optimizer.variables
+        new = [np.zeros(variable.shape, variable.dtype) for variable in variables]
+        for variable, value in zip(variables, moments or new, strict=True):
+            variable.assign(value)
+        self.optimizer.learning_rate = learning_rate
+        self._model.fit(*data, callbacks=[EpochLog(title, seen)], verbose=0, **settings)
 
 
 def write_history(epochs: Sequence[Epoch], folder: Path) -> None:

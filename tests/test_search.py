@@ -115,17 +115,12 @@ def test_a_trial_that_goes_on_takes_over_weights_and_moments(
 ) -> None:
     train, taken_over = heads.train, []
 
-    def watched(head, rate, *arguments, initial_epoch, optimizer, **more):  # type: ignore[no-untyped-def]
-        taken_over.append(
-            (
-                initial_epoch,
-                int(optimizer.iterations),
-                [value.copy() for value in head.get_weights()],
-            )
-        )
-        return train(
-            head, rate, *arguments, initial_epoch=initial_epoch, optimizer=optimizer, **more
-        )
+    def watched(head, *arguments, initial_epoch, moments, **more):  # type: ignore[no-untyped-def]
+        # Adam's first variable counts its steps.
+        steps = 0 if moments is None else int(moments[0])
+        weights = [value.copy() for value in head.get_weights()]
+        taken_over.append((initial_epoch, steps, weights))
+        return train(head, *arguments, initial_epoch=initial_epoch, moments=moments, **more)
 
     monkeypatch.setattr(heads, "train", watched)
     tune_lr = settings("hyperband")

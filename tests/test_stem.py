@@ -44,7 +44,8 @@ def train(model: keras.Model, folder: Path, taught: bool, **settings: Any) -> li
     teacher = heads.predict(model.get_layer("head"), features) if taught else None
     frames, validation = (batches(folder, seed, teacher, **settings) for seed in (1, None))
     epochs: list[Epoch] = []
-    stem_training.train(model, frames, validation, 1e-2, 2, "tested", epochs.append)
+    trainer = stem_training.StemTrainer(model, SIDE, taught)
+    trainer.train(frames, validation, 1e-2, 2, "tested", epochs.append)
     return epochs
 
 
