@@ -39,7 +39,7 @@ class Size:
 
 
 FULL = Size(
-    {"efficientnet_lite0": 256, "resnet50": 128, "vgg16": 64},
+    {"efficientnet_lite0": 128, "resnet50": 64, "vgg16": 32},
     side=224,
     batch=SETTINGS.add_stem.batch_size,
     runs=3,

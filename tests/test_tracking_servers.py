@@ -324,7 +324,8 @@ def test_a_stage_that_fails_says_why(setting: Setting) -> None:
         if len(parents(setting.client)) > before and setting.newest().info.status == "FAILED":
             break
         time.sleep(0.5)
-    assert len(parents(setting.client)) == before + 1
+    said = (setting.project.root / ".tracking/live/tune_lr.log").read_text()
+    assert len(parents(setting.client)) == before + 1, said
     [failed] = children(setting.client, setting.newest()).values()
     assert failed.info.status == "FAILED"
     assert "(found 'guess')" in failed.data.tags["error"]
