@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -41,8 +42,9 @@ def main(stage: str) -> None:
     """Follows a stage to its end."""
     process = psutil.Process(os.getppid())
     run = pipeline.current(process, stage)
-    print("ready", flush=True)
-    # The stage listens for no more, and closes its end.
+    # In one piece, since the stage closes its end at the first byte, or had no more patience.
+    with suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), b"ready\n")
     sys.stdout = sys.stderr
     over = threading.Event()
     threading.Thread(target=_wait_for_end, args=(over,), daemon=True).start()

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from stemtune import claims, tracking
 from stemtune.journal import Journal, Outcome, Shown, pending
 from stemtune.pipeline import Lock, Pipeline
 from stemtune.records import Epoch, Record
+from tests.conftest import ROOT
 
 STARTED = time.time() - 100
 KEYS = {"tune_lr": "k1", "train_best": "k2", "evaluate": "k3"}
@@ -347,7 +350,7 @@ def test_artifacts_that_cannot_be_stored_are_named_and_stored_later(
             assert store.list_artifacts(shown.info.run_id)
 
 
-def _hang_after(calls: int) -> None:
+def _killed_after(calls: int) -> None:
     class Client(MlflowClient):
         def log_batch(self, *arguments: Any, **more: Any) -> None:
             nonlocal calls
@@ -362,10 +365,24 @@ def _hang_after(calls: int) -> None:
 
 def test_a_publisher_that_is_killed_leaves_its_journal(store: MlflowClient) -> None:
     journal(pipeline())
-    process = multiprocessing.get_context("spawn").Process(target=_hang_after, args=(4,))
+    process = multiprocessing.get_context("spawn").Process(target=_killed_after, args=(4,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     [waiting] = pending()
     tracking.Publisher(waiting.pipeline(), 60).publish(waiting)
     assert set(by_name(store)) == NAMES
+
+
+def test_a_stage_that_listens_to_its_reporter_no_more_is_shown_all_the_same(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, "-m", "stemtune.reporter", "tune_lr"]
+    listening, saying = os.pipe()
+    os.close(listening)
+    reporter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=saying)
+    os.close(saying)
+    assert reporter.wait(120) == 0
+    assert by_name(store)["tune_lr"].info.status == "FAILED"
