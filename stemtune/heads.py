@@ -11,6 +11,9 @@ from stemtune.dataset import Labelled, Splits
 from stemtune.params import Head
 from stemtune.records import Epoch
 
+# A step on cached features is shorter than what Keras does between two.
+STEPS_PER_EXECUTION = 32
+
 
 def new(features: int, classes: int, params: Head, seed: int) -> keras.Model:
     """Returns a head from features (n, d) to class probabilities (n, classes).
@@ -30,6 +33,12 @@ def new(features: int, classes: int, params: Head, seed: int) -> keras.Model:
     )
 
 
+def trainer(head: keras.Model, data: Splits) -> training.Trainer:
+    """Returns what trains a head on such data, once or several times."""
+    steps = STEPS_PER_EXECUTION if data.live is None else 1
+    return training.Trainer(head, steps_per_execution=steps)
+
+
 def train(
     head: keras.Model,
     learning_rate: float,
@@ -38,7 +47,7 @@ def train(
     batch_size: int,
     title: str,
     seen: Callable[[Epoch], None],
-    trainer: training.Trainer | None = None,
+    compiled: training.Trainer | None = None,
     **settings: Any,
 ) -> None:
     """Trains a head on the features of the train split.
@@ -51,7 +60,7 @@ def train(
         batch_size: Examples per step.
         title: What is said to be trained.
         seen: Is given each epoch when it is over.
-        trainer: Of this head, from an earlier training; None: a new one.
+        compiled: The head's `trainer`, from an earlier training; None: a new one.
         settings: As `training.Trainer.fit` takes them.
     """
     given: tuple[Any, ...]
@@ -61,8 +70,7 @@ def train(
         # `new` has set the state that this draws from.
         given = (data.live(batch_size, np.random.randint(2**31)),)
         settings["shuffle"] = False
-    trainer = trainer or training.Trainer(head)
-    trainer.fit(
+    (compiled or trainer(head, data)).fit(
         learning_rate,
         *given,
         epochs=epochs,

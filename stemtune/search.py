@@ -56,12 +56,16 @@ class _Tuner(keras_tuner.Tuner):
     """
 
     def __init__(
-        self, finished: Path, new_head: Callable[[int], keras.Model], **settings: Any
+        self,
+        finished: Path,
+        new_head: Callable[[int], keras.Model],
+        new_trainer: Callable[[keras.Model], training.Trainer],
+        **settings: Any,
     ) -> None:
         self._finished, self._new_head = finished, new_head
         # One for all trials, as each that is compiled costs more time than its epochs.
         self._head = new_head(0)
-        self._trainer = training.Trainer(self._head)
+        self._trainer = new_trainer(self._head)
         self._head.compile(self._trainer.optimizer)
         super().__init__(**settings)
 
@@ -201,6 +205,7 @@ def search(
     tuner = _Tuner(
         own,
         lambda seed: heads.new(data.train.features.shape[1], classes, head, seed),
+        lambda network: heads.trainer(network, data),
         oracle=oracle,
         directory=own,
         project_name="tuner",

@@ -40,7 +40,7 @@ class EpochLog(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._progress.update()
+        self._progress.update(batch + 1 - self._progress.n)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._progress.close()
@@ -59,7 +59,13 @@ class Trainer:
     where operations have to be deterministic.
     """
 
-    def __init__(self, model: keras.Model, loss: Any = CROSS_ENTROPY, metrics: Any = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: Any = CROSS_ENTROPY,
+        metrics: Any = None,
+        steps_per_execution: int = 1,
+    ) -> None:
         """Compiles the model.
 
         Args:
@@ -67,11 +73,16 @@ class Trainer:
                 stores.
             loss: As `keras.Model.compile` takes it.
             metrics: As `keras.Model.compile` takes them; None: the model's accuracy.
+            steps_per_execution: Batches between which nothing can be noted; changes no result.
         """
         self.optimizer = keras.optimizers.Adam()
         self._model = keras.Model(model.inputs, model.output)
         self._model.compile(
-            self.optimizer, loss=loss, metrics=metrics or ["accuracy"], jit_compile=False
+            self.optimizer,
+            loss=loss,
+            metrics=metrics or ["accuracy"],
+            jit_compile=False,
+            steps_per_execution=steps_per_execution,
         )
         self.variables = self._model.trainable_variables
         self.optimizer.build(self.variables)
