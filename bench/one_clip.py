@@ -23,7 +23,7 @@ class Size:
     runs: int
 
 
-FULL = Size(clips=(300, 3000), runs=2)
+FULL = Size(clips=(300, 3000), runs=1)
 TINY = Size(clips=(60,), runs=1)
 
 

@@ -37,17 +37,17 @@ class Size:
 
     frames: int
     side: int
-    share_frames: int
+    share_frames: tuple[int, ...]
     runs: int
     share_runs: int
 
 
-FULL = Size(frames=128, side=224, share_frames=2464, runs=3, share_runs=3)
-TINY = Size(frames=32, side=48, share_frames=64, runs=1, share_runs=1)
+FULL = Size(frames=128, side=224, share_frames=(2464, 20000), runs=2, share_runs=2)
+TINY = Size(frames=32, side=48, share_frames=(64,), runs=1, share_runs=1)
 
 
 def measure(size: Size) -> list[measuring.Row]:
-    """Returns the rows `search` and `tune_share`, in seconds."""
+    """Returns the rows `search` and `tune_share/<frames>`, in seconds."""
     runtime.configure(SETTINGS.runtime)
     from stemtune import backbones
 
@@ -73,7 +73,7 @@ def measure(size: Size) -> list[measuring.Row]:
                 TARGET,
             )
         ]
-        rows.append(_share(size, ours, folder))
+        rows += [_share(size, count, ours) for count in size.share_frames]
     return rows
 
 
@@ -85,11 +85,10 @@ class _Ours:
     ) -> None:
         self._folder, self._table, self._side, self._network = folder, table, side, network
         self.accuracies: dict[float, list[tuple[float, float]]] = {}
-        self.embed_seconds: list[float] = []
 
     def run(self) -> None:
         """Makes features and searches, with nothing left of an earlier run."""
-        self.embed_seconds.append(measuring.seconds(self.embed))
+        self.embed()
         self.tune(self.load())
 
     def embed(self) -> None:
@@ -217,8 +216,8 @@ def _require_equal(
             )
 
 
-def _share(size: Size, ours: _Ours, folder: Path) -> measuring.Row:
-    """Returns the row `tune_share`: tune_lr's time over that of one pass of the backbone.
+def _share(size: Size, frames: int, ours: _Ours) -> measuring.Row:
+    """Returns a row `tune_share/<frames>`: tune_lr's time over that of one pass of the backbone.
 
     The pass is measured on the frames there are, and counted by its rate for as many as are tuned
     on; those are the frames' own features with noise.
@@ -231,21 +230,20 @@ def _share(size: Size, ours: _Ours, folder: Path) -> measuring.Row:
         noise = random.normal(0, 0.01, (count, part.features.shape[1])).astype(np.float32)
         return type(part)(part.features[chosen] + noise, part.labels[chosen])
 
-    validation = size.share_frames // 4
-    train = widened(data.train, size.share_frames - validation)
+    validation = frames // 4
+    train = widened(data.train, frames - validation)
     test = widened(data.validation, validation)
     wide = data._replace(train=train, validation=test, test=test)
-    times = size.share_frames / size.frames
+    times = frames / size.frames
     tuned, passed = measuring.in_turns(
         size.share_runs,
         lambda: measuring.seconds(lambda: ours.tune(wide)),
         lambda: times * measuring.seconds(ours.embed),
     )
     return measuring.of_times(
-        "tune_share",
+        f"tune_share/{frames}",
         tuned,
         passed,
-        f"s, {BACKBONE} over {size.share_frames} frames of {size.side} px once, by its rate on "
-        f"{size.frames}",
+        f"s, {BACKBONE} over {frames} frames of {size.side} px once, by its rate on {size.frames}",
         SHARE_TARGET,
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TARGETS = {"efficientnet_lite0": 1.2, "resnet50": 1.5, "vgg16": 1.5}
 SEED, PER_CLIP = 1, 4
 RATE = 1e-4
-# The first epoch compiles, the second is timed.
+# The first epoch of the first run compiles, and the second is timed.
 EPOCHS = 2
 # Of a loss: sums of another order, carried through Adam's square roots.
 TOLERANCE = 1e-2
@@ -42,7 +42,7 @@ FULL = Size(
     {"efficientnet_lite0": 128, "resnet50": 64, "vgg16": 32},
     side=224,
     batch=SETTINGS.add_stem.batch_size,
-    runs=3,
+    runs=4,
 )
 TINY = Size({"efficientnet_lite0": 16, "resnet50": 16, "vgg16": 16}, side=72, batch=8, runs=1)
 
@@ -129,18 +129,24 @@ class _Theirs(_Side):
         trained = (table["split"] == manifest.TRAIN).to_numpy()
         self._data = pixels[trained], labels[trained]
         self._validation = pixels[~trained], labels[~trained]
+        self._compile()
 
-    def _train(self) -> list[Epoch]:
+    def _compile(self) -> None:
         import keras
 
+        self._optimizer = keras.optimizers.Adam(RATE)
+        self._model.compile(
+            self._optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
+        self._optimizer.build(self._model.trainable_variables)
+        self._new_optimizer = [variable.numpy() for variable in self._optimizer.variables]
+
+    def _train(self) -> list[Epoch]:
         from stemtune import training
 
         epochs: list[Epoch] = []
-        self._model.compile(
-            keras.optimizers.Adam(RATE),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-        )
+        for variable, value in zip(self._optimizer.variables, self._new_optimizer, strict=True):
+            variable.assign(value)
         self._model.fit(
             *self._data,
             batch_size=self._size.batch,
