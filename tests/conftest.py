@@ -127,9 +127,9 @@ class Project:
         """Deletes the folder, or most of it: a reporter may still be writing there."""
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def repro(self) -> list[str]:
-        """Runs `dvc repro` and returns the stages that ran."""
-        lines = self.run("dvc", "repro").splitlines()
+    def repro(self, *targets: str) -> list[str]:
+        """Runs `dvc repro`, of all stages or up to some, and returns those that ran."""
+        lines = self.run("dvc", "repro", *targets).splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
     def set_params(self, **blocks: dict[str, object]) -> None:

@@ -242,13 +242,19 @@ def test_other_sides_of_plain_resizing_train_nothing_again(prepared: Project) ->
     assert metrics(prepared) == before
 
 
-def test_everything_is_bit_identical_after_deleting_outputs_and_cache(prepared: Project) -> None:
+def test_everything_is_bit_identical_after_deleting_outputs_and_cache(
+    prepared: Project, request: pytest.FixtureRequest
+) -> None:
     before = contents(prepared)
     prepared.set_params(track=UNTRACKED)
-    for name in [*OUTPUTS, "records", "metrics", ".dvc/cache"]:
+    # What comes after the features does not know what footage they are of: once is enough.
+    whole = request.node.callspec.params["prepared"] == SOURCES[0]
+    outputs = [*OUTPUTS, "records", "metrics"] if whole else OUTPUTS[: OUTPUTS.index("tuning")]
+    for name in [*outputs, ".dvc/cache"]:
         path = prepared.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert prepared.repro() == STAGES
+    stages = STAGES if whole else STAGES[: STAGES.index("tune_lr")]
+    assert prepared.repro(stages[-1]) == stages
     after = contents(prepared)
     assert sorted(after) == sorted(before)
     assert [name for name in before if before[name] != after[name]] == []
