@@ -1,12 +1,17 @@
 """An epoch of a stem's training, against Keras' `fit` of the same model put together plainly.
 
-Theirs has its frames in memory, ours reads them from the store. Same frames in the same order.
+Theirs has its frames in memory, ours reads them from the store. Same frames in the same order. Each
+is in a process of its own, for a process has one choice of TensorFlow's kernels.
 """
 
+import multiprocessing
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.managers import BaseManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -42,32 +47,46 @@ FULL = Size(
     {"efficientnet_lite0": 128, "resnet50": 64, "vgg16": 32},
     side=224,
     batch=SETTINGS.add_stem.batch_size,
-    runs=4,
+    runs=3,
 )
 TINY = Size({"efficientnet_lite0": 16, "resnet50": 16, "vgg16": 16}, side=72, batch=8, runs=1)
 
 
 def measure(size: Size) -> list[measuring.Row]:
     """Returns the rows `stem_epoch/<network>`, in seconds."""
-    runtime.configure(SETTINGS.runtime)
-    rows = []
-    for name, count in size.frames.items():
-        with tempfile.TemporaryDirectory() as temporary:
-            store = Path(temporary)
-            table = frame_store(store, count, PER_CLIP, size.side)
-            ours, theirs = _Ours(name, store, table, size), _Theirs(name, store, table, size)
-            measured, plain = measuring.in_turns(size.runs, ours.run, theirs.run)
-        _require_equal(name, ours.epochs, theirs.epochs)
-        rows.append(
-            measuring.of_times(
-                f"stem_epoch/{name}",
-                measured,
-                plain,
-                f"s, Keras' fit, {count} frames of {size.side} px, validation included",
-                TARGETS[name],
+    return [_measure(name, count, size) for name, count in size.frames.items()]
+
+
+def _measure(name: str, count: int, size: Size) -> measuring.Row:
+    epochs: dict[str, list[Epoch]] = {}
+
+    def last_epoch(side: str, run: Callable[[], list[Epoch]]) -> Callable[[], float]:
+        def seconds() -> float:
+            epochs[side] = run()
+            return epochs[side][-1].seconds
+
+        return seconds
+
+    with tempfile.TemporaryDirectory() as temporary:
+        store = Path(temporary)
+        table = frame_store(store, count, PER_CLIP, size.side)
+        with (
+            _process(through_backbone=True) as fast,
+            _process(through_backbone=False) as usual,
+        ):
+            ours = fast.Ours(name, store, table, size)
+            theirs = usual.Theirs(name, store, table, size)
+            measured, plain = measuring.in_turns(
+                size.runs, last_epoch("ours", ours.run), last_epoch("theirs", theirs.run)
             )
-        )
-    return rows
+    _require_equal(name, epochs["ours"], epochs["theirs"])
+    return measuring.of_times(
+        f"stem_epoch/{name}",
+        measured,
+        plain,
+        f"s, Keras' fit, {count} frames of {size.side} px, validation included",
+        TARGETS[name],
+    )
 
 
 def classifier(name: str, classes: int) -> "keras.Model":
@@ -86,14 +105,12 @@ class _Side:
         self._model = classifier(name, table["label"].nunique())
         self._start = self._model.get_layer("stem").get_weights()
         self._size, self._title = size, f"bench: {name}"
-        self.epochs: list[Epoch] = []
         self._take(store, table)
 
-    def run(self) -> float:
-        """Returns the time of the last epoch, seconds."""
+    def run(self) -> list[Epoch]:
+        """Trains, and returns the epochs."""
         self._model.get_layer("stem").set_weights(self._start)
-        self.epochs = self._train()
-        return self.epochs[-1].seconds
+        return self._train()
 
     def _take(self, store: Path, table: pd.DataFrame) -> None:
         raise NotImplementedError
@@ -157,6 +174,25 @@ class _Theirs(_Side):
             callbacks=[training.EpochLog(self._title, epochs.append)],
         )
         return epochs
+
+
+class _Process(BaseManager):
+    """A process in which sides can be made."""
+
+
+_Process.register("Ours", _Ours)
+_Process.register("Theirs", _Theirs)
+
+
+@contextmanager
+def _process(through_backbone: bool) -> Iterator[Any]:
+    """Yields a `_Process`, with TensorFlow configured as add_stem does, or as it is otherwise."""
+    process = _Process(ctx=multiprocessing.get_context("spawn"))
+    process.start(runtime.configure, (SETTINGS.runtime, through_backbone))
+    try:
+        yield process
+    finally:
+        process.shutdown()
 
 
 def _require_equal(name: str, ours: list[Epoch], theirs: list[Epoch]) -> None:

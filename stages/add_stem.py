@@ -20,7 +20,7 @@ def main(variant: str) -> None:
             f"unknown variant {variant!r}; params.yaml, add_stem.variants, has "
             f"{', '.join(settings.add_stem.variants)}"
         )
-    runtime.configure(settings.runtime)
+    runtime.configure(settings.runtime, through_backbone=True)
     from stemtune import dataset, heads, models, stem, stem_training, training
 
     add_stem, seed = settings.add_stem, settings.runtime.seed

@@ -8,6 +8,7 @@ network computed them.
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -114,17 +115,17 @@ def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame
     Returns:
         Array (rows, features), float32.
     """
-    columns = []
-    for backbone in backbones:
-        width = _read_identity(folder / backbone).features
+    widths = [_read_identity(folder / backbone).features for backbone in backbones]
+    # Filled clip by clip, for these are the largest arrays that there are.
+    features = np.empty((len(frames), sum(widths)), DTYPE)
+    indexes = frames["index"].to_numpy()
+    rows_of = frames.groupby("shard").indices
+    for backbone, width, end in zip(backbones, widths, accumulate(widths), strict=True):
         home = side_folder(folder, backbone, side)
-        clips = {
-            name: shards.read(shards.path_of(home, name), (width,), DTYPE)
-            for name in frames["shard"].unique()
-        }
-        pairs = zip(frames["shard"], frames["index"], strict=True)
-        columns.append(np.stack([clips[name][index] for name, index in pairs]))
-    return np.concatenate(columns, axis=1)
+        for name, rows in rows_of.items():
+            clip = shards.read(shards.path_of(home, str(name)), (width,), DTYPE)
+            features[rows, end - width : end] = clip[indexes[rows]]
+    return features
 
 
 def _read_identity(home: Path) -> Identity:

@@ -198,8 +198,7 @@ def search(
         RuntimeError: The tuner did not cover its space.
         keras_tuner.errors.FatalError: A trial could not be trained.
     """
-    arrays = (*data.train, *data.validation)
-    own = folder / files.key(params, head, runtime, *(array.tobytes() for array in arrays))
+    own = folder / files.key(params, head, runtime, files.digest(*data.train, *data.validation))
     oracle = _oracle(params, runtime.seed)
     oracle.verbose = 0
     tuner = _Tuner(

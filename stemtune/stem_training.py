@@ -94,5 +94,5 @@ class StemTrainer:
 
 
 def digest(variables: Iterable[keras.Variable]) -> str:
-    """Returns a checksum of the variables' values: equal bits, equal checksum."""
-    return files.key(*(variable.numpy().tobytes() for variable in variables))
+    """Returns a checksum of the variables' values."""
+    return files.digest(*(variable.numpy() for variable in variables))
