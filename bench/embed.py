@@ -32,7 +32,7 @@ class Size:
     runs: int
 
 
-FULL = Size({"efficientnet_lite0": 128, "resnet50": 48, "vgg16": 24}, side=224, runs=3)
+FULL = Size({"efficientnet_lite0": 128, "resnet50": 32, "vgg16": 16}, side=224, runs=3)
 TINY = Size({"efficientnet_lite0": 8, "resnet50": 8, "vgg16": 8}, side=48, runs=1)
 
 

@@ -41,7 +41,7 @@ class Size:
     runs: int
 
 
-FULL = Size(clips=200, stages=tuple(STAGES), runs=1)
+FULL = Size(clips=125, stages=tuple(STAGES), runs=1)
 # Each stage has to start three times, which takes longer than what it does.
 TINY = Size(clips=40, stages=("extract_frames", "embed_frames"), runs=1)
 

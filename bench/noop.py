@@ -23,7 +23,7 @@ class Size:
     runs: int
 
 
-FULL = Size(pictures=40, runs=4)
+FULL = Size(pictures=40, runs=3)
 TINY = Size(pictures=40, runs=1)
 
 

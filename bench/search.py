@@ -42,7 +42,7 @@ class Size:
     share_runs: int
 
 
-FULL = Size(frames=128, side=224, share_frames=(2464, 20000), runs=2, share_runs=2)
+FULL = Size(frames=192, side=224, share_frames=(2464, 20000), runs=2, share_runs=2)
 TINY = Size(frames=32, side=48, share_frames=(64,), runs=1, share_runs=1)
 
 

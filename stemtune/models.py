@@ -21,7 +21,7 @@ ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "model.weights.h5"
 CLASSES_FILE = "classes.json"
 TRAINED_ON_FILE = "trained_on.json"
-TIMED_BATCH, TIMED_REPEATS = 8, 7
+TIMED_BATCH, TIMED_REPEATS = 32, 5
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -110,7 +110,7 @@ def predictor(model: keras.Model, side: int | None = None) -> Predict:
 
 
 def milliseconds_per_frame(predict: Predict, size: int) -> float:
-    """Measures a classifier's time for a frame, the median over batches of frames in memory."""
+    """Measures a classifier's time for a frame of a batch in memory, the median over batches."""
     frames = np.random.default_rng(0).integers(0, 256, (TIMED_BATCH, size, size, 3), np.uint8)
     predict(frames)
     seconds = []
