@@ -7,7 +7,9 @@ are.
 
 import argparse
 import json
+import multiprocessing
 import platform
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,19 @@ def main() -> None:
     machine = f"{platform.machine()}, {psutil.cpu_count()} cores"
     for module in () if given.show else chosen:
         print(f"bench: {module.__name__.split('.')[-1]}", flush=True)
-        rows = module.measure(module.TINY if given.tiny else module.FULL)
+        rows = measured_alone(module, module.TINY if given.tiny else module.FULL)
         keep(given.results, [{**row, "machine": machine} for row in rows])
     print(table(json.loads(given.results.read_text(encoding="utf-8"))))
+
+
+def measured_alone(module: Any, size: Any) -> list[measuring.Row]:
+    """Measures a subject in a process of its own.
+
+    What one starts is said to take no less memory than it held itself; and TensorFlow's threads and
+    kernels are chosen once.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(module.measure, size).result()
 
 
 def keep(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -82,9 +82,9 @@ class StemTrainer:
         before = digest(self._model.non_trainable_variables)
         self._trainer.fit(
             learning_rate,
-            frames,
+            frames.stream(),
             epochs=epochs,
-            validation_data=validation,
+            validation_data=validation.stream(),
             shuffle=False,
             title=title,
             seen=seen,

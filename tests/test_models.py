@@ -88,6 +88,18 @@ def test_batches_hold_every_frame_once_and_repeat_by_seed(tmp_path: Path) -> Non
     assert np.array_equal(frame_store.read_frame(tmp_path, "one", 2, SIDE), FRAMES[2])
 
 
+def test_a_stream_draws_the_order_of_each_epoch_however_the_last_one_ended(tmp_path: Path) -> None:
+    indexed, streamed = batches(tmp_path, seed=5), batches(tmp_path, seed=5)
+    stream = streamed.stream()
+    for taken in (2, 1, 2, 2):
+        wanted = [indexed[index] for index in range(taken)]
+        indexed.on_epoch_end()
+        got = list(stream.take(taken).as_numpy_iterator())
+        for (frames, labels), (expected, expected_labels) in zip(got, wanted, strict=True):
+            assert np.array_equal(frames, expected)
+            assert np.array_equal(labels, expected_labels)
+
+
 def test_a_head_has_the_width_and_dropout_that_are_asked_for() -> None:
     plain = heads.new(4, 3, head_of(), seed=1)
     assert plain.count_params() == (4 + 1) * 3
