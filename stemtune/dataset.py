@@ -80,8 +80,7 @@ class FrameBatches:
         self._batch_size = batch_size
         self._order = np.arange(len(frames))
         self._random = None if seed is None else np.random.default_rng(seed)
-        self._begun = False
-        self.on_epoch_end()
+        self.draw_order()
 
     @property
     def num_batches(self) -> int:
@@ -107,10 +106,8 @@ class FrameBatches:
         """
 
         def epoch() -> Iterator[tuple[np.ndarray, Targets]]:
-            # Not at an epoch's end, which what is read ahead is not asked for.
-            if self._begun:
-                self.on_epoch_end()
-            self._begun = True
+            # Not at an epoch's end, which what is read ahead may never come to.
+            self.draw_order()
             yield from (self[batch] for batch in range(self.num_batches))
 
         def signature(array: np.ndarray) -> tf.TensorSpec:
@@ -124,7 +121,7 @@ class FrameBatches:
         counted = batches.apply(tf.data.experimental.assert_cardinality(self.num_batches))
         return counted.prefetch(BATCHES_AHEAD).with_options(options)
 
-    def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch."""
+    def draw_order(self) -> None:
+        """Draws the order of the next epoch, where there is a seed."""
         if self._random is not None:
             self._random.shuffle(self._order)

@@ -36,7 +36,7 @@ class LiveFeatures(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Draws the order of the next epoch."""
-        self._frames.on_epoch_end()
+        self._frames.draw_order()
 
 
 def attach(
