@@ -1,30 +1,52 @@
 # Needs python3, make and git; the rest comes with the environment.
 .DEFAULT_GOAL := help
-.PHONY: help repro test ui publish ci bench check lock clean
+.PHONY: help repository cache repro test test-all ui demo publish ci bench check lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
 SHELL := /bin/sh
 
 help: ## show these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-repro: .venv/ready data ## bring the data, run what is not cached, print the comparison
+# A downloaded archive is no git repository, and DVC says of it that alone.
+repository: .venv/ready
+	@git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/dvc config core.no_scm | grep -qix true || { echo 'make: this folder is not a git repository, which DVC asks for: run `git init`, or do without experiments: $(BIN)/dvc config --local core.no_scm true' >&2; exit 1; }
+
+# DVC takes other stages' outputs from its cache by itself, but none that stages add to.
+repro: .venv/ready repository data ## bring the data, run what is not cached, print the comparison
+	@test -e frames || $(BIN)/dvc checkout --quiet --allow-missing extract_frames embed_frames
 	$(BIN)/dvc repro
 
 # Tests of what is not on this machine are left out, and said to be.
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
 POSTGRESQL := $(shell command -v pg_ctl 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null)
-WITHOUT := $(strip $(if $(BROWSER),,browser) $(if $(POSTGRESQL),,postgresql))
+SHELLS := $(and $(shell command -v zsh 2>/dev/null),$(shell command -v tcsh 2>/dev/null),$(shell command -v fish 2>/dev/null))
+WITHOUT := $(strip $(if $(BROWSER),,browser) $(if $(POSTGRESQL),,postgresql) $(if $(SHELLS),,shells))
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-test: .venv/ready data ## all tests, two files at a time; those in Chromium and on PostgreSQL where they are
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(WITHOUT),-m "not ($(subst $(SPACE), or ,$(WITHOUT)))")
+# $(call pytest,marks of tests to leave out)
+pytest = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(if $(strip $1),-m "not ($(subst $(SPACE), or ,$(strip $1)))")
+define left_out
 	@$(if $(BROWSER),,echo 'make test: LEFT OUT the tests in Chromium: chromium or chromedriver is not on PATH (Debian: apt-get install chromium chromium-driver)')
 	@$(if $(POSTGRESQL),,echo 'make test: LEFT OUT the tests on PostgreSQL: its pg_ctl was not found (Debian: apt-get install postgresql)')
+	@$(if $(SHELLS),,echo 'make test: LEFT OUT the tests of shells: zsh, tcsh or fish is not on PATH (Debian: apt-get install zsh tcsh fish)')
+endef
+test: .venv/ready data ## all tests but the campaigns and the chains as they are used, two files at a time; those in Chromium, on PostgreSQL and under other shells where they are
+	$(call pytest,campaign footage $(WITHOUT))
+	$(left_out)
 
+test-all: .venv/ready data ## the campaigns and these chains too
+	$(call pytest,$(WITHOUT))
+	$(left_out)
+
+# Of several workers each that does not answer within 5 s is killed, which on busy cores they all are.
 ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+	@$(BIN)/python -m stemtune.tracking.store
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+demo: .venv/ready ## a page on 127.0.0.1:5002 that shows a clip to baseline, stem and exports
+	$(BIN)/stemtune demo
 
 publish: .venv/ready ## tell MLflow what a server that was down kept from it
 	$(BIN)/python -m stages.track
@@ -35,31 +57,39 @@ ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
 bench: .venv/ready data ## measure against the plain alternatives, as ratios
 	$(BIN)/python -m bench
 
-check: .venv/ready ## lint, format, types, and CI's own files
+check: .venv/ready ## lint, format, types, which package imports which, and CI's own files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/pipeline.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
 	$(BIN)/zizmor --offline --no-progress .github/workflows/pipeline.yml
 
+# What one clone computed, the others of this user take over; a cache that is there or set stays.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stemtune
+cache: .venv/ready
+	@test -e .dvc/cache || test -n "$$($(BIN)/dvc config cache.dir)" || $(BIN)/dvc config --quiet --local cache.dir '$(CACHE)'
+
 # A folder of your own is left as it is.
-data: | .venv/ready
+data: | .venv/ready repository cache
 	$(BIN)/dvc pull data.dvc
 
-# Any python3 can install uv, which finds or fetches the Python that the project needs.
+# Any python3 can install uv, which takes the first Python on PATH that pyproject.toml admits, or
+# fetches one; UV_PYTHON names another.
 .venv/ready: requirements.lock requirements-setup.lock
 	$(PYTHON) -m venv .setup
 	.setup/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
-	.setup/bin/uv venv --clear --python 3.11 .venv
+	.setup/bin/uv venv --clear .venv
 	.setup/bin/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	.setup/bin/uv pip install --python $(BIN)/python --no-deps --offline --editable .
 	touch $@
 
 # uv.lock would hold the address of the package index; these hold hashes alone.
-LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra s3 --extra postgresql --extra bench --extra demo --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 lock: .venv/ready ## resolve the dependencies again
-	$(LOCK) pyproject.toml --extra cpu --extra s3 --extra postgresql --extra bench --extra dev -o requirements.lock
-	$(LOCK) pyproject.toml --extra gpu --extra s3 --extra postgresql --extra bench --extra dev -o requirements-gpu.lock
+	$(LOCK) --extra cpu -o requirements.lock
+	$(LOCK) --extra gpu -o requirements-gpu.lock
 	grep -A 200 '^uv==' requirements.lock | sed '/^    # via/,$$d' > requirements-setup.lock
 
 clean: ## remove the environment; data, results and cache stay

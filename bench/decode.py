@@ -18,7 +18,7 @@ import PIL.Image
 
 from bench import measuring
 from bench.material import SETTINGS
-from stemtune import video
+from stemtune.media import decoding
 
 TARGET = 1.0
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -102,7 +102,7 @@ def _measure(clip: Path, count: int, repeats: int, runs: int) -> measuring.Row:
 
 
 def _ours(clip: Path, wanted: list[int]) -> np.ndarray:
-    return video.sample_frames(clip, len(wanted), SIDE, SETTINGS.extract_frames.limits).frames
+    return decoding.sample_frames(clip, len(wanted), SIDE, SETTINGS.extract_frames.limits).frames
 
 
 def _rivals() -> dict[str, Sampler]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import measuring
-from bench.material import SETTINGS, frame_store, packaged_or_random, read_all
-from stemtune import runtime, shards
+from bench.material import SETTINGS, fill_frame_store, packaged_or_random, read_all
+from stemtune.networks import reproducibility
+from stemtune.store import shards
 
 if TYPE_CHECKING:
     import keras
@@ -38,8 +39,8 @@ TINY = Size({"efficientnet_lite0": 8, "resnet50": 8, "vgg16": 8}, side=48, runs=
 
 def measure(size: Size) -> list[measuring.Row]:
     """Returns the rows `embed/<network>` and `embed/<network>/in_memory`, in frames per second."""
-    runtime.configure(SETTINGS.runtime)
-    from stemtune import backbones
+    reproducibility.configure(SETTINGS.runtime)
+    from stemtune.networks import backbones
 
     rows = []
     for name, count in size.frames.items():
@@ -54,12 +55,13 @@ def _measure(
 ) -> list[measuring.Row]:
     import tensorflow as tf
 
-    from stemtune import backbones, embeddings
+    from stemtune.networks import backbones
+    from stemtune.store import embeddings
 
     side = size.side
     store, home = folder / "frames", folder / "features"
     home.mkdir()
-    table = frame_store(store, count, PER_CLIP, side)
+    table = fill_frame_store(store, count, PER_CLIP, side)
     clips = list(table["shard"].unique())
     pixels = read_all(store, table, side)
     embed = backbones.embedder(network, PER_CLIP, side, side)

@@ -9,6 +9,7 @@ Run: python -m bench.limits, after the benchmarks that it explains
 import json
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from tabulate import tabulate
@@ -16,7 +17,7 @@ from tabulate import tabulate
 from bench import measuring, stem_epoch
 from bench.__main__ import RESULTS
 from bench.material import SETTINGS
-from stemtune import runtime
+from stemtune.networks import reproducibility
 
 SIDE, CLASSES = 224, 6
 PRODUCT, COPIED, REPEATS = 2048, 200 << 20, 9
@@ -24,7 +25,7 @@ PRODUCT, COPIED, REPEATS = 2048, 200 << 20, 9
 
 def main() -> None:
     """Measures the machine, counts operations and prints both beside the results that are kept."""
-    runtime.configure(SETTINGS.runtime)
+    reproducibility.configure(SETTINGS.runtime)
     product, copy = _product_rate(), _copy_rate()
     print(f"a product of {PRODUCT} x {PRODUCT} matrices: {product / 1e9:.0f} GFLOP/s")
     print(f"a copy of {COPIED >> 20} MiB, read and written: {copy / 1e9:.1f} GB/s")
@@ -74,11 +75,11 @@ def _median_seconds(work: Callable[[], object]) -> float:
 
 def _operations(network: str) -> tuple[int, int]:
     """Returns what a frame costs without and with a stem, floating-point operations."""
-    from stemtune import models
+    from stemtune.networks import cost
 
-    stemmed = stem_epoch.classifier(network, CLASSES)
-    whole = models.assemble("baseline", stemmed.get_layer("backbone"), stemmed.get_layer("head"))
-    return models.flops(whole, SIDE), models.flops(stemmed, SIDE)
+    stemmed = stem_epoch.untrained_classifier(network, CLASSES)
+    whole = replace(stemmed, name="baseline", stem=None)
+    return cost.flops(whole.model, SIDE), cost.flops(stemmed.model, SIDE)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stemtune import clips, frames, manifest, params, shards, video, weights
+from bench.project import ROOT
+from stemtune.core import params
+from stemtune.core.settings.frames import EmbedFrames
+from stemtune.ingest import clips
+from stemtune.media import decoding
+from stemtune.networks import weights
+from stemtune.store import frame_store, manifest, shards
 
-ROOT = Path(__file__).parent.parent
 SETTINGS = params.load(ROOT / "params.yaml")
 
 
-def frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.DataFrame:
+def fill_frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.DataFrame:
     """Fills a frame store with frames of clips in data/, an equal number of each class.
 
     Args:
@@ -37,7 +42,7 @@ def frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.DataFr
         )
     rows = []
     for number, clip in enumerate(taken[: count // per_clip]):
-        sample = video.sample_frames(clip.path, per_clip, side, SETTINGS.extract_frames.limits)
+        sample = decoding.sample_frames(clip.path, per_clip, side, SETTINGS.extract_frames.limits)
         name = f"clip_{number:05}"
         shards.write(shards.path_of(folder, name), sample.frames)
         rows += [
@@ -57,13 +62,13 @@ def frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.DataFr
 def read_all(folder: Path, table: pd.DataFrame, side: int) -> np.ndarray:
     """Returns the frames of a table's rows in memory, (rows, side, side, 3), uint8."""
     names = table["shard"].unique()
-    return np.concatenate([frames.read_clip(folder, name, side) for name in names])
+    return np.concatenate([frame_store.read_clip(folder, name, side) for name in names])
 
 
 def packaged_or_random(backbone: str) -> Path | None:
     """Returns the weights file of a backbone whose weights are packaged; None for the others."""
     packaged = backbone.startswith("efficientnet")
-    chosen = params.EmbedFrames(
+    chosen = EmbedFrames(
         backbones=[backbone], weights={} if packaged else {backbone: "random"}, input_sizes={}
     )
     return weights.fetch_all(chosen)[backbone]

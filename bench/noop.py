@@ -5,10 +5,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from bench import measuring
-from bench.project import DVC, Project, run
+from bench.project import NoiseProject, prepare, run
+from stemtune.core import files
 
 # In all, as much as a bare no-op three times over and one import of MLflow.
 ALLOWED_NO_OPS = 3
@@ -30,15 +29,15 @@ TINY = Size(pictures=40, runs=1)
 def measure(size: Size) -> list[measuring.Row]:
     """Returns the row `noop`, in seconds; "theirs" is three bare no-ops and MLflow's import."""
     with tempfile.TemporaryDirectory() as temporary:
-        ours, bare = Project(Path(temporary) / "ours", size.pictures), Path(temporary) / "bare"
+        ours, bare = NoiseProject(Path(temporary) / "ours", size.pictures), Path(temporary) / "bare"
         ours.repro()
         before = (ours.root / "dvc.lock").read_bytes()
-        stages = len(yaml.safe_load(before)["stages"])
+        stages = len(files.read_yaml(ours.root / "dvc.lock")["stages"])
         _prepare_bare(bare, stages)
         measured, plain, imports = measuring.in_turns(
             size.runs,
             lambda: measuring.seconds(ours.repro),
-            lambda: measuring.seconds(lambda: run(bare, DVC, "repro", "--quiet")),
+            lambda: measuring.seconds(lambda: run(bare, "dvc", "repro")),
             lambda: measuring.seconds(lambda: run(bare, sys.executable, "-c", "import mlflow")),
         )
         if (ours.root / "dvc.lock").read_bytes() != before:
@@ -57,9 +56,7 @@ def measure(size: Size) -> list[measuring.Row]:
 
 def _prepare_bare(folder: Path, stages: int) -> None:
     folder.mkdir()
-    run(folder, "git", "init", "--quiet")
-    run(folder, DVC, "init", "--quiet")
-    run(folder, DVC, "config", "core.analytics", "false")
+    prepare(folder)
     listed = "".join(f"  stage_{number}:\n    cmd: 'true'\n" for number in range(stages))
     (folder / "dvc.yaml").write_text(f"stages:\n{listed}", encoding="utf-8")
-    run(folder, DVC, "repro", "--quiet")
+    run(folder, "dvc", "repro")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import measuring
-from bench.project import Project
+from bench.project import NoiseProject
 
 # Of what the full run takes beyond starting up.
 ALLOWED_SHARE = 0.1
@@ -24,7 +24,8 @@ class Size:
 
 
 FULL = Size(clips=(300, 3000), runs=1)
-TINY = Size(clips=(60,), runs=1)
+# What starting up takes is then all that is seen.
+TINY = Size(clips=(FEW,), runs=1)
 
 
 def measure(size: Size) -> list[measuring.Row]:
@@ -33,7 +34,7 @@ def measure(size: Size) -> list[measuring.Row]:
     Their target is the share of the full run that starting up takes, which is seen where one clip
     is added to `FEW`, and a tenth of the rest.
     """
-    counts = (FEW, *size.clips)
+    counts = dict.fromkeys((FEW, *size.clips))
     seen: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     for _ in range(size.runs):
         for count in counts:
@@ -58,7 +59,7 @@ def measure(size: Size) -> list[measuring.Row]:
 def _measure(count: int) -> tuple[float, float]:
     """Returns what one clip added to so many takes, and what all took before, seconds."""
     with tempfile.TemporaryDirectory() as temporary:
-        project = Project(Path(temporary) / "project", count)
+        project = NoiseProject(Path(temporary) / "project", count)
         full = measuring.seconds(lambda: project.repro("embed_frames"))
         before = _shards(project)
         project.add_pictures(1)
@@ -67,11 +68,11 @@ def _measure(count: int) -> tuple[float, float]:
     return added, full
 
 
-def _shards(project: Project) -> dict[str, str]:
+def _shards(project: NoiseProject) -> dict[str, str]:
     """Returns the checksum of every shard of frames and of features by its path."""
     return {
         path.relative_to(project.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("frames", "embeddings", "embeddings_resized")
+        for folder in ("frames", "embeddings", "embeddings_mirrored", "embeddings_resized")
         for path in (project.root / folder).rglob("*.tfrecord")
     }
 

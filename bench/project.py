@@ -1,40 +1,102 @@
-"""A copy of this project with data of its own, to run `dvc repro` in."""
+"""A copy of this project in a repository of its own, to run `dvc repro` in; tests use it too."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
-import yaml
+from dvc.utils.serialize import modify_yaml
 
-from bench.material import ROOT
-
-CODE = ("stages", "stemtune", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
-DVC = Path(sys.executable).with_name("dvc")
+ROOT = Path(__file__).parent.parent
+CODE = (
+    "stages",
+    "stemtune",
+    "ci",
+    "dvc.yaml",
+    "params.yaml",
+    ".gitignore",
+    ".gitattributes",
+    ".dvcignore",
+)
+# What variables are called that belong to another run, repository or account.
+FOREIGN = ("MLFLOW_", "DVC_", "AWS_", "GIT_", "GITHUB_", "STEMTUNE_")
+# Brightness of noise by its class.
+LEVELS = {"dark": 60, "light": 190}
+# A stem that is quick to train, as a setting of add_stem.variants.
+QUICK_STEM: dict[str, object] = {
+    "start": "average",
+    "objective": "labels",
+    "augmentation": "none",
+    "head": "frozen",
+    "learning_rates": [0.001],
+    "decay": "none",
+    "clipnorm": None,
+    "keep_epoch": "last",
+    "epochs": None,
+}
+# A head that is quick to train anew, as add_stem.retrained_head.
+QUICK_HEAD: dict[str, object] = {"learning_rates": [0.01], "epochs": 1, "augmentation": "none"}
 # A picture's side, px: small, so that what is measured is not its decoding.
 SIDE = 72
-LABELS = ("dark", "light")
 
 
 class Project:
-    """The project's code and pictures of noise in a DVC and git repository in `root`."""
+    """The project's code in a DVC and git repository in a folder.
 
-    def __init__(self, root: Path, pictures: int) -> None:
+    Attributes:
+        root: The folder.
+        environment: Variables that commands get on top of those that are `inherited`.
+    """
+
+    def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True)
+        self.environment: dict[str, str] = {}
+        root.mkdir(parents=True, exist_ok=True)
         for name in CODE:
             if (ROOT / name).is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / name, root / name, ignore=ignored)
             else:
                 shutil.copy(ROOT / name, root / name)
-        self.run("git", "init", "--quiet")
-        self.run(DVC, "init", "--quiet")
-        self.run(DVC, "config", "core.analytics", "false")
+        prepare(root)
+
+    def all_environment(self) -> dict[str, str]:
+        """Returns the environment that commands run in."""
+        return inherited() | self.environment
+
+    def attempt(self, *command: str) -> tuple[int, str]:
+        """Runs a command in the project and returns its exit status and what it printed."""
+        return attempt(self.root, command, self.all_environment())
+
+    def run(self, *command: str) -> str:
+        """Runs a command in the project and returns what it printed.
+
+        Raises:
+            RuntimeError: It failed; with what it printed.
+        """
+        return run(self.root, *command, variables=self.all_environment())
+
+    def repro(self, *targets: str) -> list[str]:
+        """Runs `dvc repro`, of all stages or up to some, and returns those that ran."""
+        lines = self.run("dvc", "repro", *targets).splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    def set_params(self, **blocks: Mapping[str, object]) -> None:
+        """Overrides settings of params.yaml, block by block, as `dvc exp run -S` writes them."""
+        with modify_yaml(self.root / "params.yaml") as params:
+            for block, settings in blocks.items():
+                params[block].update(settings)
+
+
+class NoiseProject(Project):
+    """A project that trains quickly, on so many pictures of noise in two classes."""
+
+    def __init__(self, root: Path, pictures: int) -> None:
+        super().__init__(root)
         self.set_params(
             extract_frames={
                 "frames_per_clip": 1,
@@ -42,9 +104,14 @@ class Project:
                 # By noise no two are alike: looking for those that are would find none.
                 "near_duplicates": None,
             },
-            add_stem={"epochs": 1, "variants": {"paper": _variant()}},
+            add_stem={
+                "epochs": 1,
+                "variants": {"as_published": QUICK_STEM},
+                "retrained_head": QUICK_HEAD,
+            },
             tune_lr={"seeds": [1], "epochs": 1},
             train_best={"epochs": 1},
+            export={"models": []},
         )
         self._pictures = 0
         self.add_pictures(pictures)
@@ -52,54 +119,58 @@ class Project:
     def add_pictures(self, count: int) -> None:
         """Adds so many to data/, in turns to either class."""
         for number in range(self._pictures, self._pictures + count):
-            label = LABELS[number % 2]
-            level = 60 if label == "dark" else 190
-            random = np.random.default_rng(number)
-            noise = random.integers(-60, 61, (SIDE, SIDE, 3)) + level
+            label = list(LEVELS)[number % 2]
             path = self.root / "data" / label / f"{number:05}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            PIL.Image.fromarray(noise.astype(np.uint8)).save(path)
+            write_noise(path, LEVELS[label], SIDE, np.random.default_rng(number))
         self._pictures += count
-        self.run(DVC, "add", "--quiet", "data")
-
-    def repro(self, *arguments: str) -> None:
-        """Runs `dvc repro`."""
-        self.run(DVC, "repro", "--quiet", *arguments)
-
-    def set_params(self, **blocks: dict[str, Any]) -> None:
-        """Overrides settings of params.yaml, block by block."""
-        path = self.root / "params.yaml"
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for block, settings in blocks.items():
-            params[block].update(settings)
-        path.write_text(yaml.safe_dump(params), encoding="utf-8")
-
-    def run(self, *command: str | Path) -> None:
-        """Runs a command in the project; raises RuntimeError with what it said when it fails."""
-        run(self.root, *command)
+        self.run("dvc", "add", "--quiet", "data")
 
 
-def _variant() -> dict[str, Any]:
-    return {"start": "filter", "objective": "labels", "learning_rates": [0.001], "epochs": None}
+def write_noise(path: Path, level: int, side: int, random: np.random.Generator) -> None:
+    """Writes a picture of noise about a brightness (60 to 190), squares of `side` px."""
+    noise = random.integers(-60, 61, (side, side, 3)) + level
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(noise.astype(np.uint8)).save(path)
 
 
-def run(folder: Path, *command: str | Path) -> None:
-    """Runs a command in a folder, with the project's Python first on the path.
-
-    Raises:
-        RuntimeError: It failed; with what it said.
-    """
-    done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = f"{done.stdout}{done.stderr}"
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{said}")
+def prepare(folder: Path) -> None:
+    """Makes a folder a git and DVC repository that reports no usage."""
+    run(folder, "git", "init", "--quiet")
+    run(folder, "dvc", "init", "--quiet")
+    run(folder, "dvc", "config", "core.analytics", "false")
 
 
-def environment() -> dict[str, str]:
-    """Returns the environment for the project's commands: its Python first, no run going on."""
+def inherited() -> dict[str, str]:
+    """Returns this process's environment without what is `FOREIGN`, and its Python first."""
     kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))
+        key: value
+        for key, value in os.environ.items()
+        # Each stage would compile the project's code anew.
+        if not key.startswith(FOREIGN) and key != "PYTHONDONTWRITEBYTECODE"
     }
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+
+
+def attempt(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> tuple[int, str]:
+    """Runs a command in a folder and returns its exit status and what it printed."""
+    done = subprocess.run(
+        command, cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def run(folder: Path, *command: str, variables: Mapping[str, str] | None = None) -> str:
+    """Runs a command in a folder and returns what it printed.
+
+    Args:
+        folder: Where.
+        command: Its name and its arguments.
+        variables: Its environment; None: what is `inherited`.
+
+    Raises:
+        RuntimeError: It failed; with what it printed.
+    """
+    status, printed = attempt(folder, command, inherited() if variables is None else variables)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with {status}:\n{printed}")
+    return printed

@@ -5,6 +5,7 @@ Same frames, same seeds, same head; the accuracies of each epoch of each trial h
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,17 @@ import numpy as np
 import pandas as pd
 
 from bench import measuring
-from bench.material import SETTINGS, frame_store, packaged_or_random, read_all
-from stemtune import manifest, runtime
-from stemtune.records import Record
+from bench.material import SETTINGS, fill_frame_store, packaged_or_random, read_all
+from stemtune.networks import reproducibility
+from stemtune.store import manifest
 
 if TYPE_CHECKING:
     import keras
 
-    from stemtune.dataset import Splits
+    from stemtune.training.dataset import Splits
 
 TARGET, SHARE_TARGET = 15.0, 0.05
 SEED, PER_CLIP = 1, 4
-# The paper's.
-RATES = [1e-2, 1e-3, 1e-4, 1e-5]
 BACKBONE = "efficientnet_lite0"
 # Accuracies are counts of frames over all; a frame on the edge between classes might tip over.
 TOLERANCE = 1e-6
@@ -33,30 +32,40 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Size:
-    """Frames for the search, of which side, px; frames for the share; and runs of each."""
+    """Frames for the search, of which side, px; rates; frames for the share; and runs of each."""
 
     frames: int
     side: int
+    rates: tuple[float, ...]
     share_frames: tuple[int, ...]
     runs: int
     share_runs: int
 
 
-FULL = Size(frames=192, side=224, share_frames=(2464, 20000), runs=2, share_runs=2)
-TINY = Size(frames=32, side=48, share_frames=(64,), runs=1, share_runs=1)
+# The paper's rates.
+FULL = Size(
+    frames=192,
+    side=224,
+    rates=(1e-2, 1e-3, 1e-4, 1e-5),
+    share_frames=(2464, 20000),
+    runs=2,
+    share_runs=2,
+)
+TINY = Size(frames=32, side=48, rates=(1e-2, 1e-4), share_frames=(64,), runs=1, share_runs=1)
 
 
 def measure(size: Size) -> list[measuring.Row]:
     """Returns the rows `search` and `tune_share/<frames>`, in seconds."""
-    runtime.configure(SETTINGS.runtime)
-    from stemtune import backbones
+    reproducibility.configure(SETTINGS.runtime)
+    from stemtune.networks import backbones
 
     network = backbones.build(BACKBONE, packaged_or_random(BACKBONE), SEED)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        table = frame_store(folder / "frames", size.frames, PER_CLIP, size.side)
+        table = fill_frame_store(folder / "frames", size.frames, PER_CLIP, size.side)
         pixels = read_all(folder / "frames", table, size.side)
-        ours, theirs = _Ours(folder, table, size.side, network), _Theirs(table, pixels, network)
+        ours = _Ours(folder, table, size, network)
+        theirs = _Theirs(table, pixels, size.rates, network)
         measured, plain = measuring.in_turns(
             size.runs,
             lambda: measuring.seconds(ours.run),
@@ -69,7 +78,7 @@ def measure(size: Size) -> list[measuring.Row]:
                 measured,
                 plain,
                 f"s, Keras Tuner and fit through {BACKBONE}, {len(table)} frames of {size.side} "
-                f"px, {len(RATES)} rates x {SETTINGS.tune_lr.epochs} epochs",
+                f"px, {len(size.rates)} rates x {SETTINGS.tune_lr.epochs} epochs",
                 TARGET,
             )
         ]
@@ -81,9 +90,10 @@ class _Ours:
     """Embeds all frames, then searches on their features."""
 
     def __init__(
-        self, folder: Path, table: pd.DataFrame, side: int, network: "keras.Model"
+        self, folder: Path, table: pd.DataFrame, size: Size, network: "keras.Model"
     ) -> None:
-        self._folder, self._table, self._side, self._network = folder, table, side, network
+        self._folder, self._table, self._network = folder, table, network
+        self._side, self._rates = size.side, list(size.rates)
         self.accuracies: dict[float, list[tuple[float, float]]] = {}
 
     def run(self) -> None:
@@ -92,7 +102,8 @@ class _Ours:
         self.tune(self.load())
 
     def embed(self) -> None:
-        from stemtune import backbones, embeddings
+        from stemtune.networks import backbones
+        from stemtune.store import embeddings
 
         home = self._folder / "embeddings"
         shutil.rmtree(home, ignore_errors=True)
@@ -109,7 +120,7 @@ class _Ours:
         )
 
     def load(self) -> "Splits":
-        from stemtune import dataset
+        from stemtune.training import dataset
 
         train, validation = (
             dataset.load_features(
@@ -123,36 +134,43 @@ class _Ours:
         return dataset.Splits(train, validation, validation)
 
     def tune(self, data: "Splits") -> None:
-        from stemtune import search
+        from stemtune.training import search
 
-        trials = search.search(
+        found = search.search(
             data,
             self._table["label"].nunique(),
-            SETTINGS.tune_lr.model_copy(update={"seeds": [SEED], "learning_rates": RATES}),
+            SETTINGS.tune_lr.model_copy(update={"seeds": [SEED], "learning_rates": self._rates}),
             SETTINGS.train_best.head,
             SETTINGS.runtime,
             self._folder / "search",
-            Record.start("tune_lr", {}),
+            "tune_lr",
         )
         search.clear(self._folder / "search")
         self.accuracies = {
-            trial.record.params["learning_rate"]: [
+            trial.learning_rate: [
                 (epoch.metrics["train_accuracy"], epoch.metrics["validation_accuracy"])
-                for epoch in trial.record.epochs
+                for epoch in trial.history
             ]
-            for trial in trials
+            for trial, _ in found
         }
 
 
 class _Theirs:
     """Trains the head through the frozen network, on frames in memory."""
 
-    def __init__(self, table: pd.DataFrame, pixels: np.ndarray, network: "keras.Model") -> None:
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        pixels: np.ndarray,
+        rates: Sequence[float],
+        network: "keras.Model",
+    ) -> None:
         trained = (table["split"] == manifest.TRAIN).to_numpy()
         labels = table["label"].to_numpy(np.int32)
         self._train = pixels[trained], labels[trained]
         self._validation = pixels[~trained], labels[~trained]
         self._classes, self._network = table["label"].nunique(), network
+        self._rates = list(rates)
         self.accuracies: dict[float, list[tuple[float, float]]] = {}
 
     def run(self, folder: Path) -> None:
@@ -161,11 +179,12 @@ class _Theirs:
         import keras_tuner
 
         seen: dict[float, list[tuple[float, float]]] = {}
+        rates = self._rates
 
         class Accuracies(keras.callbacks.Callback):
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
                 rate = float(self.model.optimizer.learning_rate)
-                nearest = min(RATES, key=lambda one: abs(one - rate))
+                nearest = min(rates, key=lambda one: abs(one - rate))
 
                 seen.setdefault(nearest, []).append((logs["accuracy"], logs["val_accuracy"]))
 
@@ -176,7 +195,7 @@ class _Theirs:
             probabilities = keras.layers.Dense(self._classes, "softmax")(features)
             model = keras.Model(frames, probabilities)
             model.compile(
-                keras.optimizers.Adam(space.Choice("learning_rate", RATES)),
+                keras.optimizers.Adam(space.Choice("learning_rate", rates)),
                 loss="sparse_categorical_crossentropy",
                 metrics=["accuracy"],
             )
@@ -185,8 +204,8 @@ class _Theirs:
         tuner = keras_tuner.BayesianOptimization(
             build,
             "val_accuracy",
-            max_trials=len(RATES),
-            num_initial_points=len(RATES),
+            max_trials=len(rates),
+            num_initial_points=len(rates),
             seed=SETTINGS.runtime.seed,
             directory=folder,
             overwrite=True,

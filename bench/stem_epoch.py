@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from bench import measuring
-from bench.material import SETTINGS, frame_store, packaged_or_random, read_all
-from stemtune import manifest, runtime
-from stemtune.records import Epoch
+from bench.material import SETTINGS, fill_frame_store, packaged_or_random, read_all
+from stemtune.core.results import Epoch
+from stemtune.networks import reproducibility
+from stemtune.store import manifest
 
 if TYPE_CHECKING:
-    import keras
+    from stemtune.networks.classifier import Classifier
 
 TARGETS = {"efficientnet_lite0": 1.2, "resnet50": 1.5, "vgg16": 1.5}
 SEED, PER_CLIP = 1, 4
@@ -69,7 +70,7 @@ def _measure(name: str, count: int, size: Size) -> measuring.Row:
 
     with tempfile.TemporaryDirectory() as temporary:
         store = Path(temporary)
-        table = frame_store(store, count, PER_CLIP, size.side)
+        table = fill_frame_store(store, count, PER_CLIP, size.side)
         with (
             _process(through_backbone=True) as fast,
             _process(through_backbone=False) as usual,
@@ -89,27 +90,28 @@ def _measure(name: str, count: int, size: Size) -> measuring.Row:
     )
 
 
-def classifier(name: str, classes: int) -> "keras.Model":
+def untrained_classifier(name: str, classes: int) -> "Classifier":
     """Returns a classifier with an untrained stem and an untrained head."""
-    from stemtune import backbones, heads, models, stem
+    from stemtune.networks import backbones, classifier, stem
+    from stemtune.training import heads
 
     network = backbones.concatenate([backbones.build(name, packaged_or_random(name), SEED)])
-    head = heads.new(network.output_shape[-1], classes, SETTINGS.train_best.head, SEED)
-    return models.assemble(name, network, head, stem.build("filter", 2, SEED))
+    head = heads.build(network.output_shape[-1], classes, SETTINGS.train_best.head, SEED)
+    return classifier.Classifier(name, network, head, stem.build("average", 2, SEED))
 
 
 class _Side:
     """A classifier with a stem, trained anew from the same start in each run."""
 
     def __init__(self, name: str, store: Path, table: pd.DataFrame, size: Size) -> None:
-        self._model = classifier(name, table["label"].nunique())
-        self._start = self._model.get_layer("stem").get_weights()
+        self._classifier = untrained_classifier(name, table["label"].nunique())
+        self._start = self._classifier.require_stem().get_weights()
         self._size, self._title = size, f"bench: {name}"
         self._take(store, table)
 
     def run(self) -> list[Epoch]:
         """Trains, and returns the epochs."""
-        self._model.get_layer("stem").set_weights(self._start)
+        self._classifier.require_stem().set_weights(self._start)
         return self._train()
 
     def _take(self, store: Path, table: pd.DataFrame) -> None:
@@ -121,9 +123,11 @@ class _Side:
 
 class _Ours(_Side):
     def _take(self, store: Path, table: pd.DataFrame) -> None:
-        from stemtune import dataset, stem_training
+        from stemtune.training import dataset, stem_training
 
-        self._trainer = stem_training.StemTrainer(self._model, self._size.side, taught=False)
+        self._trainer = stem_training.StemTrainer(
+            self._classifier, self._size.side, objective="labels", joint=False
+        )
         self._train_frames, self._validation = (
             dataset.FrameBatches(
                 store, table[table["split"] == split], self._size.side, self._size.batch, None
@@ -133,8 +137,9 @@ class _Ours(_Side):
 
     def _train(self) -> list[Epoch]:
         epochs: list[Epoch] = []
+        frames, validation = self._train_frames, self._validation
         self._trainer.train(
-            self._train_frames, self._validation, RATE, EPOCHS, self._title, epochs.append
+            frames, validation, RATE, EPOCHS, self._title, epochs.append, keep_best=False
         )
         return epochs
 
@@ -151,6 +156,8 @@ class _Theirs(_Side):
     def _compile(self) -> None:
         import keras
 
+        self._model = self._classifier.model
+        self._classifier.head.trainable = False
         self._optimizer = keras.optimizers.Adam(RATE)
         self._model.compile(
             self._optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"]
@@ -159,7 +166,7 @@ class _Theirs(_Side):
         self._new_optimizer = [variable.numpy() for variable in self._optimizer.variables]
 
     def _train(self) -> list[Epoch]:
-        from stemtune import training
+        from stemtune.training import trainer
 
         epochs: list[Epoch] = []
         for variable, value in zip(self._optimizer.variables, self._new_optimizer, strict=True):
@@ -171,7 +178,7 @@ class _Theirs(_Side):
             validation_data=self._validation,
             shuffle=False,
             verbose=0,
-            callbacks=[training.EpochLog(self._title, epochs.append)],
+            callbacks=[trainer.EpochLog(self._title, epochs.append)],
         )
         return epochs
 
@@ -188,7 +195,7 @@ _Process.register("Theirs", _Theirs)
 def _process(through_backbone: bool) -> Iterator[Any]:
     """Yields a `_Process`, with TensorFlow configured as add_stem does, or as it is otherwise."""
     process = _Process(ctx=multiprocessing.get_context("spawn"))
-    process.start(runtime.configure, (SETTINGS.runtime, through_backbone))
+    process.start(reproducibility.configure, (SETTINGS.runtime, through_backbone))
     try:
         yield process
     finally:

@@ -1,19 +1,19 @@
 """A frame through a classifier with a stem, against the one without: what a stem is for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench import measuring
 from bench.material import SETTINGS
-from bench.stem_epoch import classifier
-from stemtune import runtime
+from bench.stem_epoch import untrained_classifier
+from stemtune.networks import reproducibility
 
 if TYPE_CHECKING:
     import keras
 
-    from stemtune.models import Predict
+    from stemtune.networks.classifier import Predict
 
 BACKBONE, CLASSES = "efficientnet_lite0", 6
 TARGET = 0.35
@@ -35,17 +35,17 @@ TINY = Size(side=72, runs=1)
 
 def measure(size: Size) -> list[measuring.Row]:
     """Returns the row `stem_inference`, in ms per frame."""
-    runtime.configure(SETTINGS.runtime)
-    from stemtune import models
+    reproducibility.configure(SETTINGS.runtime)
+    from stemtune.networks import cost
 
-    stemmed = classifier(BACKBONE, CLASSES)
-    baseline = models.assemble("baseline", stemmed.get_layer("backbone"), stemmed.get_layer("head"))
-    ours, theirs = models.predictor(stemmed), models.predictor(baseline)
-    _require_equal(stemmed, ours, size.side)
+    stemmed = untrained_classifier(BACKBONE, CLASSES)
+    baseline = replace(stemmed, name="baseline", stem=None)
+    ours, theirs = stemmed.predictor(), baseline.predictor()
+    _require_equal(stemmed.model, ours, size.side)
     measured, plain = measuring.in_turns(
         size.runs,
-        lambda: models.milliseconds_per_frame(ours, size.side),
-        lambda: models.milliseconds_per_frame(theirs, size.side),
+        lambda: cost.milliseconds_per_frame(ours, size.side),
+        lambda: cost.milliseconds_per_frame(theirs, size.side),
     )
     return [
         measuring.of_times(

@@ -10,18 +10,32 @@ Run:    make ci, or python -m ci; settings in the environment do for options
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from ci import clips, commands, gates, remote, stages, summary
-from stemtune import errors, files, manifest, params, records
-from stemtune.errors import InputError
-from stemtune.paths import DATA, DATA_DOCS, EXTRACT_METRICS, MANIFEST, METRICS, REPORT
+from stemtune.core import errors, files, params, records, typed_json
+from stemtune.core.errors import InputError
+from stemtune.core.paths import (
+    DATA,
+    DATA_DOCS,
+    EXPORT_METRICS,
+    EXPORT_PAGE,
+    EXTRACT_METRICS,
+    MANIFEST,
+    METRICS,
+    MISTAKES,
+    REPORT,
+)
+from stemtune.core.settings.running import Ci
+from stemtune.core.typed_json import Content
+from stemtune.evaluation.comparison import Comparison
+from stemtune.export.exports import Exports
+from stemtune.ingest.ingest_summary import Counts
+from stemtune.store import manifest
 
 RESULTS = Path("ci-results")
 PATCH = RESULTS / "dvc.lock.patch"
@@ -60,10 +74,10 @@ def play(options: argparse.Namespace) -> list[str]:
     status, printed = commands.dvc("repro")
     outcomes = stages.outcomes(names, printed, status != 0, before, commands.lock())
 
-    now = None if status else files.read_json(METRICS)
+    now = None if status else typed_json.read(METRICS, Comparison)
     reached = any(outcome.kind not in ("failed", "not reached") for outcome in outcomes)
-    intake = files.read_json(EXTRACT_METRICS) if reached else None
-    then = at_base(base, METRICS)
+    intake = typed_json.read(EXTRACT_METRICS, Counts) if reached else None
+    then = at_base(base, METRICS, Comparison)
     story = summary.Story(
         base=f"`{options.base}`, commit {base[:10]}" if base else "",
         remote=place.said,
@@ -73,9 +87,9 @@ def play(options: argparse.Namespace) -> list[str]:
         now=now,
         then=then,
         intake=intake,
-        intake_then=at_base(base, EXTRACT_METRICS),
+        intake_then=at_base(base, EXTRACT_METRICS, Counts),
         changes=changes_since(base, place) if reached else None,
-        gates=gates.check(limits, now, then, intake["quarantined"]) if now and intake else [],
+        gates=judged(limits, now, then, intake) if now and intake else [],
         stale=stale,
         must_be_fresh=options.fresh,
         patch=str(PATCH) if stale and not status and commands.patch_of_results(PATCH) else "",
@@ -115,10 +129,21 @@ def base_commit(revision: str) -> str:
     return commands.commit_of(revision) if revision.strip("0") else ""
 
 
-def at_base(base: str, path: Path) -> Any:
+def judged(
+    limits: Ci, now: Comparison, then: Comparison | None, intake: Counts
+) -> list[gates.Gate]:
+    """Returns the gates, judged."""
+    exported = typed_json.read(EXPORT_METRICS, Exports)
+    return gates.check(limits, now, then, intake.quarantined, exported)
+
+
+def at_base(base: str, path: Path, kind: type[Content]) -> Content | None:
     """Returns the content of a JSON file at the base; None where it is not there."""
     text = commands.committed(base, path.as_posix()) if base else None
-    return None if text is None else json.loads(text)
+    if text is None:
+        return None
+    remedy = 'compare with a revision that is nearer: --base; with none: --base ""'
+    return typed_json.parse(text, f"{path} of commit {base[:10]}", kind, remedy)
 
 
 def require_data(place: remote.Remote) -> None:
@@ -152,8 +177,8 @@ def changes_since(base: str, place: remote.Remote) -> clips.Changes | None:
 
 def artifacts() -> str:
     """Copies what is worth keeping into ci-results/, and says where it is."""
-    kept = [path for path in (REPORT, DATA_DOCS, METRICS, EXTRACT_METRICS) if path.exists()]
-    for path in kept:
+    wanted = (REPORT, MISTAKES, DATA_DOCS, EXPORT_PAGE, METRICS, EXTRACT_METRICS, EXPORT_METRICS)
+    for path in (path for path in wanted if path.exists()):
         shutil.copy(path, RESULTS / (path.name if path != REPORT else "report.html"))
     run = [os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     place = f"`{RESULTS}/`"

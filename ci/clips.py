@@ -6,8 +6,8 @@ import dvc.api
 import pandas as pd
 from dvc.exceptions import DvcException
 
-from stemtune import manifest
-from stemtune.paths import MANIFEST
+from stemtune.core.paths import MANIFEST
+from stemtune.store import manifest
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,13 @@ def compare(base: pd.DataFrame, now: pd.DataFrame) -> Changes:
     waiting: dict[str, list[str]] = {}
     for clip in gone:
         waiting.setdefault(old[clip], []).append(clip)
+    classes = [dict(zip(table["clip"], table["class"], strict=True)) for table in (base, now)]
     moved = set()
     for clip in come:
         if before := waiting.get(new[clip]):
             then = before.pop(0)
             moved.add(then)
-            same_class = then.split("/")[0] == clip.split("/")[0]
+            same_class = classes[0][then] == classes[1][clip]
             (changes.renamed if same_class else changes.relabelled).append((then, clip))
         else:
             changes.added.append(clip)

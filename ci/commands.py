@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.repo import Repo
 
-from stemtune.errors import InputError
-from stemtune.pipeline import LOCK
+from stemtune.core import files
+from stemtune.core.errors import InputError
+from stemtune.core.paths import LOCK
+from stemtune.core.pipeline_run import git
 
 # What git has of the results: which outputs belong to the sources, and the numbers.
 COMMITTED = ("dvc.lock", "metrics")
@@ -69,13 +70,16 @@ def lock(revision: str | None = None) -> dict[str, Any]:
         text = committed(revision, str(LOCK))
     else:
         text = LOCK.read_text(encoding="utf-8") if LOCK.exists() else None
-    content: dict[str, Any] = yaml.safe_load(text or "") or {}
+    name = f"{revision}:{LOCK}" if revision else str(LOCK)
+    content: dict[str, Any] = files.parse_yaml(text or "", name) or {}
     stages: dict[str, Any] = content.get("stages", {})
     return stages
 
 
 def committed(revision: str, path: str) -> str | None:
-    """Returns a file's text in a revision; None where it is not there."""
+    """Returns a file's text in a revision; None where it is not there, as without git."""
+    if not _is_in_git():
+        return None
     done = _run("git", "show", f"{revision}:./{path}")
     return None if done.returncode else done.stdout
 
@@ -84,8 +88,13 @@ def commit_of(revision: str) -> str:
     """Returns the commit that a revision names.
 
     Raises:
-        InputError: git knows none.
+        InputError: git knows none, or the project is in no git repository.
     """
+    if not _is_in_git():
+        raise InputError(
+            "this folder is not a git repository, where there would be a revision to compare with; "
+            'run `git init`, or compare with none: --base ""'
+        )
     done = _run("git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if done.returncode:
         raise InputError(
@@ -97,6 +106,8 @@ def commit_of(revision: str) -> str:
 
 def patch_of_results(path: Path) -> bool:
     """Writes the change of dvc.lock and metrics since HEAD as a patch; returns if there is any."""
+    if not _is_in_git():
+        return False
     # A lock that git does not know yet belongs into the patch; the index stays as it is.
     index = Path(_output("git", "rev-parse", "--git-path", "index").strip())
     aside = index.with_name("index.ci")
@@ -111,6 +122,10 @@ def patch_of_results(path: Path) -> bool:
         aside.unlink(missing_ok=True)
     path.write_text(text, encoding="utf-8", newline="")
     return bool(text)
+
+
+def _is_in_git() -> bool:
+    return bool(git("rev-parse", "--git-dir"))
 
 
 def _output(*command: str) -> str:

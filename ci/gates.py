@@ -1,11 +1,11 @@
 """What a change may cost before it is refused: block ci of params.yaml against the numbers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from stemtune import comparison
-from stemtune.params import Ci
+from stemtune.core.settings.running import Ci
+from stemtune.evaluation import comparison
+from stemtune.evaluation.comparison import Comparison, Row
+from stemtune.export.exports import Exports
 
 # Accuracies are ratios of whole numbers: a drop of exactly the allowed size must pass.
 TOLERANCE = 1e-9
@@ -30,9 +30,10 @@ class Gate:
 
 def check(
     limits: Ci,
-    now: dict[str, Any],
-    base: dict[str, Any] | None,
+    now: Comparison,
+    base: Comparison | None,
     quarantined: int,
+    exported: Exports,
 ) -> list[Gate]:
     """Returns the gates that params.yaml sets, judged.
 
@@ -41,24 +42,34 @@ def check(
         now: Content of metrics/evaluate.json.
         base: The same at the base; None where it has none.
         quarantined: How many clips are left out.
+        exported: Content of metrics/export.json.
     """
     gates = []
-    then = {row["name"]: row for row in comparison.rows(base)} if base else {}
+    then = {row.name: row for row in comparison.rows(base)} if base else {}
     for row in comparison.rows(now):
-        allowed = getattr(limits.max_accuracy_drop, row["paper_name"])
+        allowed = getattr(limits.max_accuracy_drop, row.kind)
         if allowed is not None:
-            gates.append(_drop(row, then.get(row["name"]), allowed))
+            gates.append(_drop(row, then.get(row.name), allowed))
     if limits.max_stem_gap is not None:
-        best = max(entry["test_accuracy"] for entry in now["stem"].values())
-        gap = now["baseline"]["test_accuracy"] - best
+        best = max(entry.test_accuracy for entry in now.stem.values())
+        gap = now.baseline.test_accuracy - best
         gates.append(
             Gate(
                 "the best stem's test accuracy below the baseline's",
                 f"{100 * gap:.2f} points",
-                f"{100 * limits.max_stem_gap:g} points",
+                _points(limits.max_stem_gap),
                 gap <= limits.max_stem_gap + TOLERANCE,
             )
         )
+    if limits.max_export_drop is not None:
+        gates += [
+            _limited(
+                f"test accuracy of {name} below that of its Keras model",
+                export.keras_accuracy - export.test_accuracy,
+                limits.max_export_drop,
+            )
+            for name, export in exported.exports.items()
+        ]
     if limits.max_quarantined is not None:
         gates.append(
             Gate(
@@ -71,10 +82,17 @@ def check(
     return gates
 
 
-def _drop(now: Mapping[str, Any], base: Mapping[str, Any] | None, allowed: float) -> Gate:
-    name, limit = f"drop of test accuracy, {now['model']}", f"{100 * allowed:g} points"
+def _drop(now: Row, base: Row | None, allowed: float) -> Gate:
+    name = f"drop of test accuracy, {now.model}"
     if base is None:
-        return Gate(name, "nothing to compare with", limit, None)
-    drop = base["test_accuracy"] - now["test_accuracy"]
+        return Gate(name, "nothing to compare with", _points(allowed), None)
+    return _limited(name, base.test_accuracy - now.test_accuracy, allowed)
+
+
+def _limited(name: str, drop: float, allowed: float) -> Gate:
     found = f"{100 * drop:.2f} points" if drop > 0 else "none"
-    return Gate(name, found, limit, drop <= allowed + TOLERANCE)
+    return Gate(name, found, _points(allowed), drop <= allowed + TOLERANCE)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} points"

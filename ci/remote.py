@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from ci import commands
-from stemtune.errors import InputError
+from stemtune.core.errors import InputError
 
 # The folder in the repository that holds the sample clips: read, and never written to.
 SAMPLES = "samples"

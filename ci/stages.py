@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from stemtune.core import params
+from stemtune.ingest import words
+
 RUNNING = re.compile(r"^Running stage '(.+)':$")
 RESTORED = re.compile(r"^Stage '(.+)' is cached - skipping run, checking out outputs$")
 UNCHANGED = re.compile(r"^Stage '(.+)' didn't change, skipping$")
@@ -78,7 +81,7 @@ def reasons(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
     if before is None:
         return "not in dvc.lock before"
     found = _differences(before, after, _inputs(before), _inputs(after))
-    return _list(found) or "its outputs were neither here nor in the remote"
+    return words.some(found, named=NAMED) or "its outputs were neither here nor in the remote"
 
 
 def stale(
@@ -122,7 +125,7 @@ def stale(
             found += _differences(then, now, *sources)
         found += [text for text in _unlike(status.get(stage, []), made) if text not in found]
         if found:
-            result[stage] = _list(found)
+            result[stage] = words.some(found, named=NAMED)
     return result
 
 
@@ -171,20 +174,7 @@ def _inputs(entry: Mapping[str, Any]) -> dict[str, str]:
 def _settings(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Returns settings by dotted name."""
     files = entry.get("params", {}).values()
-    return {name: value for content in files for name, value in _flat(content, "")}
-
-
-def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else key)
-    else:
-        yield name, value
-
-
-def _list(found: list[str]) -> str:
-    more = [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
-    return ", ".join(found[:NAMED] + more)
+    return {name: value for content in files for name, value in params.leaves(content)}
 
 
 def _shown(value: Any) -> str:

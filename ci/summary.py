@@ -3,14 +3,16 @@
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tabulate import tabulate
 
 from ci.clips import Changes
 from ci.gates import Gate
 from ci.stages import LACKING, Outcome
-from stemtune import comparison
+from stemtune.evaluation import comparison
+from stemtune.evaluation.comparison import Comparison, Row
+from stemtune.ingest import words
+from stemtune.ingest.ingest_summary import Counts
 
 # Clips named one by one; a comment on GitHub may have 65,536 characters.
 NAMED = 20
@@ -54,10 +56,10 @@ class Story:
     outcomes: Sequence[Outcome]
     seconds: Mapping[str, float]
     printed: Sequence[str]
-    now: dict[str, Any] | None
-    then: dict[str, Any] | None
-    intake: dict[str, Any] | None
-    intake_then: dict[str, Any] | None
+    now: Comparison | None
+    then: Comparison | None
+    intake: Counts | None
+    intake_then: Counts | None
     changes: Changes | None
     gates: Sequence[Gate]
     stale: Mapping[str, str]
@@ -159,8 +161,8 @@ def _clips(story: Story) -> str:
     if story.intake is None:
         return ""
     rows = [
-        {"": name, "base": _count(story.intake_then, key), "now": _count(story.intake, key)}
-        for name, key in (("clips", "clips"), ("frames", "frames"), ("quarantined", "quarantined"))
+        {"": name, "base": _count(story.intake_then, name), "now": _count(story.intake, name)}
+        for name in ("clips", "frames", "quarantined")
     ]
     lines = [f"### Clips\n\n{_table(rows)}\n"]
     if story.changes is None:
@@ -180,31 +182,30 @@ def _clips(story: Story) -> str:
 
 
 def _names(what: str, names: Sequence[str]) -> str:
-    shown = ", ".join(_code(name) for name in names[:NAMED])
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"- {what}: {len(names)}" + (f" ({shown}{more})" if names else "")
+    shown = words.some([_code(name) for name in names], named=NAMED)
+    return f"- {what}: {len(names)}" + (f" ({shown})" if names else "")
 
 
 def _comparison(story: Story) -> str:
     if story.now is None:
         return ""
-    then = {row["name"]: row for row in comparison.rows(story.then)} if story.then else {}
+    then = {row.name: row for row in comparison.rows(story.then)} if story.then else {}
     rows, bars = [], []
     for row in comparison.rows(story.now):
-        before = then.get(row["name"])
+        before = then.get(row.name)
         rows.append(
             {
-                "model": row["model"],
+                "model": row.model,
                 "base": _accuracy(before) if before else "",
                 "now": _accuracy(row),
-                "difference": _points(row["test_accuracy"] - before["test_accuracy"])
+                "difference": _points(row.test_accuracy - before.test_accuracy)
                 if before
                 else "new" * bool(then),
-                "clips, now": f"{row['clip_accuracy']:.2%}",
+                "clips, now": f"{row.clip_accuracy:.2%}",
             }
         )
-        bars.append((row["model"], before, row))
-    gone = sorted(then.keys() - {row["name"] for row in comparison.rows(story.now)})
+        bars.append((row.model, before, row))
+    gone = sorted(then.keys() - {row.name for row in comparison.rows(story.now)})
     removed = f"\n\nNo longer there: {', '.join(gone)}." if gone else ""
     return (
         "### Test accuracy\n\nOf frames, with 95% bounds bootstrapped over groups.\n\n"
@@ -212,7 +213,7 @@ def _comparison(story: Story) -> str:
     )
 
 
-def _plot(bars: Sequence[tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]]) -> list[str]:
+def _plot(bars: Sequence[tuple[str, Row | None, Row]]) -> list[str]:
     """Returns a line per model and revision: accuracy, ● now and ○ at the base, and its bounds."""
     wide = max(len(model) for model, *_ in bars)
     axis = "".join(f"{share:<{WIDTH // 4}}" for share in ("0%", "25%", "50%", "75%")) + "100%"
@@ -226,10 +227,10 @@ def _plot(bars: Sequence[tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]
     return lines
 
 
-def _bar(entry: Mapping[str, Any], mark: str) -> str:
+def _bar(entry: Row, mark: str) -> str:
     low, at, high = (
-        round(entry[name] * WIDTH)
-        for name in ("test_accuracy_low", "test_accuracy", "test_accuracy_high")
+        round(share * WIDTH)
+        for share in (entry.test_accuracy_low, entry.test_accuracy, entry.test_accuracy_high)
     )
     cells = [" "] * (WIDTH + 1)
     cells[low : high + 1] = "├" + "─" * (high - low - 1) + "┤" if high > low else "│"
@@ -237,17 +238,17 @@ def _bar(entry: Mapping[str, Any], mark: str) -> str:
     return "".join(cells)
 
 
-def _accuracy(row: Mapping[str, Any]) -> str:
-    low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-    return f"{row['test_accuracy']:.2%} ({100 * low:.1f} to {100 * high:.1f})"
+def _accuracy(row: Row) -> str:
+    low, high = row.test_accuracy_low, row.test_accuracy_high
+    return f"{row.test_accuracy:.2%} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _points(difference: float) -> str:
     return f"{100 * difference:+.2f}" if abs(difference) >= 5e-5 else "0"
 
 
-def _count(metrics: Mapping[str, Any] | None, name: str) -> str:
-    return str(metrics[name]) if metrics else ""
+def _count(counts: Counts | None, name: str) -> str:
+    return str(getattr(counts, name)) if counts else ""
 
 
 def _code(name: str) -> str:

@@ -1,76 +1,76 @@
-"""embed_frames: frames → features of each frozen backbone, at full side and at the stem's.
+"""embed_frames: frames → features of each frozen backbone, at several sides of frames.
+
+These are the full side, the one that a stem hands on, and the one that costs as much as a stem's
+model, which the control resize_retrained_equal_cost is trained at.
 
 Each backbone sees each frame once; the paper's loop shows it every frame 4 trials x 5 epochs.
-Clips with test frames are embedded at a few more sides, apart from the others: what is trained
-depends on none of these.
+Clips with train frames are embedded mirrored too, at the sides that new heads are trained at, and
+those with test frames at a few more sides, on which nothing that is trained depends.
 
 Reads:  frames/, manifest.parquet, block embed_frames and evaluate.resize_sides of params.yaml
-Writes: embeddings/, embeddings_resized/, records/embed_frames.json
+Writes: embeddings/, embeddings_mirrored/, embeddings_resized/, records/embed_frames.json
 Run:    python -m stages.embed_frames
 """
 
 import time
 
-from stemtune import embeddings, files, manifest, params, records, runtime, stage, weights
-from stemtune.paths import EMBEDDINGS, FRAMES, MANIFEST, RESIZED
+from stemtune.core import files, params, records, stage
+from stemtune.core.paths import EMBEDDINGS, FRAMES, MANIFEST, MIRRORED, RESIZED
+from stemtune.networks import reproducibility, weights
+from stemtune.store import embeddings, manifest
 
 
 def main() -> None:
     """Embeds the frames of clips that have no features yet."""
     settings = params.load()
     sources = weights.fetch_all(settings.embed_frames)
-    runtime.configure(settings.runtime)
-    from stemtune import backbones
+    reproducibility.configure(settings.runtime)
+    from stemtune.networks import backbones, cost, stem
 
-    extract, seed, threads = (
-        settings.extract_frames,
-        settings.runtime.seed,
-        settings.runtime.threads,
-    )
-    sides = (extract.size, settings.small_side)
-    own_sizes = settings.embed_frames.input_sizes
+    extract, seed = settings.extract_frames, settings.runtime.seed
+    small, own_sizes = settings.small_side, settings.embed_frames.input_sizes
     shown_as_they_are = [name for name in sources if name not in own_sizes]
     backbones.require_side(
         shown_as_they_are,
-        min(sides),
-        f"extract_frames.size {extract.size} with add_stem.input_size "
-        f"{settings.add_stem.input_size}",
+        small,
+        f"extract_frames.size {extract.size} with add_stem.downscale {settings.add_stem.downscale}",
     )
-    further = backbones.resize_sides(
-        shown_as_they_are, settings.evaluate.resize_sides, extract.size
-    )
+    chosen = settings.evaluate.resize_sides
+    further = backbones.resize_sides(shown_as_they_are, chosen, extract.size)
+    networks = {
+        name: backbones.build(name, source, seed, own_sizes.get(name))
+        for name, source in sources.items()
+    }
+    composite = backbones.concatenate([*networks.values()])
+    start = stem.build("average", settings.add_stem.downscale, seed)
+    equal = cost.equal_cost_side(composite, start, extract.size, small)
+    sides = sorted({extract.size, small, equal})
     frames = manifest.frame_table(manifest.read(MANIFEST))
-    shards = sorted(frames["shard"].unique())
-    tested = sorted(frames.loc[frames["split"] == manifest.TEST, "shard"].unique())
-    wanted = [(EMBEDDINGS, side, shards) for side in sides]
-    wanted += [(RESIZED, side, tested) for side in further]
-    with records.recording(
-        "embed_frames", params.flat("embed_frames", settings.embed_frames)
-    ) as record:
+    trained = manifest.shards(frames, manifest.TRAIN)
+    mirrored = sorted({small, equal}) if settings.add_stem.retrained_head.mirrors else []
+    wanted = [
+        embeddings.Wanted(EMBEDDINGS, sides, manifest.shards(frames)),
+        embeddings.Wanted(MIRRORED, mirrored, trained, mirrored=True),
+        embeddings.Wanted(RESIZED, further, manifest.shards(frames, manifest.TEST)),
+    ]
+    flat = params.flat("embed_frames", settings.embed_frames)
+    with records.recording("embed_frames", flat) as record:
         embedded, spent = 0, 0.0
-        for home in (EMBEDDINGS, RESIZED):
-            embeddings.remove_other_backbones(home, keep=list(sources))
+        for each in wanted:
+            embeddings.remove_other_backbones(each.folder, keep=list(sources))
+        embeddings.write_equal_cost_side(EMBEDDINGS, equal)
         for name, source in sources.items():
-            network = backbones.build(name, source, seed, own_sizes.get(name))
-            features = network.output_shape[-1]
+            network = networks[name]
             checksum = files.sha256(source) if source else f"random {seed}"
-            identity = embeddings.Identity(features, checksum, threads, own_sizes.get(name))
-            embeddings.prepare(EMBEDDINGS, name, identity, sides)
-            embeddings.prepare(RESIZED, name, identity, further)
-            for home, side, names in wanted:
-                folder = embeddings.side_folder(home, name, side)
-                missing = embeddings.missing(folder, names, features)
-                embed = backbones.embedder(network, extract.frames_per_clip, extract.size, side)
+            identity = embeddings.Identity(
+                network.output_shape[-1], checksum, settings.runtime.threads, own_sizes.get(name)
+            )
+            for gap in embeddings.plan(wanted, name, identity):
+                title = f"{name} at {gap.side} px{', mirrored' if gap.mirrored else ''}"
+                embed = backbones.embedder(network, extract.frames_per_clip, extract.size, gap.side)
                 started = time.perf_counter()
-                count = embeddings.embed_shards(
-                    FRAMES, folder, missing, extract.size, embed, f"{name} at {side} px"
-                )
-                seconds = time.perf_counter() - started
-                print(
-                    f"embed_frames: {name} at {side} px: {len(missing)} clips embedded, "
-                    f"{len(names) - len(missing)} reused; {count} frames in {seconds:.1f} s"
-                )
-                embedded, spent = embedded + count, spent + seconds
+                count = embeddings.fill(gap, FRAMES, extract.size, embed, title)
+                embedded, spent = embedded + count, spent + time.perf_counter() - started
         if embedded:
             record.metrics["frames_per_second"] = embedded / spent
 

@@ -8,22 +8,26 @@ Run:    python -m stages.extract_frames
 
 import time
 
-from stemtune import (
+from stemtune.core import params, records, stage, typed_json
+from stemtune.core.paths import (
+    DATA,
+    DATA_DOCS,
+    EXTRACT_METRICS,
+    FRAMES,
+    MANIFEST,
+    UNFINISHED_EXTRACTION,
+)
+from stemtune.ingest import (
     clips,
     data_docs,
     expectations,
     extraction,
     groups,
-    intake,
-    manifest,
-    params,
-    records,
+    ingest_summary,
     splits,
-    stage,
-    weights,
 )
-from stemtune.files import write_json
-from stemtune.paths import DATA, DATA_DOCS, EXTRACT_METRICS, FRAMES, MANIFEST, UNFINISHED_EXTRACTION
+from stemtune.networks import weights
+from stemtune.store import manifest
 
 
 def main() -> None:
@@ -35,9 +39,12 @@ def main() -> None:
     lists = extract.split.lists
     list_names = (lists.train, lists.test) if lists else ()
     with records.recording("extract_frames", params.flat("extract_frames", extract)) as record:
-        found = clips.find_clips(DATA, list_names, workers)
+        found = clips.find_clips(
+            DATA, list_names, workers, extract.split.folders, extract.classes or ()
+        )
+        empty = clips.empty_folders(DATA, found, depth=2 if extract.split.folders else 1)
         group_table = groups.read_table(DATA / clips.GROUPS_FILE)
-        official = splits.read_lists(DATA, lists) if lists else None
+        given = splits.given(found, DATA, extract.split)
         before = manifest.read(MANIFEST) if MANIFEST.exists() else None
         started = time.perf_counter()
         extracted = extraction.extract_all(
@@ -49,19 +56,21 @@ def main() -> None:
             UNFINISHED_EXTRACTION,
         )
         seconds = time.perf_counter() - started
-        table = extraction.make_manifest(found, extracted.outcomes, group_table, official, extract)
+        table = extraction.make_manifest(found, extracted.outcomes, group_table, given, extract)
         manifest.write(table, MANIFEST)
+        decoded, contents = len(extracted.decoded), len(extracted.outcomes)
+        # Before all that may fail: why clips were left out is often why it does.
+        print(ingest_summary.summary(table, before, decoded, contents, empty), flush=True)
         validation = expectations.check(table, extract)
         data_docs.write(validation, DATA_DOCS)
-        metrics = intake.metrics(table, validation.results)
-        write_json(EXTRACT_METRICS, metrics)
-        record.metrics = intake.numbers(metrics) | {"clips_decoded": len(extracted.decoded)}
-        if extracted.decoded:
-            decoded = table[table["shard"].isin(extracted.decoded)]
-            frames = decoded.drop_duplicates("shard")["frame_seconds"].map(len).sum()
+        intake = ingest_summary.intake(table, validation.results)
+        typed_json.write(EXTRACT_METRICS, intake)
+        record.metrics = intake.numbers() | {"clips_decoded": decoded}
+        if decoded:
+            new = table[table["shard"].isin(extracted.decoded)]
+            frames = new.drop_duplicates("shard")["frame_seconds"].map(len).sum()
             record.metrics["frames_per_second"] = float(frames / seconds)
         record.artifacts = [str(DATA_DOCS)]
-        print(intake.summary(table, before, len(extracted.decoded), len(extracted.outcomes)))
         expectations.require(validation.results, str(DATA_DOCS))
 
 

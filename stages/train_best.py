@@ -6,19 +6,25 @@ Writes: models/baseline/, records/train_best.json
 Run:    python -m stages.train_best
 """
 
-from stemtune import files, manifest, params, records, runtime, stage
-from stemtune.paths import BASELINE, BEST, EMBEDDINGS, FRAMES, MANIFEST
+from functools import partial
+
+from stemtune.core import params, records, stage
+from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST
+from stemtune.networks import reproducibility
+from stemtune.store import manifest
+from stemtune.training import tuned
 
 
 def main() -> None:
     """Trains the head on features and stores it together with its backbone."""
     settings = params.load()
-    runtime.configure(settings.runtime)
-    from stemtune import backbones, dataset, heads, live, models, training
+    reproducibility.configure(settings.runtime)
+    from stemtune.networks import backbones, classifier
+    from stemtune.training import dataset, heads, live_features, trainer
 
     table = manifest.read(MANIFEST)
     classes = manifest.classes(table)
-    rate = files.read_json(BEST)["learning_rate"]
+    rate = tuned.read().learning_rate
     size, seed = settings.extract_frames.size, settings.runtime.seed
     side = settings.trained_side
     data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, side, table)
@@ -30,9 +36,10 @@ def main() -> None:
         network = backbones.build_all(settings.embed_frames, seed)
         chosen = settings.train_best.head
         if not chosen.cached_features:
-            data = live.attach(data, network, FRAMES, table, (size, side), chosen)
-        head = heads.new(data.train.features.shape[1], len(classes), chosen, seed)
-        heads.train(
+            embedder = partial(backbones.embedder, network, size=size, side=side)
+            data = live_features.attach(data, embedder, FRAMES, table, size, chosen.mirrors)
+        head = heads.build(data.train.features.shape[1], len(classes), chosen, seed)
+        training = heads.train(
             head,
             rate,
             data,
@@ -41,12 +48,11 @@ def main() -> None:
             "train_best",
             record.add,
         )
-        baseline = models.assemble("baseline", network, heads.trained(head))
-        trained_on = models.TrainedOn(settings.extract_frames.frames_per_clip, size, side)
-        models.save(baseline, classes, trained_on, BASELINE)
-        training.write_history(record.epochs, BASELINE)
-        record.metrics = record.epochs[-1].metrics
-        record.artifacts = [str(BASELINE / training.HISTORY_FILE)]
+        baseline = classifier.Classifier("baseline", network, heads.without_dropout(head))
+        classifier.save(baseline, classes, settings.input_specification(side), BASELINE)
+        trainer.write_history(training.epochs, BASELINE)
+        record.metrics = dict(training.metrics)
+        record.artifacts = [str(BASELINE / trainer.HISTORY_FILE)]
 
 
 if __name__ == "__main__":

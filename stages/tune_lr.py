@@ -6,15 +6,21 @@ Writes: tuning/trials.csv, tuning/best.json, records/tune_lr.json
 Run:    python -m stages.tune_lr
 """
 
-from stemtune import files, manifest, params, records, runtime, stage
-from stemtune.paths import BEST, EMBEDDINGS, FRAMES, MANIFEST, TRIALS, UNFINISHED_SEARCH
+from functools import partial
+
+from stemtune.core import files, params, records, stage
+from stemtune.core.paths import EMBEDDINGS, FRAMES, MANIFEST, TRIALS, UNFINISHED_SEARCH
+from stemtune.networks import reproducibility
+from stemtune.store import manifest
+from stemtune.training import rates, tuned
 
 
 def main() -> None:
     """Trains heads at each learning rate, chooses on validation, then tests each once."""
     settings = params.load()
-    runtime.configure(settings.runtime)
-    from stemtune import backbones, dataset, heads, live, search
+    reproducibility.configure(settings.runtime)
+    from stemtune.networks import backbones
+    from stemtune.training import dataset, heads, live_features, search, trials
 
     table = manifest.read(MANIFEST)
     size, side = settings.extract_frames.size, settings.trained_side
@@ -22,29 +28,41 @@ def main() -> None:
     data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, side, table)
     if not head.cached_features:
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
-        data = live.attach(data, network, FRAMES, table, (size, side), head)
+        embedder = partial(backbones.embedder, network, size=size, side=side)
+        data = live_features.attach(data, embedder, FRAMES, table, size, head.mirrors)
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
-        trials = search.search(
+        found = search.search(
             data,
             len(manifest.classes(table)),
             settings.tune_lr,
             head,
             settings.runtime,
             UNFINISHED_SEARCH,
-            record,
+            "tune_lr",
+            lambda trial: record.show(trials.record_of(trial)),
         )
-        for trial in trials:
-            tested = [heads.accuracy(trained, data.test) for trained in trial.heads]
-            trial.record.metrics |= search.over_seeds("test_accuracy", tested)
-        best = search.best(record.parts)
-        files.write_csv(TRIALS, search.table(record.parts))
-        rate = best.params["learning_rate"]
-        chosen_by = {search.OBJECTIVE: best.metrics[search.OBJECTIVE]}
-        files.write_json(BEST, {"trial": best.name, "learning_rate": rate, **chosen_by})
-        record.metrics = dict(best.metrics)
+        tried = [
+            trial.tested([heads.accuracy(head, data.test) for head in trained])
+            for trial, trained in found
+        ]
+        for trial in tried:
+            record.show(trials.record_of(trial))
+        best = trials.best(tried)
+        files.write_csv(TRIALS, trials.table(tried))
+        tuned.write(
+            tuned.Best(
+                trial=best.name,
+                learning_rate=best.learning_rate,
+                validation_accuracy=best.metrics[trials.OBJECTIVE],
+            )
+        )
+        record.metrics = best.metrics
         record.artifacts = [str(TRIALS)]
+        print(f"tune_lr: the best learning rate is {best.learning_rate:.4g} ({best.name})")
+        rates_tried = settings.tune_lr.learning_rates
+        if advice := rates.advice(rates_tried, best.learning_rate, "tune_lr.learning_rates"):
+            record.note(advice)
     search.clear(UNFINISHED_SEARCH)
-    print(f"tune_lr: the best learning rate is {rate:.4g} ({best.name})")
 
 
 if __name__ == "__main__":

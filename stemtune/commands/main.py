@@ -1,0 +1,44 @@
+"""Reads the command line and hands on to a subcommand.
+
+A module per subcommand has `add`, which describes its arguments, and `run`, which does it.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from stemtune.commands import classify, compare, demo, leaks
+from stemtune.core.errors import InputError
+
+DONE, NOT_DONE, INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a subcommand and returns its exit code: 2 where it could not be done.
+
+    Args:
+        arguments: Those of the command; None: those of this process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="stemtune",
+        description="Classifies clips, and finds footage that splits share.",
+        epilog="stemtune COMMAND --help has examples and exit codes.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (classify, leaks, compare, demo):
+        command.add(commands)
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"{options.name}: {error}", file=sys.stderr)
+        return NOT_DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # `| head` has seen enough; Python would complain when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return status

@@ -1,0 +1,146 @@
+"""Reading files, writing them whole or not at all, and naming content by its checksum."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemtune.core import litter, text
+from stemtune.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path` to write to; renames it to `path` when the block succeeds.
+
+    Creates the parent folder. On an error nothing is left behind and `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: some writers choose the format by it.
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file or a link, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON with sorted keys, so that equal content gives equal bytes."""
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text with the line ends given."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Writes a table as CSV, without its index."""
+    with replacing(path) as beside:
+        table.to_csv(beside, index=False, lineterminator="\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message says what makes it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing; `dvc repro` makes it") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Reads YAML as `parse_yaml` does.
+
+    Raises:
+        FileNotFoundError: The file is missing.
+        TextError: It is no text.
+        InputError: It is not YAML.
+    """
+    return parse_yaml(text.read(path), str(path))
+
+
+def parse_yaml(content: str, name: str) -> Any:
+    """Returns the content of YAML, read as DVC reads it, by version 1.2.
+
+    What DVC writes as 1e-05 is a number; `no` and 1:30 are text.
+
+    Args:
+        content: What the file holds.
+        name: Of the file, to be named where it is wrong.
+
+    Raises:
+        InputError: It is not YAML, or has a key twice.
+    """
+    # Here, or a served model that imports this module would need it.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(content)
+    except YAMLError as error:
+        place, problem = name, str(error).replace("\n", "; ")
+        if isinstance(error, MarkedYAMLError) and error.problem_mark:
+            mark = error.problem_mark
+            place = f"{name}, line {mark.line + 1}, column {mark.column + 1}"
+            # Of a key that is there twice it would show the values as it has parsed them.
+            found = (error.problem or "").split(" with value ")[0]
+            problem = ": ".join(part for part in (error.context, found) if part)
+        raise InputError(f"{place}: this is not valid YAML: {problem}") from None
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5(path: Path) -> str:
+    """Returns the MD5 of a file's content in hexadecimal, as DVC names it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Returns the MD5 of each file below a folder, by relative path; nothing if it is missing."""
+    return {
+        path.relative_to(folder).as_posix(): md5(path)
+        for path in litter.visible(folder, "**/*")
+        if path.is_file()
+    }
+
+
+def digest(*arrays: "np.ndarray") -> str:
+    """Returns a checksum of arrays' values: equal bits, equal checksum."""
+    values = hashlib.sha256()
+    for array in arrays:
+        # As bytes or text it would be in memory a second time.
+        values.update(array.data)
+    return values.hexdigest()[:20]
+
+
+def key(*parts: object) -> str:
+    """Returns a short name for a combination of values: equal values, equal name."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

@@ -1,0 +1,123 @@
+"""The settings in params.yaml: one block per stage, checked before any work is done."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError, model_validator
+
+from stemtune.core import files, geometry
+from stemtune.core.errors import InputError
+from stemtune.core.input_specification import InputSpecification
+from stemtune.core.settings.block import MIN_SIDE, Block
+from stemtune.core.settings.frames import EmbedFrames, ExtractFrames
+from stemtune.core.settings.running import Ci, Evaluate, Export, Runtime, Track
+from stemtune.core.settings.training import AddStem, TrainBest, TuneLr
+
+
+class ParamsError(InputError):
+    """params.yaml holds something that the pipeline does not accept."""
+
+
+class Params(Block):
+    """All of params.yaml."""
+
+    extract_frames: ExtractFrames
+    embed_frames: EmbedFrames
+    tune_lr: TuneLr
+    train_best: TrainBest
+    add_stem: AddStem
+    evaluate: Evaluate
+    export: Export
+    track: Track
+    runtime: Runtime
+    ci: Ci
+
+    @property
+    def small_side(self) -> int:
+        """Side of the frames that the stem hands on, px."""
+        return geometry.behind_stem(self.extract_frames.size, self.add_stem.downscale)
+
+    @property
+    def trained_side(self) -> int:
+        """Side of the frames that the baseline's head is trained on, px."""
+        full = self.train_best.trained_at == "full"
+        return self.extract_frames.size if full else self.small_side
+
+    def input_specification(self, side: int) -> InputSpecification:
+        """Returns which frames a classifier takes that sees those of `side`, px."""
+        frames = self.extract_frames
+        return InputSpecification(frames.frames_per_clip, frames.size, side)
+
+    @model_validator(mode="after")
+    def _resizing_makes_smaller(self) -> "Params":
+        size = self.extract_frames.size
+        if larger := [side for side in self.evaluate.resize_sides or [] if side > size]:
+            raise ValueError(
+                f"evaluate.resize_sides must not exceed extract_frames.size, {size}; got {larger}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frames_behind_the_stem_are_large_enough(self) -> "Params":
+        size, downscale = self.extract_frames.size, self.add_stem.downscale
+        least = geometry.before_stem(MIN_SIDE, downscale)
+        if size < least:
+            raise ValueError(
+                f"extract_frames.size: must be {least} or more with add_stem.downscale "
+                f"{downscale}, so that the stem hands on {MIN_SIDE} px; got {size}"
+            )
+        return self
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks params.yaml.
+
+    Raises:
+        ParamsError: The file is missing, or has an unknown key, a missing key, a wrong type or an
+            impossible value. The message names each key, the value seen and what is allowed.
+        InputError: It is no text, or not YAML. The message names the line.
+    """
+    try:
+        content = files.read_yaml(path)
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} is missing; run from the folder that holds dvc.yaml and params.yaml"
+        ) from None
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise ParamsError("\n".join([f"{path} is not accepted:", *lines])) from None
+
+
+def flat(name: str, block: BaseModel) -> dict[str, Any]:
+    """Returns a block's settings by dotted name, such as `extract_frames.split.by`."""
+    return dict(leaves(block.model_dump(), name))
+
+
+def leaves(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields settings by dotted name, such as `extract_frames.split.by`, and their values.
+
+    Args:
+        settings: Nested as in params.yaml; an empty mapping is a value.
+        above: What the names begin with.
+    """
+    for key, value in settings.items():
+        name = f"{above}.{key}" if above else key
+        if isinstance(value, dict) and value:
+            yield from leaves(value, name)
+        else:
+            yield name, value
+
+
+def _explain(detail: Any) -> str:
+    # The form that a value has, "(list)" or "(range)", is no key of the file, nor is "[key]".
+    parts = [str(part) for part in detail["loc"] if not str(part).startswith(("(", "["))]
+    key = ".".join(parts) or "the whole file"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"  {key}: is missing; every setting must be given"
+    if detail["type"] == "extra_forbidden":
+        return f"  {key}: unknown setting; check its spelling, or remove it"
+    return f"  {key}: {message} (found {detail['input']!r})"

@@ -1,0 +1,34 @@
+"""Where the pipeline's inputs and outputs lie, relative to the project; dvc.yaml names the same."""
+
+from pathlib import Path
+
+DATA = Path("data")
+FRAMES = Path("frames")
+MANIFEST = Path("manifest.parquet")
+DATA_DOCS = Path("records/data_docs.html")
+EXTRACT_METRICS = Path("metrics/extract_frames.json")
+EMBEDDINGS = Path("embeddings")
+MIRRORED = Path("embeddings_mirrored")
+RESIZED = Path("embeddings_resized")
+TRIALS = Path("tuning/trials.csv")
+BEST = Path("tuning/best.json")
+BASELINE = Path("models/baseline")
+STEMS = Path("models/stem")
+# The head on small frames, which evaluate trains.
+RETRAINED = Path("models/resize_retrained")
+METRICS = Path("metrics/evaluate.json")
+PLOTS = Path("plots")
+EXPORTS = Path("exports")
+REPORT = Path("report/index.html")
+MISTAKES = Path("report/mistakes.html")
+EXPORT_METRICS = Path("metrics/export.json")
+# Among the records, as it shows times.
+EXPORT_PAGE = Path("records/exports.html")
+TIMINGS = Path("metrics/timings.json")
+# DVC's own: what each stage made of what.
+LOCK = Path("dvc.lock")
+# No outputs: the state of an extraction, and of a search, that was cut off.
+UNFINISHED_EXTRACTION = Path(".extraction.jsonl")
+UNFINISHED_SEARCH = Path(".search")
+# No output either: what MLflow has not been told yet.
+TRACKING = Path(".tracking")

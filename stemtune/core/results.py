@@ -1,0 +1,57 @@
+"""What a training came to, and which of several is to be preferred."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Epoch(BaseModel):
+    """Metrics at the end of one epoch (from 1) and the time then, seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int
+    time: float
+    seconds: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is over.
+
+    Attributes:
+        learning_rate: Adam's.
+        epochs: In order; at least one. Epoch 0 is the start, which has validation metrics alone.
+        kept: The epoch whose weights it left.
+    """
+
+    learning_rate: float
+    epochs: Sequence[Epoch]
+    kept: int
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Of the epoch whose weights it left."""
+        return next(epoch.metrics for epoch in self.epochs if epoch.epoch == self.kept)
+
+
+class Validated(Protocol):
+    """Anything trained at a learning rate whose metrics have validation accuracy and loss."""
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+
+
+def preference(trained: Validated) -> tuple[float, float, float]:
+    """Returns a key that sorts what was trained, the best on validation first.
+
+    By accuracy, then loss, then the lower learning rate.
+    """
+    metrics = trained.metrics
+    return -metrics["validation_accuracy"], metrics["validation_loss"], trained.learning_rate

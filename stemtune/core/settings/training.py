@@ -1,0 +1,203 @@
+"""Settings of the stages that train: tune_lr, train_best and add_stem."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from stemtune.core.settings.block import Block, Count, Name, Rate, distinct
+
+# Models and pictures that stand beside the stems, by their names: a variant would take their place.
+TAKEN = ("baseline", "resize", "resize_retrained", "resize_retrained_equal_cost", "stored")
+
+
+class RateRange(Block):
+    """All learning rates from min to max; "log": each power of ten is drawn as often."""
+
+    min: Rate
+    max: Rate
+    sampling: Literal["log", "linear"]
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> "RateRange":
+        if self.min >= self.max:
+            raise ValueError(f"min must be below max; got {self.min} and {self.max}")
+        return self
+
+
+def _form(rates: Any) -> str:
+    return "(range)" if isinstance(rates, dict | RateRange) else "(list)"
+
+
+Rates = Annotated[
+    Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct), Tag("(list)")]
+    | Annotated[RateRange, Tag("(range)")],
+    Discriminator(_form),
+]
+
+
+class TuneLr(Block):
+    tuner: Literal["bayesian", "random", "hyperband", "grid"]
+    learning_rates: Rates
+    max_trials: Count | None
+    hyperband_factor: Annotated[int, Field(ge=2)]
+    seeds: Annotated[list[Count], Field(min_length=1), AfterValidator(distinct)]
+    epochs: Count
+    batch_size: Count
+
+    @model_validator(mode="after")
+    def _tuner_suits_the_rates(self) -> "TuneLr":
+        is_range = isinstance(self.learning_rates, RateRange)
+        if self.tuner == "grid" and is_range:
+            raise ValueError(
+                "tuner grid tries every rate and needs a list of learning_rates; "
+                "bayesian, random and hyperband take a range"
+            )
+        if self.tuner == "hyperband":
+            if self.max_trials is not None:
+                raise ValueError(
+                    "max_trials must be null with tuner hyperband, whose brackets follow from "
+                    f"epochs and hyperband_factor; got {self.max_trials}"
+                )
+            if self.epochs < self.hyperband_factor:
+                raise ValueError(
+                    "tuner hyperband needs epochs of at least hyperband_factor, or no trial "
+                    f"could be stopped early; got {self.epochs} and {self.hyperband_factor}"
+                )
+        elif is_range and self.max_trials is None:
+            raise ValueError(
+                f"max_trials must be a whole number from 1 on when tuner {self.tuner} searches a "
+                "range of learning_rates"
+            )
+        elif not is_range and self.max_trials is not None:
+            raise ValueError(
+                "max_trials must be null with a list of learning_rates, each of which is tried "
+                f"once; got {self.max_trials}"
+            )
+        return self
+
+
+class Augmented(Block):
+    """What is trained on frames that may be mirrored (flip)."""
+
+    augmentation: Literal["none", "flip"]
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether frames are mirrored."""
+        return self.augmentation == "flip"
+
+
+class Head(Augmented):
+    """What stands between features and classes, and which features it is trained on."""
+
+    units: Count | None
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    cached_features: bool
+
+    @model_validator(mode="after")
+    def _augments_no_cache(self) -> "Head":
+        if self.mirrors and self.cached_features:
+            raise ValueError(
+                f"augmentation {self.augmentation} draws frames anew in every epoch, and "
+                "cached_features come from the frames as they are; set cached_features: false, "
+                "which runs the backbone in every epoch of every trial, or augmentation: none"
+            )
+        return self
+
+
+class TrainBest(Block):
+    trained_at: Literal["full", "small"]
+    epochs: Count
+    batch_size: Count
+    head: Head
+
+
+def _kind(rate: Any) -> str:
+    return "(word)" if isinstance(rate, str) else "(number)"
+
+
+# "tuned": the rate that tune_lr found.
+RateOrTuned = Annotated[
+    Annotated[Literal["tuned"], Tag("(word)")] | Annotated[Rate, Tag("(number)")],
+    Discriminator(_kind),
+]
+
+
+def _free(name: str) -> str:
+    if name in TAKEN:
+        raise ValueError(
+            f"{name} is the name of a model or picture that stems are compared with; give the "
+            f"variant another name (taken: {', '.join(TAKEN)})"
+        )
+    return name
+
+
+class Variant(Augmented):
+    """What sets one stem apart: where it starts, what it is trained for, and how.
+
+    Attributes:
+        head: What stands behind it: the baseline's head, frozen; a head trained anew on what the
+            trained stem hands on; or a head that is trained along with it (joint).
+        objective: What is learned: the labels; the probabilities that the baseline gives, at
+            temperature 1 (distillation); or both, half and half, those softened.
+        augmentation: Whether every other frame, drawn at random, is mirrored in training (flip).
+        decay: Whether the learning rate stays (none) or falls to 0 along a cosine.
+        clipnorm: The largest norm that a variable's gradient may have; None: any.
+        keep_epoch: Whether the stem is the one after the last epoch, or that of the epoch which
+            validates best, its start included.
+    """
+
+    start: Literal["random", "average"]
+    objective: Literal["labels", "distillation", "both"]
+    head: Literal["frozen", "retrained", "joint"]
+    decay: Literal["none", "cosine"]
+    clipnorm: Annotated[float, Field(gt=0)] | None
+    keep_epoch: Literal["last", "best"]
+    learning_rates: Annotated[list[RateOrTuned], Field(min_length=1), AfterValidator(distinct)]
+    epochs: Count | None
+
+    def rates(self, tuned: float) -> list[float]:
+        """Returns the learning rates that are tried, `tuned` being the one that tune_lr found."""
+        return list(
+            dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
+        )
+
+    @property
+    def as_in_paper(self) -> bool:
+        """Whether it starts and learns as the paper's stem does."""
+        started = (self.start, self.objective, self.head, self.augmentation)
+        trained = (self.decay, self.clipnorm, self.keep_epoch)
+        return (*started, *trained) == ("random", "labels", "frozen", "none", "none", None, "last")
+
+
+class RetrainedHead(Augmented):
+    """How a head is trained anew on smaller frames, behind a stem or without one.
+
+    Attributes:
+        learning_rates: Adam's, each tried once; the one that validates best is kept.
+        epochs: The most that it is trained for; the epoch that validates best is kept.
+        augmentation: Whether it learns from each frame and from its mirror image (flip).
+    """
+
+    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
+    epochs: Count
+
+
+class AddStem(Block):
+    """How stems are trained, and the heads that are trained anew on smaller frames.
+
+    Attributes:
+        downscale: What a stem divides the side of frames by.
+        retrained_head: How every head is searched that is trained anew.
+    """
+
+    downscale: Literal[2, 3, 4]
+    variants: Annotated[dict[Annotated[Name, AfterValidator(_free)], Variant], Field(min_length=1)]
+    epochs: Count
+    batch_size: Count
+    retrained_head: RetrainedHead
+
+    @property
+    def as_in_paper(self) -> list[str]:
+        """The variants that the paper's number may stand beside."""
+        return [name for name, variant in self.variants.items() if variant.as_in_paper]

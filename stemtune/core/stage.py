@@ -1,0 +1,99 @@
+"""Running a stage so that MLflow can follow it, and never has to be waited for.
+
+A stage keeps what it does in its outbox. A process of its own, the reporter, reads it there and
+tells MLflow, so that a server that hangs hangs the reporter alone. The first stage of a pipeline
+run starts the reporter; it follows the later ones too, and notices by their process that they end.
+"""
+
+import fcntl
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from stemtune.core import errors, params, pipeline_run, records
+from stemtune.core.errors import InputError
+from stemtune.core.records import Record
+from stemtune.core.stage_outbox import StageOutbox
+
+
+def run(name: str, main: Callable[[], None]) -> None:
+    """Runs a stage, its record followed by the reporter, its failure too.
+
+    Args:
+        name: As in dvc.yaml (`tune_lr`, `add_stem@as_published`).
+        main: The stage.
+    """
+    errors.run(name, lambda: _follow(name, main) if _is_tracked() else main())
+
+
+def _is_tracked() -> bool:
+    try:
+        return params.load().track.enabled
+    except InputError:
+        # The stage fails of it, which is to be seen in MLflow.
+        return True
+
+
+def _follow(name: str, main: Callable[[], None]) -> None:
+    outbox = StageOutbox.current(f"{name} by hand")
+    outbox.begin(name)
+    _start_reporter(name, outbox)
+    with records.shown_in(outbox.stages):
+        try:
+            main()
+        except BaseException as error:
+            _fail(name, outbox.stages, error)
+            raise
+        finally:
+            _attach(name, outbox)
+
+
+def _start_reporter(name: str, outbox: StageOutbox) -> None:
+    """Starts the reporter of a pipeline run, if it has none that is at work."""
+    with outbox.lock.open("a") as lock, outbox.log.open("a") as log:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            print(
+                f"{name}: WARNING: {outbox.lock} cannot be locked on this file system "
+                f"({error.strerror}), so that MLflow shows nothing before track does",
+                flush=True,
+            )
+            return
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "stemtune.tracking.reporter", str(outbox.folder.absolute())],
+            # Of an experiment, DVC deletes the folder of the stage, with the code.
+            cwd=pipeline_run.project(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for the stage.
+            start_new_session=True,
+            # It holds the lock before it runs, so that there is no moment without.
+            pass_fds=[lock.fileno()],
+        )
+
+
+def _fail(name: str, shown: Path, error: BaseException) -> None:
+    path = shown / f"{name}.json"
+    record = records.read(path) if path.exists() else Record.start(name, {})
+    is_told = isinstance(error, InputError)
+    told = str(error) if is_told else "".join(traceback.format_exception(error))
+    record.fail(told, time.time())
+    records.announce(record)
+
+
+def _attach(name: str, outbox: StageOutbox) -> None:
+    """Keeps the artifacts of a stage, which an experiment's copy takes with it."""
+    path = outbox.stages / f"{name}.json"
+    if path.exists():
+        try:
+            outbox.attach(name, [Path(file) for file in records.read(path).artifacts])
+        except OSError as error:
+            # What the stage was run for is there.
+            print(f"{name}: WARNING: not all artifacts are kept for MLflow: {error}", flush=True)

@@ -1,0 +1,85 @@
+"""metrics/export.json: what became of the accuracy of classifiers as LiteRT files."""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+from tabulate import tabulate
+
+from stemtune.core.records import Record
+
+# Milliseconds for a frame, as records name them; they are measured, and differ from run to run.
+ONE_THREAD, ALL_THREADS = "ms_per_frame_one_thread", "ms_per_frame"
+
+
+class Export(BaseModel):
+    """A classifier as a file, judged on all test frames.
+
+    Attributes:
+        model: Name of the classifier that it is made of.
+        precision: float32 or int8.
+        side: Of the frames that it takes, px.
+        bytes: Size of the file.
+        test_accuracy: On test frames, in [0, 1].
+        test_accuracy_low: Lower 95% bound of it.
+        test_accuracy_high: Upper 95% bound of it.
+        keras_accuracy: Of the classifier in Keras, on the same frames.
+        difference: The file's accuracy less that of the classifier in Keras.
+        difference_low: Lower 95% bound of it, by a paired bootstrap over groups.
+        difference_high: Upper 95% bound of it.
+        agreement: Share of the frames that both give the same class, in [0, 1].
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    model: str
+    precision: str
+    side: int
+    bytes: int
+    test_accuracy: float
+    test_accuracy_low: float
+    test_accuracy_high: float
+    keras_accuracy: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    agreement: float
+
+    def numbers(self) -> dict[str, float]:
+        """Returns what was measured of it, by name."""
+        return self.model_dump(exclude={"model", "precision", "side"})
+
+
+class Exports(BaseModel):
+    """The content of metrics/export.json: exports by name, such as baseline_int8."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    exports: Mapping[str, Export]
+
+
+def table(judged: Exports, timed: Sequence[Record], style: str) -> str:
+    """Returns what the files are worth as a table.
+
+    Args:
+        judged: The content of metrics/export.json.
+        timed: The files' records, with the times.
+        style: A table format of tabulate, such as "simple" for a terminal.
+    """
+    times = {record.name: record.metrics for record in timed}
+    lines = []
+    for name, export in judged.exports.items():
+        low, high = 100 * export.difference_low, 100 * export.difference_high
+        lines.append(
+            {
+                "export": name,
+                "side": f"{export.side} px",
+                "test accuracy": f"{export.test_accuracy:.2%}",
+                "95% bounds": f"{export.test_accuracy_low:.1%} to {export.test_accuracy_high:.1%}",
+                "against Keras": f"{100 * export.difference:+.2f} ({low:+.1f} to {high:+.1f})",
+                "agreement": f"{export.agreement:.1%}",
+                "MB": f"{export.bytes / 1e6:.1f}",
+                "ms, one thread": f"{times[name][ONE_THREAD]:.1f}",
+                "ms": f"{times[name][ALL_THREADS]:.1f}",
+            }
+        )
+    return tabulate(lines, headers="keys", tablefmt=style, disable_numparse=True)

@@ -1,0 +1,132 @@
+"""Judges exports by LiteRT's interpreter, against the classifiers that they are made of."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stemtune.core.params import Params
+from stemtune.core.paths import FRAMES, MANIFEST
+from stemtune.evaluation import metrics
+from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export
+from stemtune.media import scaling
+from stemtune.networks.classifier import Predict
+from stemtune.serving.litert import LiteRTClassifier
+from stemtune.store import manifest
+from stemtune.training.dataset import FrameBatches
+
+BATCH = 32
+TIMED_FRAMES = 50
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What all exports are judged on.
+
+    Attributes:
+        test: The test frames, rows of the frame table.
+        calibrated: Training frames, from all over the frame table, that int8 is laid out for.
+        samples: How often groups of frames are drawn for bounds, the same ones for all.
+        seed: Of these draws.
+        size: Side of the stored frames, px.
+    """
+
+    test: pd.DataFrame
+    calibrated: pd.DataFrame
+    samples: int
+    seed: int
+    size: int
+
+    @classmethod
+    def of(cls, settings: Params) -> "Judge":
+        """Returns the judge of a project that is at its place.
+
+        Args:
+            settings: The content of params.yaml.
+        """
+        frames = manifest.frame_table(manifest.read(MANIFEST))
+        test, train = (
+            frames[frames["split"] == split].reset_index(drop=True)
+            for split in (manifest.TEST, manifest.TRAIN)
+        )
+        spread = np.linspace(0, len(train) - 1, settings.export.calibration_frames)
+        return cls(
+            test,
+            train.iloc[np.unique(spread.round().astype(int))],
+            settings.evaluate.bootstrap_samples,
+            settings.runtime.seed,
+            settings.extract_frames.size,
+        )
+
+    def calibration(self, side: int) -> np.ndarray:
+        """Returns the frames (n, side, side, 3), uint8, that int8 is laid out for."""
+        return scaling.shrink(np.concatenate([*self._stored(self.calibrated)]), side)
+
+    def answers(self, predict: Predict) -> np.ndarray:
+        """Returns the probabilities (test frames, classes) that a classifier gives."""
+        return np.concatenate([predict(frames) for frames in self._stored(self.test)])
+
+    def judge(self, path: Path, model: str, precision: str, expected: np.ndarray) -> Export:
+        """Returns what an export is worth.
+
+        Args:
+            path: The file.
+            model: Name of the classifier.
+            precision: Of the file.
+            expected: What the classifier in Keras answers, from `answers`.
+        """
+        # The last bits, and so now and then an answer, may differ with the number of threads.
+        classifier = LiteRTClassifier(path, threads=1)
+        found = self.answers(classifier.probabilities)
+        scores = metrics.scores(found, self.test, self.samples, self.seed)
+        compared = metrics.compare(found, expected, self.test, self.samples, self.seed)
+        return Export(
+            model=model,
+            precision=precision,
+            side=classifier.specification.side,
+            bytes=path.stat().st_size,
+            test_accuracy=scores.test_accuracy,
+            test_accuracy_low=scores.test_accuracy_low,
+            test_accuracy_high=scores.test_accuracy_high,
+            keras_accuracy=float((expected.argmax(axis=1) == self.test["label"].to_numpy()).mean()),
+            difference=compared.difference,
+            difference_low=compared.low,
+            difference_high=compared.high,
+            agreement=float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()),
+        )
+
+    def _stored(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
+        """Yields the stored frames of rows of the frame table, a batch at a time."""
+        batches = FrameBatches(FRAMES, rows, self.size, BATCH, seed=None)
+        for number in range(batches.num_batches):
+            yield batches[number][0]
+
+
+def times(path: Path, threads: int) -> dict[str, float]:
+    """Returns an export's measured milliseconds for a frame, by the names of `exports`.
+
+    On one thread it is the processor's time, the median over frames; on several the shortest by the
+    clock. What else the machine does adds little to either.
+    """
+    on_one = _seconds(path, 1, time.process_time)
+    return {
+        ONE_THREAD: float(np.median(on_one)) * 1000,
+        ALL_THREADS: min(_seconds(path, threads, time.perf_counter)) * 1000,
+    }
+
+
+def _seconds(path: Path, threads: int, clock: Callable[[], float]) -> list[float]:
+    """Measures an export's time for each of several frames in memory, one at a time."""
+    classifier = LiteRTClassifier(path, threads)
+    side = classifier.specification.side
+    frames = np.random.default_rng(0).integers(0, 256, (TIMED_FRAMES, 1, side, side, 3), np.uint8)
+    classifier.answer(frames[0])
+    seconds = []
+    for frame in frames:
+        started = clock()
+        classifier.answer(frame)
+        seconds.append(clock() - started)
+    return seconds

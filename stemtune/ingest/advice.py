@@ -1,0 +1,164 @@
+"""What helps where an expectation of the manifest does not hold."""
+
+from collections import Counter
+
+import pandas as pd
+
+from stemtune.core.settings.frames import ExtractFrames, Split
+from stemtune.ingest import clips, groups, splits, words
+from stemtune.store import manifest
+from stemtune.store.manifest import SPLITS, TEST, TRAIN, VALIDATION
+
+SEEDS = 100
+# Of a class's clips, and clips, in one group formed by footage: from there on it is to blame.
+WIDE, MANY = 0.5, 3
+
+
+def of(column: str, table: pd.DataFrame, params: ExtractFrames) -> list[str]:
+    """Returns what helps, each in a sentence or more.
+
+    Args:
+        column: Of the view that `expectations` checks: which expectation does not hold.
+        table: The manifest.
+        params: Settings that it was made with.
+    """
+    used = manifest.used_clips(table)
+    if column == "quarantined":
+        return _quarantine(table, used, params)
+    if used.empty:
+        return []
+    if column == "fewest_clips_in_a_split":
+        return _too_few(table, used, params)
+    if column == "splits_of_group":
+        return _leak(used, params)
+    if column == "class":
+        return ["Rename or remove folders of data/, or change extract_frames.classes."]
+    if column == "brightness" and len(used) > 1:
+        return ["All clips that are left are equally bright: put clips of different content there."]
+    return []
+
+
+def _quarantine(table: pd.DataFrame, used: pd.DataFrame, params: ExtractFrames) -> list[str]:
+    reasons = Counter(table.loc[table["quarantined"] != "", "quarantined"])
+    listed = [f"{count} clip(s): {why}" for why, count in reasons.most_common()]
+    told = f"Mend or replace the clips that are quarantined ({words.some(listed, '; ', 3)})"
+    if used.empty:
+        told = f"No clip is left to train on. {told}."
+    else:
+        told += f", take them out of data/, or raise max_quarantined, now {params.max_quarantined}."
+    if clips.LEADS_OUT in reasons:
+        told += " Copy what links lead to: DVC would not keep it, and it is not followed."
+    return [told]
+
+
+def _too_few(table: pd.DataFrame, used: pd.DataFrame, params: ExtractFrames) -> list[str]:
+    counts = manifest.clips_per_split(table)
+    counts = counts[counts.min(axis=1) < params.min_clips]
+    lost = sorted(set(counts.index) - set(used["class"]))
+    short = counts.drop(index=lost)
+    found = []
+    if lost:
+        found.append(
+            f"All clips of {words.some(lost)} are quarantined, for the reasons above: mend them, "
+            "or take the class out of data/."
+        )
+    if alike := [told for name in short.index if (told := _alike(name, used, params))]:
+        return [*found, alike[0]]
+    if missing := _missing(short, params.split):
+        setting = "lists" if params.split.lists else "folders"
+        found.append(
+            f"extract_frames.split.{setting} gives {words.some(missing)}: have clips of each class "
+            "there, or take the class out of data/."
+        )
+    elif len(short):
+        found.append(_deals(used, params))
+    return found
+
+
+def _missing(short: pd.DataFrame, split: Split) -> list[str]:
+    """Returns what a given split lacks of classes, in words; nothing where none is given."""
+    if not split.lists and not split.folders:
+        return []
+    given = short.copy()
+    if not (split.folders and split.folders.validation):
+        given[TRAIN] += given.pop(VALIDATION)
+    return [
+        f"no {name} clip of {label}"
+        for label, counts in given.iterrows()
+        for name in given.columns
+        if not counts[name]
+    ]
+
+
+def _deals(used: pd.DataFrame, params: ExtractFrames) -> str:
+    """Returns what helps where clips are dealt by draw: a seed, if there is one, or more clips."""
+    if params.split.by == "frame":
+        return "Add clips, or raise extract_frames.frames_per_clip: too few frames are dealt."
+    unit, column = ("group", "group") if params.split.by == "group" else ("clip", "sha256")
+    is_given = params.split.lists is not None or params.split.folders is not None
+    ats = [(TEST if split == TEST else TRAIN) if is_given else "" for split in used["split"]]
+    for seed in range(SEEDS):
+        split = params.split.model_copy(update={"seed": seed})
+        dealt = [splits.deal(name, split, at) for name, at in zip(used[column], ats, strict=True)]
+        counts = used.groupby(["class", pd.Series(dealt, used.index)]).size().unstack(fill_value=0)
+        if counts.reindex(columns=SPLITS, fill_value=0).min(axis=None) >= params.min_clips:
+            return (
+                f"With extract_frames.split.seed: {seed} each class that has clips would have "
+                "enough in each split. More clips help, too."
+            )
+    units = used.groupby("class")[column].nunique().sort_values()
+    return (
+        f"No seed below {SEEDS} deals these clips so, for there are too few {unit}s: "
+        f"{units.iloc[0]} of {units.index[0]}, for {len(SPLITS)} splits of {params.min_clips} "
+        f"clip(s) or more. Add clips{' of other footage' if unit == 'group' else ''}"
+        + (", or lower extract_frames.min_clips." if params.min_clips > 1 else ".")
+    )
+
+
+def _alike(label: str, used: pd.DataFrame, params: ExtractFrames) -> str:
+    """Returns what helps where most of a class is one group, since its footage looks alike."""
+    if params.split.by != "group" or params.near_duplicates is None:
+        return ""
+    own = used[used["class"] == label]
+    sizes = own["group"].value_counts()
+    largest = used[used["group"] == sizes.index[0]]
+    by_footage = (largest["grouped_by"] == groups.BY_FOOTAGE).any()
+    if not by_footage or len(largest) < MANY or sizes.iloc[0] < WIDE * len(own):
+        return ""
+    return (
+        f"{len(largest)} of {len(used)} clips are one group, for their footage looks alike, as "
+        "that of a fixed camera does; a group lies in one split, whatever the seed. Set "
+        f"{_telling_more_apart(params)}, and say in data/groups.csv which clips are of one "
+        "recording."
+    )
+
+
+def _telling_more_apart(params: ExtractFrames) -> str:
+    lower = f", or to a number below {params.near_duplicates}" if params.near_duplicates else ""
+    return f"extract_frames.near_duplicates: null{lower}"
+
+
+def _leak(used: pd.DataFrame, params: ExtractFrames) -> list[str]:
+    """Returns what helps where a given split has one source on two sides."""
+    sides = used.groupby("group")["split"].nunique()
+    torn = used[used["group"].map(sides) > 1]
+    examples = [
+        " and ".join(
+            f"{manifest.shown(row.clip)} ({row.split})"
+            for row in rows.drop_duplicates("split").itertuples()
+        )
+        for _, rows in torn.groupby("group")
+    ]
+    setting = "lists" if params.split.lists else "folders"
+    found = [
+        f"extract_frames.split.{setting} has clips of one group on two sides: "
+        f"{words.some(examples, '; ', 3)}. No seed changes that. Move clips so that each source "
+        "is on one side; or keep the split as it is, leak included, with "
+        "extract_frames.split.by: clip."
+    ]
+    by = set(torn["grouped_by"])
+    if groups.BY_FOOTAGE in by:
+        found.append(f"If such clips only look alike, set {_telling_more_apart(params)}.")
+    if groups.BY_TABLE in by:
+        found.append("If they are of different footage, give them different groups in groups.csv.")
+    return found

@@ -1,0 +1,242 @@
+"""Finds the clips of a data folder: what they show (class) and what is in them (checksum)."""
+
+import os
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from stemtune.core import litter
+from stemtune.core.errors import InputError
+from stemtune.core.files import sha256
+from stemtune.core.settings.frames import SplitFolders
+from stemtune.core.text import composed
+from stemtune.ingest import layout, words
+from stemtune.store import manifest
+
+GROUPS_FILE = "groups.csv"
+# Lists of the official splits of UCF101 (Soomro, Zamir and Shah, 2012).
+LIST_FILE = re.compile(r"(train|test)list\d\d\.txt|classInd\.txt")
+# DVC may lay data out as links into its cache, where content is named by its hash.
+CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
+LEADS_OUT = "is a link that leads out of the data folder"
+LEADS_NOWHERE = "is a link to nothing"
+
+
+class ClipsError(InputError):
+    """The data folder is not `<class>/<clip>`, or a table in it does not fit it."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video, or a still image, which is a clip of one frame.
+
+    Attributes:
+        name: Path below the data folder with forward slashes; bytes that are not UTF-8 are
+            written as `\\xff`.
+        path: Where the file lies.
+        label: The class, by the folders that it lies in.
+        sha256: Checksum of the content; empty when it cannot be read.
+        problem: Why it cannot be read; empty for the others.
+        split: Its split, where `extract_frames.split.folders` gives it; else empty.
+    """
+
+    name: str
+    path: Path
+    label: str
+    sha256: str
+    problem: str
+    split: str = ""
+
+
+class Entry(NamedTuple):
+    """What lies in the data folder and is no folder, or none to look into.
+
+    Attributes:
+        name, path, problem: As of a `Clip`.
+    """
+
+    name: str
+    path: Path
+    problem: str
+
+
+def find_clips(
+    data: Path,
+    lists: Collection[str] = (),
+    workers: int = 1,
+    folders: SplitFolders | None = None,
+    classes: Collection[str] = (),
+) -> list[Clip]:
+    """Returns the clips below a data folder, sorted by name.
+
+    Hidden files and folders are left out, and what systems leave in folders of others. Links are
+    followed inside the data folder and into DVC's cache; what is behind others, and what is no
+    file, is listed with the problem.
+
+    Args:
+        data: The folder.
+        lists: Names of further files right below it that are no clips.
+        workers: Number of threads that compute checksums.
+        folders: The folders that are splits, if there are such.
+        classes: Names of folders that are classes for sure.
+
+    Raises:
+        ClipsError: There is no folder or no clip, or something lies outside a class folder.
+        LayoutError: The folders are not those of two classes or more.
+    """
+    if not data.is_dir():
+        raise ClipsError(
+            f"{data}/ is missing; put clips into {data}/<class>/, or run `dvc pull data.dvc` "
+            "for the sample clips"
+        )
+    found = entries(data, lists)
+    _refuse_links(data, found, depth=1 if folders is None else 2)
+    _refuse_strays(data, found)
+    if not found:
+        raise ClipsError(
+            f"{data}/ holds no clips; put clips of at least two classes into {data}/<class>/"
+        )
+    places = layout.places([entry.name for entry in found], folders, classes)
+    with ThreadPoolExecutor(workers) as threads:
+        clips = threads.map(_clip, found, places)
+    return sorted(clips, key=lambda clip: clip.name)
+
+
+def entries(data: Path, lists: Collection[str] = ()) -> list[Entry]:
+    """Returns the visible files below a folder that may be clips, wherever in it they lie.
+
+    Args:
+        data: The folder.
+        lists: Names of further files right below it that are no clips.
+    """
+    return [entry for entry in _walk(data, data) if not _is_table(entry.name, lists)]
+
+
+def empty_folders(data: Path, clips: Iterable[Clip], depth: int) -> list[str]:
+    """Returns the visible folders, to a depth, in which no clip lies."""
+    filled = {
+        "/".join(clip.name.split("/")[:level]) for clip in clips for level in range(1, depth + 1)
+    }
+    found = [path for level in range(depth) for path in litter.visible(data, "*/" * (level + 1))]
+    names = [path.relative_to(data).as_posix() for path in found if not _is_hidden(path.name)]
+    return [name for name in names if name not in filled]
+
+
+class Names:
+    """Finds the clips that a name in a table means."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_name: dict[str, list[str]] = {name: [name] for name in names}
+        self._by_composed: dict[str, list[str]] = defaultdict(list)
+        for name in self._by_name:
+            self._by_composed[composed(name)].append(name)
+
+    def meant(self, written: str) -> list[str]:
+        """Returns the clip of exactly that name, else those that differ by habits of systems.
+
+        Blanks around it, backslashes, a leading `./`, and the two ways to write an accent.
+        """
+        plain = written.strip().replace("\\", "/").removeprefix("./")
+        return (
+            self._by_name.get(written)
+            or self._by_name.get(plain)
+            or self._by_composed.get(composed(plain), [])
+        )
+
+
+def _is_table(name: str, lists: Collection[str]) -> bool:
+    return name == GROUPS_FILE or name in lists or LIST_FILE.fullmatch(name) is not None
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or litter.is_litter(name)
+
+
+def _walk(folder: Path, data: Path) -> Iterator[Entry]:
+    """Yields every visible path that is no folder, with the problem that it has, if any."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        yield _entry(folder, data, f"cannot be read: {error.strerror}")
+        return
+    for path in paths:
+        if _is_hidden(path.name):
+            continue
+        if problem := _problem(path, data):
+            yield _entry(path, data, problem)
+        elif path.is_dir():
+            yield from _walk(path, data)
+        else:
+            yield _entry(path, data, "")
+
+
+def _entry(path: Path, data: Path, problem: str) -> Entry:
+    below = path.relative_to(data).as_posix()
+    name = os.fsencode(below).decode("utf-8", "backslashreplace")
+    if name != below:
+        problem = problem or "has a name that is not UTF-8"
+    return Entry(name, path, problem)
+
+
+def _problem(path: Path, data: Path) -> str:
+    if path.is_symlink():
+        if not path.exists():
+            return LEADS_NOWHERE
+        target = path.resolve()
+        if not target.is_relative_to(data.resolve()) and not CACHED.search(str(target)):
+            return LEADS_OUT
+        if path.parent.resolve().is_relative_to(target):
+            return "is a link to a folder that it lies in"
+    if not path.is_file() and not path.is_dir():
+        return "is no file but a device, socket or pipe"
+    return ""
+
+
+def _refuse_links(data: Path, entries: Sequence[Entry], depth: int) -> None:
+    """Raises ClipsError where a folder that a class would be in is a link to elsewhere."""
+    above = [entry for entry in entries if entry.name.count("/") < depth]
+    if links := [each for each in above if each.problem == LEADS_OUT and each.path.is_dir()]:
+        link, target = (shlex.quote(str(path)) for path in (links[0].path, links[0].path.resolve()))
+        raise ClipsError(
+            f"{data}/ holds folders that are links to elsewhere: {_targets(links)}. They are not "
+            "followed: DVC leaves out what is behind such a link, and no one else would have "
+            f"these clips. Put the clips themselves there: `rm {link} && cp -r {target} {link}`, "
+            f"or move them; then `dvc add {data}`"
+        )
+    if links := [each for each in above if each.problem == LEADS_NOWHERE and "/" not in each.name]:
+        raise ClipsError(
+            f"{data}/ holds links to nothing: {_targets(links)}; remove them, or put the clips "
+            "themselves there"
+        )
+
+
+def _targets(links: Sequence[Entry]) -> str:
+    return words.some([f"{each.name} → {each.path.readlink()}" for each in links])
+
+
+def _refuse_strays(data: Path, entries: Sequence[Entry]) -> None:
+    strays = [
+        manifest.shown(entry.name) + (f" ({entry.problem})" if entry.problem else "")
+        for entry in entries
+        if "/" not in entry.name
+    ]
+    if strays:
+        raise ClipsError(
+            f"{data}/ holds {len(strays)} file(s) outside a class folder: {words.some(strays)}; "
+            f"move them into {data}/<class>/ or out of {data}/"
+        )
+
+
+def _clip(entry: Entry, place: layout.Place) -> Clip:
+    checksum, problem = "", entry.problem
+    if not problem:
+        try:
+            checksum = sha256(entry.path)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+    return Clip(entry.name, entry.path, place.label, checksum, problem, place.split)

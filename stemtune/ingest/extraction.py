@@ -1,0 +1,286 @@
+"""Brings the frame store in step with the clips, decoding what is missing, and lists it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from stemtune.core import files
+from stemtune.core.settings.frames import ExtractFrames, Limits
+from stemtune.ingest import groups, near_duplicates, splits
+from stemtune.ingest.clips import Clip
+from stemtune.ingest.worker_pool import Failure, map_clips
+from stemtune.media import decoding, sampling
+from stemtune.store import frame_store, manifest, shards
+
+# Frames of less contrast, all of a clip's together, show one flat colour.
+MIN_CONTRAST = 1.0
+
+
+class Measurements(BaseModel):
+    """What decoding a clip gives: columns of the manifest, whose module explains them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frame_seconds: list[float]
+    frame_side: int
+    available: int
+    width: int
+    height: int
+    duration: float
+    brightness: float
+    contrast: float
+    hashes: list[str]
+
+
+# Of a clip that cannot be decoded.
+NOTHING = Measurements(
+    frame_seconds=[],
+    frame_side=0,
+    available=0,
+    width=0,
+    height=0,
+    duration=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    hashes=[],
+)
+# What is known of a content: measurements, or why there are none.
+Outcome = Measurements | Failure
+
+
+class Extracted(NamedTuple):
+    """What the frame store holds now: outcomes by shard name, and the names of those just made."""
+
+    outcomes: dict[str, Outcome]
+    decoded: list[str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to decode, and where its frames go."""
+
+    clip: Path
+    shard: Path
+    frames: int
+    side: int
+    limits: Limits
+
+    def __str__(self) -> str:
+        return f"the clip {self.clip}"
+
+
+def shard_name(clip: Clip, params: ExtractFrames) -> str:
+    """Returns the shard's name, by the clip's content and what is done with it."""
+    return files.key(clip.sha256, params.frames_per_clip, params.size, decoding.DECODER_VERSION)
+
+
+def extract(job: Job) -> Outcome:
+    """Decodes a clip into its shard; returns what the manifest says about it, or why there is none.
+
+    What a limit kept from being decoded, or a library in a way of its own, is tried again in the
+    next run; what is no clip is not.
+    """
+    try:
+        sample = decoding.sample_frames(job.clip, job.frames, job.side, job.limits)
+    except sampling.DecodeError as error:
+        again = isinstance(error, sampling.LimitError | sampling.UnexpectedError)
+        return Failure(str(error), again)
+    shards.write(job.shard, sample.frames)
+    return Measurements(
+        frame_seconds=[round(float(second), 6) for second in sample.seconds],
+        frame_side=sample.frames.shape[1],
+        available=sample.available,
+        width=sample.width,
+        height=sample.height,
+        duration=round(sample.duration, 6),
+        brightness=round(float(sample.frames.mean()), 4),
+        contrast=round(float(sample.frames.std()), 4),
+        hashes=near_duplicates.hashes(sample.frames),
+    )
+
+
+def extract_all(
+    found: Sequence[Clip],
+    folder: Path,
+    known: Mapping[str, Outcome],
+    params: ExtractFrames,
+    workers: int,
+    journal: Path,
+) -> Extracted:
+    """Makes the folder hold the shards of these clips and no others.
+
+    Args:
+        found: Clips; two of equal content share a shard. Those with a problem are left out.
+        folder: The frame store.
+        known: Outcomes of an earlier run by shard name, from `outcomes_of`. One whose shard is
+            whole is not decoded again.
+        params: How many frames of which size, and what a clip may take.
+        workers: Number of processes.
+        journal: Where outcomes are noted as they come, so that a run which was cut off goes on
+            where it stopped. Deleted at the end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = {}
+    for clip in found:
+        if not clip.problem:
+            name = shard_name(clip, params)
+            path = shards.path_of(folder, name)
+            jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
+    known = {**known, **_read_journal(journal)}
+    shape = frame_store.shape(params.size)
+    outcomes = {
+        name: known[name]
+        for name, job in jobs.items()
+        if name in known
+        and (
+            isinstance(known[name], Failure) or shards.is_whole(job.shard, shape, frame_store.DTYPE)
+        )
+    }
+    missing = [name for name in jobs if name not in outcomes]
+    decoded = map_clips(
+        extract,
+        [jobs[name] for name in missing],
+        workers,
+        params.limits.decode_seconds,
+        params.limits.memory_mib,
+        "decoding",
+    )
+    with journal.open("a", encoding="utf-8") as lines:
+        for name, outcome in zip(missing, decoded, strict=True):
+            outcomes[name] = outcome
+            if not isinstance(outcome, Failure):
+                lines.write(json.dumps([name, outcome.model_dump()]) + "\n")
+                lines.flush()
+    journal.unlink()
+    made = {name for name, outcome in outcomes.items() if not isinstance(outcome, Failure)}
+    shards.remove_others(folder, keep=made)
+    return Extracted(outcomes, missing)
+
+
+def _read_journal(journal: Path) -> dict[str, Outcome]:
+    if not journal.exists():
+        return {}
+    text = journal.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        # The last line was cut off with the run.
+        files.write_text(journal, whole)
+    noted = [json.loads(line) for line in whole.splitlines()]
+    # As in `outcomes_of`.
+    return {
+        name: Measurements.model_validate(outcome)
+        for name, outcome in noted
+        if set(outcome) == set(Measurements.model_fields)
+    }
+
+
+def make_manifest(
+    found: Sequence[Clip],
+    outcomes: Mapping[str, Outcome],
+    group_table: Mapping[str, str],
+    given: splits.Given | None,
+    params: ExtractFrames,
+) -> pd.DataFrame:
+    """Makes the manifest.
+
+    Args:
+        found: Clips.
+        outcomes: By shard name; of each clip without a problem.
+        group_table: Group by clip name, from `groups.read_table`.
+        given: The split that comes with the clips, from `splits.given`.
+        params: How clips are grouped, dealt and left out.
+
+    Returns:
+        A row per clip, in the order of `found`.
+
+    Raises:
+        ClipsError: The group table does not fit the clips.
+    """
+    names = ["" if clip.problem else shard_name(clip, params) for clip in found]
+    results = [
+        Failure(clip.problem, again=True) if clip.problem else outcomes[name]
+        for clip, name in zip(found, names, strict=True)
+    ]
+    seen = {
+        clip.sha256: groups.Footage(result.hashes, result.duration)
+        for clip, result in zip(found, results, strict=True)
+        if not isinstance(result, Failure)
+    }
+    grouped = groups.assign(found, group_table, seen, params.near_duplicates)
+    classes = _classes_by_content(found)
+    rows = []
+    for clip, name, result in zip(found, names, results, strict=True):
+        group = grouped[clip.name]
+        if isinstance(result, Failure):
+            measured, reason, shard = NOTHING, result.reason, "" if result.again else name
+        else:
+            measured, shard = result, name
+            reason = _unfit(clip, result, classes[clip.sha256], given, params)
+        count = 0 if reason else len(measured.frame_seconds)
+        dealt = splits.frame_splits(clip, group.name, count, params.split, given)
+        row = {
+            "clip": clip.name,
+            "class": clip.label,
+            "group": group.name,
+            "grouped_by": group.by,
+            "sha256": clip.sha256,
+            "shard": shard,
+            "split": dealt[0] if len(set(dealt)) == 1 else manifest.MIXED if dealt else "",
+            "frame_splits": dealt,
+            **measured.model_dump(),
+            "quarantined": reason,
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def outcomes_of(table: pd.DataFrame | None) -> dict[str, Outcome]:
+    """Returns the outcomes that the manifest of an earlier run lists, by shard name."""
+    # What another version measured otherwise is of no use: all is decoded again.
+    columns = list(Measurements.model_fields)
+    if table is None or not set(columns) <= set(table.columns):
+        return {}
+    known: dict[str, Outcome] = {}
+    for row in table[table["shard"] != ""].to_dict("records"):
+        if row["frame_side"]:
+            # Parquet gives lists back as arrays.
+            lists = {name: row[name].tolist() for name in ("frame_seconds", "hashes")}
+            measured = {name: row[name] for name in columns} | lists
+            known[row["shard"]] = Measurements.model_validate(measured)
+        else:
+            known[row["shard"]] = Failure(row["quarantined"], again=False)
+    return known
+
+
+def _classes_by_content(found: Sequence[Clip]) -> dict[str, list[str]]:
+    classes: dict[str, set[str]] = {}
+    for clip in found:
+        classes.setdefault(clip.sha256, set()).add(clip.label)
+    return {content: sorted(labels) for content, labels in classes.items()}
+
+
+def _unfit(
+    clip: Clip,
+    measured: Measurements,
+    classes: Sequence[str],
+    given: splits.Given | None,
+    params: ExtractFrames,
+) -> str:
+    """Returns why a clip that was decoded is left out all the same; empty if it is not."""
+    if len(classes) > 1:
+        return f"has the same content as a clip of another class: {', '.join(classes)}"
+    if given is not None and clip.name not in given:
+        return "is in neither list of extract_frames.split.lists"
+    if params.short_clips == "quarantine" and measured.available < len(measured.frame_seconds):
+        return (
+            f"has {measured.available} of the {params.frames_per_clip} frames that "
+            "extract_frames.frames_per_clip asks for"
+        )
+    if measured.contrast < MIN_CONTRAST:
+        return "shows one flat colour"
+    return ""

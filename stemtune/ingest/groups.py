@@ -1,0 +1,163 @@
+"""Which clips share footage: clips of one group stay in one split."""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stemtune.core import text
+from stemtune.ingest import near_duplicates, words
+from stemtune.ingest.clips import Clip, ClipsError, Names
+
+# UCF101 (Soomro, Zamir and Shah, 2012): clips of one group were cut from one video.
+UCF101_NAME = re.compile(r"(v_.+_g\d+)_c\d+")
+BY_TABLE, BY_NAME, BY_FOOTAGE, BY_CONTENT = "groups.csv", "name", "footage", "content"
+
+
+class Group(NamedTuple):
+    """A group's name, and what put the clip into it: one of the `BY_` values."""
+
+    name: str
+    by: str
+
+
+class Footage(NamedTuple):
+    """What is seen in a clip: its frames' perceptual hashes, and how many seconds it lasts."""
+
+    hashes: Sequence[str]
+    duration: float
+
+
+def assign(
+    clips: Sequence[Clip],
+    table: Mapping[str, str],
+    seen: Mapping[str, Footage],
+    near_duplicates: int | None,
+) -> dict[str, Group]:
+    """Returns the group of every clip by the clip's name.
+
+    A clip's row in groups.csv comes first, then a UCF101 name. The others share a group with
+    whatever shows the same footage: that of a clip with a row or name, if there is one, else one
+    named after the longest of them, so that a cut which is added moves none of the others. Copies
+    of one content are always together.
+
+    Args:
+        clips: All clips.
+        table: Group by clip name, from `read_table`.
+        seen: By checksum; contents that could not be decoded are not in it.
+        near_duplicates: How many bits two hashes of the same footage differ by at most; None:
+            only equal contents share a group.
+
+    Raises:
+        ClipsError: The table names a clip that does not exist, or one clip in two ways.
+    """
+    rows = _rows(clips, table)
+    given = {clip.name: group for clip in clips if (group := _given(clip, rows))}
+    by_content: dict[str, Group] = {}
+    for clip in clips:
+        if clip.name in given:
+            by_content.setdefault(clip.sha256, given[clip.name])
+    by_footage = {}
+    if near_duplicates is not None:
+        by_footage = _by_footage(seen, by_content, near_duplicates)
+    return {
+        clip.name: given.get(clip.name) or _found(clip, by_content, by_footage) for clip in clips
+    }
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Reads groups.csv: group by clip name; nothing where there is no such file.
+
+    Raises:
+        ClipsError: A row is malformed, or gives a clip a second group.
+        TextError: It is no text, or in an encoding that cannot be told.
+    """
+    if not path.exists():
+        return {}
+    content = text.read(path)
+    header = text.lines(content)[0]
+    # Spreadsheets write what their country and their choice of format have for a comma.
+    separators = [mark for mark in ",;\t" if _cells(header.split(mark)) == ["clip", "group"]]
+    if not separators:
+        raise ClipsError(
+            f"{path}: the header is {header!r}; it has to be clip,group with one row per clip, "
+            "such as knit/a.mp4,scene 7"
+        )
+    groups: dict[str, str] = {}
+    rows = csv.reader(io.StringIO(content, newline=""), delimiter=separators[0])
+    try:
+        next(rows)
+        for row in rows:
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) != 2 or not all(cell.strip() for cell in row):
+                raise ClipsError(f"{path}, line {rows.line_num}: expected clip,group; got {row}")
+            clip, group = row[0], text.composed(row[1].strip())
+            if groups.setdefault(clip, group) != group:
+                raise ClipsError(
+                    f"{path}, line {rows.line_num}: {clip} is in group {groups[clip]} and in "
+                    f"{group}; a clip has one group"
+                )
+    except csv.Error as error:
+        raise ClipsError(f"{path}, line {rows.line_num}: {error}; is a quote left open?") from None
+    return groups
+
+
+def _cells(written: Sequence[str]) -> list[str]:
+    return [cell.strip().strip('"').casefold() for cell in written]
+
+
+def _rows(clips: Sequence[Clip], table: Mapping[str, str]) -> dict[str, str]:
+    """Returns the table's groups by the names that the clips' files have."""
+    names = Names(clip.name for clip in clips)
+    unknown = [written for written in table if not names.meant(written)]
+    if unknown:
+        raise ClipsError(
+            f"groups.csv names {len(unknown)} clip(s) that do not exist: {words.some(unknown)}; "
+            "remove these rows or add the clips. Names are paths below data/, such as "
+            f"{clips[0].name}"
+        )
+    rows: dict[str, str] = {}
+    for written, group in table.items():
+        for name in names.meant(written):
+            if rows.setdefault(name, group) != group:
+                raise ClipsError(
+                    f"groups.csv names {name} in two ways, in group {rows[name]} and in {group}; "
+                    "a clip has one group"
+                )
+    return rows
+
+
+def _given(clip: Clip, rows: Mapping[str, str]) -> Group | None:
+    if clip.name in rows:
+        return Group(rows[clip.name], BY_TABLE)
+    ucf101 = UCF101_NAME.fullmatch(Path(clip.name).stem)
+    return Group(ucf101[1], BY_NAME) if ucf101 else None
+
+
+def _found(clip: Clip, by_content: Mapping[str, Group], by_footage: Mapping[str, Group]) -> Group:
+    if clip.sha256 and clip.sha256 in by_content:
+        return Group(by_content[clip.sha256].name, BY_CONTENT)
+    return by_footage.get(clip.sha256) or Group(_named_after(clip.sha256 or clip.name), BY_CONTENT)
+
+
+def _by_footage(
+    seen: Mapping[str, Footage], given: Mapping[str, Group], bits: int
+) -> dict[str, Group]:
+    """Returns the groups of contents without a given one that show the footage of another."""
+    free = [content for content in sorted(seen) if content not in given]
+    others = [content for content in sorted(seen) if content in given]
+    hashes = [seen[content].hashes for content in free + others]
+    found: dict[str, Group] = {}
+    for members, nearest in near_duplicates.clusters(hashes, len(free), bits):
+        contents = [free[member] for member in members]
+        longest = min(contents, key=lambda content: (-seen[content].duration, content))
+        name = _named_after(longest) if nearest is None else given[others[nearest]].name
+        found |= dict.fromkeys(contents, Group(name, BY_FOOTAGE))
+    return found
+
+
+def _named_after(content: str) -> str:
+    return f"clip {content[:16]}"

@@ -1,0 +1,140 @@
+"""What extract_frames says about the clips that came in: numbers, and a summary in words."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from stemtune.ingest import groups, words
+from stemtune.ingest.expectations import Result
+from stemtune.store import manifest
+
+# Clips named one by one on the terminal; the manifest has all.
+NAMED = 20
+BY = {
+    groups.BY_TABLE: "in groups.csv",
+    groups.BY_NAME: "by name",
+    groups.BY_FOOTAGE: "by near-duplicate footage",
+    groups.BY_CONTENT: "alone",
+}
+
+
+class Counts(BaseModel):
+    """How much came in, as metrics/extract_frames.json counts it.
+
+    Attributes:
+        clips: In quarantine or not.
+        frames: Of the clips that are used.
+        groups: Of clips.
+        quarantined: Clips that are left out.
+    """
+
+    # CI reads files of other revisions, which may hold more.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    clips: int
+    frames: int
+    groups: int
+    quarantined: int
+
+
+class Intake(Counts):
+    """The content of metrics/extract_frames.json: counts and the verdict.
+
+    Attributes:
+        classes: Clips by class.
+        clips_grouped_by: Clips by what put them into their group, one of `groups.BY_`.
+        frames_per_split: Frames by split.
+        expectations: Whether each holds, by its words.
+    """
+
+    classes: dict[str, int]
+    clips_grouped_by: dict[str, int]
+    frames_per_split: dict[str, int]
+    expectations: dict[str, bool]
+
+    def numbers(self) -> dict[str, float]:
+        """Returns the counts that are single numbers."""
+        return {name: getattr(self, name) for name in Counts.model_fields}
+
+
+def intake(table: pd.DataFrame, results: Sequence[Result]) -> Intake:
+    """Returns what came in.
+
+    Args:
+        table: The manifest.
+        results: What was expected of it.
+    """
+    frames = manifest.frame_table(table)
+    return Intake(
+        clips=len(table),
+        frames=len(frames),
+        groups=int(table["group"].nunique()),
+        quarantined=int((table["quarantined"] != "").sum()),
+        classes=_counts(table["class"]),
+        clips_grouped_by=_counts(table["grouped_by"]),
+        frames_per_split=_counts(frames["split"]),
+        expectations={result.expectation: result.holds for result in results},
+    )
+
+
+def summary(
+    table: pd.DataFrame,
+    before: pd.DataFrame | None,
+    decoded: int,
+    contents: int,
+    empty: Sequence[str],
+) -> str:
+    """Returns what was found, done and left out, for the terminal.
+
+    Args:
+        table: The manifest.
+        before: The manifest of the run before, if there was one.
+        decoded: How many different contents were decoded now.
+        contents: How many there are.
+        empty: Folders in which no clip lies.
+    """
+    frames = manifest.frame_table(table)
+    left_out = table[table["quarantined"] != ""]
+    lines = [
+        f"extract_frames: {len(table)} clips of {table['class'].nunique()} classes; "
+        f"{decoded} decoded, {contents - decoded} reused",
+        f"  frames: {len(frames)}"
+        + (f" ({_list(_counts(frames['split']))})" if len(frames) else ""),
+        f"  groups: {table['group'].nunique()}; "
+        + _list({BY[by]: count for by, count in _counts(table["grouped_by"]).items()}, "clips "),
+        f"  quarantined: {len(left_out)} of {len(table)} clips"
+        + (f" ({len(left_out) / len(table):.1%})" if len(left_out) else ""),
+    ]
+    if len(left_out):
+        reasons = [f"{manifest.shown(row.clip)} {row.quarantined}" for row in left_out.itertuples()]
+        lines.append("    " + words.some(reasons, "\n    ", NAMED))
+    if len(left_out) > NAMED:
+        lines[-1] += ", listed in manifest.parquet"
+    if empty:
+        lines.append(f"  folders without clips: {words.some(empty)}")
+    if moved := _moved(table, before):
+        lines.append(
+            f"  split: {len(moved)} clip(s) of the run before are dealt otherwise now: "
+            + words.some([manifest.shown(clip) for clip in moved], named=NAMED)
+        )
+    return "\n".join(lines)
+
+
+def _moved(table: pd.DataFrame, before: pd.DataFrame | None) -> list[str]:
+    """Returns the clips whose split is another than before."""
+    if before is None:
+        return []
+    used = [manifest.used_clips(each).set_index("clip")["split"] for each in (table, before)]
+    both = pd.concat(used, axis=1, join="inner", keys=["now", "before"])
+    return list(both.index[both["now"] != both["before"]])
+
+
+def _counts(values: "pd.Series[Any]") -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _list(counts: dict[str, int], what: str = "") -> str:
+    return ", ".join(f"{count} {what}{name}" for name, count in counts.items())

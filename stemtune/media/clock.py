@@ -1,0 +1,69 @@
+"""When the frames of a video are shown, as ffmpeg's command line finds it."""
+
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.format import Flags
+from av.video.stream import VideoStream
+
+# These containers hold no times of showing, and of these codecs' frames ffmpeg does not know their
+# order before it decodes them: the times that it makes up follow the order of decoding.
+FORMATS_WITHOUT_PTS, CODECS_WITHOUT_PTS = {"avi", "asf"}, {"h264", "hevc"}
+
+
+def is_bare(container: InputContainer) -> bool:
+    """Tells whether it is a stream without times, whose frames are shown one after the other."""
+    return Flags.no_timestamps in Flags(container.format.flags)
+
+
+class Clock:
+    """Says when decoded frames are shown, as ffmpeg's command line does.
+
+    Of the times of showing and of decoding that a container gives, those are taken that went
+    backwards less often (libavcodec/decode.c, guess_correct_pts); a frame without any follows the
+    one before it (fftools/ffmpeg_dec.c, video_frame_process).
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream, start: float) -> None:
+        self._base = stream.time_base or Fraction(1)
+        self._length = 1 / (rate(stream) * self._base)
+        self._is_bare = is_bare(container)
+        self._without_pts = (
+            container.format.name in FORMATS_WITHOUT_PTS
+            and stream.codec_context.codec.canonical_name in CODECS_WITHOUT_PTS
+        )
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._faulty_pts = self._faulty_dts = 0
+        self._start, self._first = start, Fraction(0)
+        self._next: Fraction | None = None
+
+    def time(self, frame: av.VideoFrame) -> float:
+        """Returns when the next frame of the stream starts to be shown, seconds."""
+        guess = None if self._is_bare else self._guess(frame.pts, frame.dts)
+        shown = Fraction(guess) if guess is not None else self._next or Fraction(0)
+        if self._next is None and self._without_pts:
+            # The first frame is decoded some frames before it is shown.
+            self._first = shown - Fraction(self._start) / self._base
+        length = self._length if self._is_bare else frame.duration or self._length
+        self._next = shown + length
+        return float((shown - self._first) * self._base)
+
+    def _guess(self, pts: int | None, dts: int | None) -> int | None:
+        if self._without_pts and dts is not None:
+            return dts
+        if dts is not None:
+            self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
+        if pts is not None:
+            self._faulty_pts += self._last_pts is not None and pts <= self._last_pts
+        self._last_dts = dts if dts is not None else pts if pts is not None else self._last_dts
+        self._last_pts = pts if pts is not None else dts if dts is not None else self._last_pts
+        if pts is not None and (dts is None or self._faulty_pts <= self._faulty_dts):
+            return pts
+        return dts
+
+
+def rate(stream: VideoStream) -> Fraction:
+    """Returns how many frames a second a stream most likely has."""
+    return stream.guessed_rate or stream.average_rate or Fraction(25)

@@ -1,0 +1,81 @@
+"""Takes frames from a clip: pictures are decoded with Pillow, videos with PyAV."""
+
+import resource
+import sys
+from pathlib import Path
+
+import av.error
+
+from stemtune.core.settings.frames import Limits
+from stemtune.media import stills, video
+from stemtune.media.sampling import DecodeError, LimitError, Sample, Span, UnexpectedError
+
+# A change that changes pixels has to change this, so that shards are not reused.
+DECODER_VERSION = "3"
+
+
+def sample_frames(
+    path: Path, count: int, side: int, limits: Limits, span: Span | None = None
+) -> Sample:
+    """Returns the frames shown in the middle of `count` equal parts of a clip's duration.
+
+    A frame is shown until the next one starts, so that a clip with fewer frames repeats some. A
+    still image gives one. The whole frame is scaled to the square: nothing at the border is lost.
+    What the file says about turning, mirroring and cropping is applied.
+
+    Whatever the libraries raise while they read this clip is about this clip.
+
+    Args:
+        path: Of the clip.
+        count: How many frames to take, from 1 on.
+        side: Of the squares, px.
+        limits: Of pixels and frames; the caller limits seconds and memory.
+        span: The part of the clip whose equal parts are meant; None: all of it.
+
+    Raises:
+        DecodeError: The file is neither video nor picture, has no frames, or is damaged.
+        LimitError: It has more pixels or frames, or takes more memory, than `limits` allow.
+        UnexpectedError: A library failed otherwise.
+    """
+    try:
+        sample = None
+        if not video.is_jpeg_stream(path):
+            sample = stills.sample(path, count, side, limits, span)
+        return sample or video.sample(path, count, side, limits, span)
+    except DecodeError:
+        raise
+    except MemoryError as error:
+        raise LimitError(
+            f"takes more memory than limits.memory_mib allows, {_memory(limits)}"
+        ) from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise DecodeError(f"cannot be decoded: {error.strerror or error}") from error
+    except Exception as error:
+        raise UnexpectedError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+
+
+def limit_memory(memory_mib: int) -> None:
+    """Limits the address space of this process, MiB; what asks for more gets MemoryError.
+
+    Where the system holds no such limit, as macOS does not, a line on stderr says so.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = memory_mib * 2**20
+    if most != resource.RLIM_INFINITY:
+        # The shell's `ulimit -v` can be lowered, never raised.
+        allowed = min(allowed, most)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
+    except (ValueError, OSError) as error:
+        print(
+            f"limits.memory_mib is not held: this system does not limit memory ({error})",
+            file=sys.stderr,
+        )
+
+
+def _memory(limits: Limits) -> str:
+    """Returns how much memory this process may take, in words."""
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 <= allowed < limits.memory_mib * 2**20:
+        return f"{limits.memory_mib} MiB, which `ulimit -v` lowers to {allowed // 2**20} MiB"
+    return f"{limits.memory_mib} MiB"

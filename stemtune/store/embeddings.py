@@ -1,0 +1,213 @@
+"""Embeddings: a frozen backbone's features of every frame, computed once and kept.
+
+`embeddings/<backbone>/<side>/<shard>.tfrecord` holds the features of the frames in
+`frames/<shard>.tfrecord`, seen at that side. `embeddings/<backbone>/backbone.json` says which
+network computed them.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from stemtune.core import files, litter
+from stemtune.store import shards
+from stemtune.store.frame_store import read_clip
+
+DTYPE = "float32"
+IDENTITY_FILE, EQUAL_COST_FILE = "backbone.json", "equal_cost.json"
+Embed = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides about the features of a frame: another identity, other features."""
+
+    features: int
+    weights: str
+    threads: int
+    input_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Features that a folder has to hold: of these shards, seen at these sides, px.
+
+    Attributes:
+        mirrored: Whether they are of the frames' mirror images.
+    """
+
+    folder: Path
+    sides: Sequence[int]
+    shards: Sequence[str]
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What a backbone's features at one side lack.
+
+    Attributes:
+        folder: Where the features of that side lie.
+        side: At which the backbone sees the frames, px.
+        missing: Shards without features.
+        kept: How many shards have theirs.
+        mirrored: Whether the features are of the frames' mirror images.
+    """
+
+    folder: Path
+    side: int
+    missing: Sequence[str]
+    kept: int
+    mirrored: bool
+
+
+def write_equal_cost_side(folder: Path, side: int) -> None:
+    """Keeps, beside the features, the side of frames that costs as much as a stem's model, px."""
+    files.write_json(folder / EQUAL_COST_FILE, {"side": side})
+
+
+def read_equal_cost_side(folder: Path) -> int:
+    """Returns what `write_equal_cost_side` kept."""
+    return int(files.read_json(folder / EQUAL_COST_FILE)["side"])
+
+
+def remove_other_backbones(folder: Path, keep: Sequence[str]) -> None:
+    """Deletes the features of backbones that are not in `keep`; makes the folder if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in litter.visible(folder):
+        if path.name not in keep:
+            files.remove(path)
+
+
+def prepare(folder: Path, backbone: str, identity: Identity, sides: Sequence[int]) -> None:
+    """Makes room for a backbone; deletes features of another identity and of other sides."""
+    home = folder / backbone
+    known = (home / IDENTITY_FILE).exists() and _read_identity(home) == identity
+    if home.exists() and not known:
+        files.remove(home)
+    for side in sides:
+        side_folder(folder, backbone, side).mkdir(parents=True, exist_ok=True)
+    files.write_json(home / IDENTITY_FILE, asdict(identity))
+    wanted = {IDENTITY_FILE, *map(str, sides)}
+    for path in litter.visible(home):
+        if path.name not in wanted:
+            files.remove(path)
+
+
+def side_folder(folder: Path, backbone: str, side: int) -> Path:
+    """Returns where the features of frames of that side lie."""
+    return folder / backbone / str(side)
+
+
+def sides(folder: Path, backbones: Sequence[str]) -> list[int]:
+    """Returns the sides at which all of the backbones saw frames, px, in rising order."""
+    seen = [{path.name for path in litter.visible(folder / name)} for name in backbones]
+    return sorted(int(name) for name in set.intersection(*seen) - {IDENTITY_FILE})
+
+
+def missing(folder: Path, names: Sequence[str], features: int) -> list[str]:
+    """Returns the shards that a side's folder lacks, after deleting those of removed clips."""
+    shards.remove_others(folder, keep=set(names))
+    return [
+        name
+        for name in names
+        if not shards.is_whole(shards.path_of(folder, name), (features,), DTYPE)
+    ]
+
+
+def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Gap]:
+    """Makes room for a backbone, and returns what it lacks at each side of each folder."""
+    gaps = []
+    for each in wanted:
+        prepare(each.folder, backbone, identity, each.sides)
+        for side in each.sides:
+            folder = side_folder(each.folder, backbone, side)
+            lacking = missing(folder, each.shards, identity.features)
+            kept = len(each.shards) - len(lacking)
+            gaps.append(Gap(folder, side, lacking, kept, each.mirrored))
+    return gaps
+
+
+def fill(gap: Gap, frames: Path, size: int, embed: Embed, title: str) -> int:
+    """Embeds what a backbone's features lack at one side, and says what it did.
+
+    Args:
+        gap: From `plan`.
+        frames: The frame store.
+        size: Side of the stored frames, px.
+        embed: As `embed_shards` takes it.
+        title: What is said to be embedded.
+
+    Returns:
+        The number of frames embedded.
+    """
+    started = time.perf_counter()
+    shown = (lambda stored: embed(stored[:, :, ::-1])) if gap.mirrored else embed
+    count = embed_shards(frames, gap.folder, gap.missing, size, shown, title)
+    print(
+        f"embed_frames: {title}: {len(gap.missing)} clips embedded, {gap.kept} reused; {count} "
+        f"frames in {time.perf_counter() - started:.1f} s"
+    )
+    return count
+
+
+def embed_shards(
+    frames: Path, folder: Path, names: Sequence[str], size: int, embed: Embed, description: str
+) -> int:
+    """Embeds shards of frames.
+
+    A clip is embedded alone, never in a batch with others, so that its features depend on nothing
+    but the clip.
+
+    Args:
+        frames: The frame store.
+        folder: Where the features go.
+        names: Shards to embed.
+        size: Side of the stored frames, px.
+        embed: From frames (n, size, size, 3), uint8, to features (n, d), float32.
+        description: For the progress bar, which shows on a terminal only.
+
+    Returns:
+        The number of frames embedded.
+    """
+    count = 0
+    for name in tqdm(names, desc=description, unit="clip", disable=None):
+        stored = read_clip(frames, name, size)
+        shards.write(shards.path_of(folder, name), embed(stored))
+        count += len(stored)
+    return count
+
+
+def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame) -> np.ndarray:
+    """Returns the features of frames, those of several backbones side by side.
+
+    Args:
+        folder: `embeddings/`.
+        backbones: Whose features, in this order.
+        side: At which the frames were seen, px.
+        frames: Rows of `manifest.frame_table`.
+
+    Returns:
+        Array (rows, features), float32.
+    """
+    widths = [_read_identity(folder / backbone).features for backbone in backbones]
+    # Filled clip by clip, for these are the largest arrays that there are.
+    features = np.empty((len(frames), sum(widths)), DTYPE)
+    indexes = frames["index"].to_numpy()
+    rows_of = frames.groupby("shard").indices
+    for backbone, width, end in zip(backbones, widths, accumulate(widths), strict=True):
+        home = side_folder(folder, backbone, side)
+        for name, rows in rows_of.items():
+            clip = shards.read(shards.path_of(home, str(name)), (width,), DTYPE)
+            features[rows, end - width : end] = clip[indexes[rows]]
+    return features
+
+
+def _read_identity(home: Path) -> Identity:
+    return Identity(**files.read_json(home / IDENTITY_FILE))

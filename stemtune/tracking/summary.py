@@ -1,0 +1,156 @@
+"""What a pipeline run comes to: times and energy from the run records, and the closing table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from stemtune.core.paths import EXPORT_PAGE, REPORT
+from stemtune.core.records import Record
+from stemtune.evaluation.comparison import Row
+from stemtune.export import exports
+from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Exports
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What a pipeline run took, as far as it can be estimated.
+
+    Attributes:
+        method: How it was estimated.
+        total: Watt-hours.
+        per_stage: Watt-hours by stage; None of a stage whose record has none.
+    """
+
+    method: str
+    total: float
+    per_stage: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Timings:
+    """The content of metrics/timings.json.
+
+    Attributes:
+        seconds_per_stage: By stage.
+        seconds_per_epoch: By model, of each epoch.
+        seconds_per_trial: By trial.
+        train_seconds: Of all epochs, at all the rates that were tried, by model.
+        ms_per_frame: Of the classifier, by model.
+        ms_per_frame_exported: Of each export, by name; one frame at a time.
+        frames_per_second: Decoded and embedded, by stage; none of a stage that had nothing to do.
+        estimated_wh: Energy.
+    """
+
+    seconds_per_stage: Mapping[str, float]
+    seconds_per_epoch: Mapping[str, Sequence[float]]
+    seconds_per_trial: Mapping[str, float]
+    train_seconds: Mapping[str, float]
+    ms_per_frame: Mapping[str, float]
+    ms_per_frame_exported: Mapping[str, Mapping[str, float]]
+    frames_per_second: Mapping[str, float]
+    estimated_wh: Energy
+
+
+def timings(records: Sequence[Record]) -> Timings:
+    """Returns the content of metrics/timings.json.
+
+    Args:
+        records: Of the stages; those of evaluate's models and tune_lr's trials are inside.
+    """
+    by_name = {record.name: record for record in records}
+    models = {child.name: child for child in by_name["evaluate"].children}
+    trained = {"baseline": by_name["train_best"]} | {
+        name: by_name.get(f"add_stem@{name}", child)
+        for name, child in models.items()
+        if name != "baseline"
+    }
+    return Timings(
+        seconds_per_stage={record.name: record.seconds for record in records},
+        seconds_per_epoch={
+            name: [epoch.seconds for epoch in record.epochs] for name, record in trained.items()
+        },
+        seconds_per_trial={child.name: child.seconds for child in by_name["tune_lr"].children},
+        train_seconds={
+            name: sum(
+                epoch.seconds for tried in record.children or [record] for epoch in tried.epochs
+            )
+            for name, record in trained.items()
+        },
+        ms_per_frame={name: child.metrics["ms_per_frame"] for name, child in models.items()},
+        ms_per_frame_exported={
+            child.name: {name: child.metrics[name] for name in (ONE_THREAD, ALL_THREADS)}
+            for child in by_name["export"].children
+        },
+        frames_per_second={
+            name: by_name[name].metrics["frames_per_second"]
+            for name in ("extract_frames", "embed_frames")
+            if "frames_per_second" in by_name[name].metrics
+        },
+        estimated_wh=Energy(
+            method=by_name["evaluate"].energy_method,
+            total=sum(record.energy_wh or 0 for record in records),
+            per_stage={record.name: record.energy_wh for record in records},
+        ),
+    )
+
+
+def table(rows: Sequence[Row], times: Timings, style: str) -> str:
+    """Returns the comparison as a table.
+
+    Args:
+        rows: From `comparison.rows`.
+        times: From `timings`.
+        style: A table format of tabulate: "simple" for a terminal, "github" for Markdown.
+    """
+    lines = []
+    for row in rows:
+        lines.append(
+            {
+                "model": row.model,
+                "test accuracy": f"{row.test_accuracy:.2%}",
+                "95% bounds": f"{row.test_accuracy_low:.1%} to {row.test_accuracy_high:.1%}",
+                "clips": f"{row.clip_accuracy:.2%}",
+                "paper": _or_blank(row.paper_test_accuracy, "{:.2%}"),
+                "trained parameters": f"{row.trainable_params:,}",
+                "training": f"{times.train_seconds[row.name]:.1f} s",
+                "paper's training": _or_blank(row.paper_train_minutes, "{} min"),
+                "ms per frame": f"{times.ms_per_frame[row.name]:.1f}",
+            }
+        )
+    return tabulate(lines, headers="keys", tablefmt=style, disable_numparse=True)
+
+
+def closing(rows: Sequence[Row], records: Sequence[Record], exported: Exports) -> str:
+    """Returns what a pipeline run ends with on the terminal: the comparison, and what to know.
+
+    Args:
+        rows: From `comparison.rows`.
+        records: Of the stages.
+        exported: The content of metrics/export.json.
+    """
+    lines = [
+        table(rows, timings(records), "simple"),
+        *([table_of_exports(exported, records, "simple")] if exported.exports else []),
+        *notes(records),
+        "Training is the epochs alone, at all rates that a stem tried; heads train on the features "
+        "that embed_frames keeps. "
+        "The paper's data are others.\n"
+        f"The report: {REPORT}. The exports: {EXPORT_PAGE}. The runs: make ui",
+    ]
+    return "\n\n".join(lines)
+
+
+def table_of_exports(exported: Exports, records: Sequence[Record], style: str) -> str:
+    """Returns what the exports are worth as a table; see `table`."""
+    [export] = [record for record in records if record.name == "export"]
+    return exports.table(exported, export.children, style)
+
+
+def notes(records: Sequence[Record]) -> list[str]:
+    """Returns what stages noted for people, a line each, whenever they ran."""
+    return [f"{record.name}: {note}" for record in records for note in record.notes]
+
+
+def _or_blank(value: float | None, style: str) -> str:
+    return "" if value is None else style.format(value)

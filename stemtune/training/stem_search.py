@@ -1,0 +1,148 @@
+"""Trains a stem at each of its learning rates, and keeps the weights that validate best."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from stemtune.core.results import Epoch, preference
+from stemtune.core.settings.training import Variant
+from stemtune.networks.classifier import Classifier
+from stemtune.store import manifest
+from stemtune.training import heads, rates
+from stemtune.training.dataset import FrameBatches, Splits
+from stemtune.training.stem_training import StemTrainer, StemTraining
+
+# Is entered when the training at a rate begins, and gives what is told of its epochs.
+Watch = Callable[[float], AbstractContextManager[Callable[[Epoch], None]]]
+
+
+@dataclass(frozen=True)
+class StemData:
+    """What a stem is trained and validated on.
+
+    Attributes:
+        folder: The frame store.
+        frames: The frame table.
+        size: Side of the stored frames, px.
+        batch_size: Frames per step.
+        seed: Of the order of frames in training.
+        mirror: Whether every other frame, drawn at random, is mirrored in training.
+        teacher: By split, the probabilities that the stem learns to bring about, from `teach`;
+            None: it learns from labels.
+    """
+
+    folder: Path
+    frames: pd.DataFrame
+    size: int
+    batch_size: int
+    seed: int
+    mirror: bool
+    teacher: Mapping[str, np.ndarray] | None
+
+    def batches(self, split: str, seed: int | None) -> FrameBatches:
+        """Returns the batches of a split, whose first epoch is the same each time.
+
+        Args:
+            split: Train or validation.
+            seed: Of the order of frames; None: that of the frame table.
+        """
+        frames = self.frames[self.frames["split"] == split]
+        teacher = None if self.teacher is None else self.teacher[split]
+        return FrameBatches(
+            self.folder, frames, self.size, self.batch_size, seed, teacher, self.mirror
+        )
+
+
+def teach(head: keras.Model, data: Splits) -> dict[str, np.ndarray]:
+    """Returns, by split, the probabilities that a trained head gives for features."""
+    return {
+        manifest.TRAIN: heads.predict(head, data.train.features),
+        manifest.VALIDATION: heads.predict(head, data.validation.features),
+    }
+
+
+def train(
+    classifier: Classifier,
+    data: StemData,
+    settings: Variant,
+    learning_rates: Sequence[float],
+    epochs: int,
+    title: str,
+    watch: Watch,
+) -> list[StemTraining]:
+    """Trains the stem of a classifier at each rate, and leaves the best weights in it.
+
+    Each rate begins with the weights that there are now and with the same order of frames.
+
+    Args:
+        classifier: With a stem.
+        data: What the stem is trained and validated on.
+        settings: How.
+        learning_rates: Adam's.
+        epochs: How many at each rate.
+        title: What is said to be trained.
+        watch: Follows the training at each rate.
+
+    Returns:
+        A training for each rate.
+
+    Raises:
+        ValueError: The classifier has no stem.
+    """
+    trainer = StemTrainer(
+        classifier, data.size, settings.objective, settings.head == "joint", settings.clipnorm
+    )
+    start, trainings = [variable.numpy() for variable in trainer.variables], []
+    for rate in learning_rates:
+        _assign(trainer.variables, start)
+        with watch(rate) as on_epoch:
+            training = trainer.train(
+                data.batches(manifest.TRAIN, data.seed),
+                data.batches(manifest.VALIDATION, None),
+                rate,
+                epochs,
+                f"{title} at {rate:g}",
+                on_epoch,
+                keep_best=settings.keep_epoch == "best",
+                decay=settings.decay == "cosine",
+            )
+        trainings.append(training)
+    _assign(trainer.variables, best(trainings).weights)
+    return trainings
+
+
+def best(trainings: Sequence[StemTraining]) -> StemTraining:
+    """Returns the training that validates best: by accuracy, then loss, then the lower rate."""
+
+    return min(trainings, key=preference)
+
+
+def notes(trainings: Sequence[StemTraining], setting: str) -> list[str]:
+    """Returns what people should know of the trainings, in words.
+
+    Args:
+        trainings: In the order of their rates.
+        setting: Of params.yaml, that holds the variant, by its dotted name.
+    """
+    said = [
+        f"the stem died at {training.learning_rate:g}: {training.death}; give {setting} other "
+        "learning_rates, lower ones in most cases, or start: average"
+        for training in trainings
+        if training.death
+    ]
+    if len(trainings) > 1:
+        rate = best(trainings).learning_rate
+        said.append(f"validates best at learning rate {rate:g}")
+        tried = [training.learning_rate for training in trainings]
+        said.append(rates.advice(tried, rate, f"{setting}.learning_rates"))
+    return [note for note in said if note]
+
+
+def _assign(variables: Sequence[keras.Variable], weights: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, weights, strict=True):
+        variable.assign(value)

@@ -1,0 +1,208 @@
+"""Whatever of a `dvc repro` is killed at any time: the same outputs, and no run left going on."""
+
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow.tracking import MlflowClient
+
+from stemtune.core import files
+from stemtune.tracking.outbox import Outbox
+from tests.support.mlflow_tree import assert_one_run_per_key, parents, runs
+from tests.support.project import ONE_VARIANT, Project
+
+KILLS, SEED = 24, 5
+# What a kill may hit.
+ALL, GROUP, DVC, STAGE, REPORTER = (
+    "everything",
+    "dvc and its stage",
+    "dvc alone",
+    "the stage alone",
+    "the reporter alone",
+)
+# The shortest and the longest time to a kill, in those that a stage takes on average.
+SOONEST, LATEST = 0.2, 2.2
+PRINTED = Path(".dvc/tmp/printed.log")
+
+pytestmark = pytest.mark.campaign
+
+
+class Victim:
+    """A `dvc repro` in a session of its own, whose processes can be killed one by one."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        with (project.root / PRINTED).open("a") as log:
+            self._started = subprocess.Popen(
+                ["dvc", "repro"],
+                cwd=project.root,
+                env=project.all_environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._dvc = psutil.Process(self._started.pid)
+
+    def wait(self, seconds: float) -> int | None:
+        """Returns its exit status once it ended, None if it does not in that time."""
+        try:
+            return self._started.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self, what: str) -> str:
+        """Kills a part of it, and returns the stage that ran."""
+        found: list[psutil.Process] = []
+        below: dict[str, psutil.Process] = {}
+        while not found and self._started.poll() is None:
+            time.sleep(0.02)
+            below = self._below()
+            found = {
+                ALL: [self._dvc, *below.values()],
+                GROUP: [self._dvc, *(one for kind, one in below.items() if kind != REPORTER)],
+                DVC: [self._dvc],
+                STAGE: [one for kind, one in below.items() if kind.startswith("stages.")],
+                REPORTER: [one for kind, one in below.items() if kind == REPORTER],
+            }[what]
+        for process in found:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        return ", ".join(kind for kind in below if kind.startswith("stages.")) or "between stages"
+
+    def _below(self) -> dict[str, psutil.Process]:
+        below = {}
+        for process in self._dvc.children(recursive=True):
+            try:
+                command = process.cmdline()
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+            if module := [word for word in command if word.startswith("stages.")]:
+                # Those that it starts may have its command line; it comes before them.
+                stage = " ".join(command[command.index(module[0]) :])
+                below[f"process {process.pid}" if stage in below else stage] = process
+            else:
+                below[f"process {process.pid}"] = process
+        # The stage that started the reporter may have ended, so that it is below none.
+        for path in self._project.root.glob(".tracking/*/begun"):
+            outbox = Outbox(path.parent)
+            reporter = outbox.reporter()
+            if reporter and outbox.pipeline().process == self._dvc.pid:
+                below = {kind: one for kind, one in below.items() if one != reporter}
+                below[REPORTER] = reporter
+        return below
+
+
+def outputs(project: Project) -> dict[str, bytes]:
+    """Returns the content of each output but the records, which hold times."""
+    lock = files.read_yaml(project.root / "dvc.lock")
+    paths = [
+        Path(out["path"])
+        for stage in lock["stages"].values()
+        for out in stage.get("outs", [])
+        if not out["path"].startswith("records/")
+    ]
+    return {
+        path.relative_to(project.root).as_posix(): path.read_bytes()
+        for folder in paths
+        for path in [project.root / folder, *(project.root / folder).rglob("*")]
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """Few pictures, and settings that give every stage parts: trials, attempts and models."""
+    made = Project(tmp_path / "whole")
+    variant = ONE_VARIANT["warm_start"] | {"learning_rates": [0.003, 0.001]}
+    made.set_params(
+        extract_frames={"size": 72, "frames_per_clip": 1},
+        tune_lr={"epochs": 2, "seeds": [1, 2], "learning_rates": [0.01, 0.001]},
+        train_best={"epochs": 2},
+        add_stem={
+            "epochs": 2,
+            "variants": {
+                "warm_start": variant,
+                "distilled": variant | {"objective": "distillation"},
+            },
+        },
+        evaluate={"bootstrap_samples": 100, "resize_sides": [48]},
+    )
+    made.add_pictures(per_split=4, side=80)
+    yield made
+    made.remove()
+
+
+def test_after_any_kills_the_outputs_are_the_same_and_no_run_is_left_going_on(
+    project: Project, tmp_path: Path
+) -> None:
+    other = Project.__new__(Project)
+    other.root, other.environment = tmp_path / "killed", {}
+    shutil.copytree(project.root, other.root)
+    started = time.monotonic()
+    stages = len(project.repro())
+    pace = (time.monotonic() - started) / stages
+    print(f"\n{stages} stages undisturbed, {pace:.1f} s each")
+
+    play(other, pace)
+    clear_torn_lock(other)
+    printed = other.run("dvc", "repro")
+    assert outputs(other) == outputs(project)
+    print(f"{len(outputs(other))} output files are the same to the bit")
+    kept = {path.name for path in (other.root / ".tracking").iterdir()}
+    assert kept == {"last.json", "lock"}, printed
+    client = MlflowClient(f"sqlite:///{other.root}/mlflow.db")
+    states = [run.info.status for run in runs(client)]
+    print({state: states.count(state) for state in sorted(set(states))}, "nothing is pending")
+    assert set(states) == {"FINISHED", "FAILED"}
+    assert parents(client)[0].info.status == "FINISHED"
+    assert_one_run_per_key(client)
+
+
+def clear_torn_lock(project: Project) -> None:
+    """Deletes DVC's lock where it is empty: killed while it writes the lock, DVC cannot go on."""
+    lock = project.root / ".dvc/tmp/rwlock"
+    if lock.exists() and not lock.read_bytes().strip():
+        print(f"DVC left {lock.name} empty; deleted")
+        lock.unlink()
+
+
+def play(project: Project, pace: float) -> None:
+    """Starts `dvc repro` and kills it, again and again.
+
+    Args:
+        project: Without outputs at first.
+        pace: Seconds that a stage takes on average.
+    """
+    chance = random.Random(SEED)  # noqa: S311
+    for number in range(KILLS):
+        what = (ALL, GROUP, DVC, STAGE, REPORTER)[number % 5]
+        after = chance.uniform(SOONEST, LATEST) * pace
+        clear_torn_lock(project)
+        victim = Victim(project)
+        ended = victim.wait(after)
+        if ended is not None:
+            # Or what was killed before left something that stops the next.
+            assert ended == 0, (project.root / PRINTED).read_text()[-5000:]
+            stage = "which was over before"
+            forget(project)
+        else:
+            stage = victim.kill(what)
+            if what in (STAGE, REPORTER) and victim.wait(chance.uniform(0, pace)) is None:
+                victim.kill(ALL)
+            victim.wait(60)
+        print(f"kill {number + 1} of {KILLS}, {after:.1f} s: {what}, {stage}", flush=True)
+
+
+def forget(project: Project) -> None:
+    """Deletes what a whole run left, so that the next begins anew; MLflow's runs stay."""
+    (project.root / "dvc.lock").unlink()
+    shutil.rmtree(project.root / ".dvc/cache/runs")
+    for name in ("frames", "embeddings", "embeddings_mirrored", "embeddings_resized"):
+        shutil.rmtree(project.root / name)

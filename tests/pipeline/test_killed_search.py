@@ -1,0 +1,71 @@
+"""A search that is killed goes on where it stopped, in a project of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.project import UNTRACKED, Project
+
+RANGE = {"min": 1e-5, "max": 1e-2, "sampling": "log"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def embedded(project: Project, warm: dict[str, str]) -> Project:
+    project.environment = warm
+    project.set_params(extract_frames={"size": 96, "frames_per_clip": 1}, track=UNTRACKED)
+    project.add_pictures(per_split=8, side=96)
+    project.run("dvc", "repro", "embed_frames")
+    return project
+
+
+def kill_in_trial(number: int, root: Path) -> str:
+    """Runs the stage alone, kills it in the second seed of a trial, and returns what it printed."""
+    command = [sys.executable, "-u", "-m", "stages.tune_lr"]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as stage:
+        assert stage.stdout
+        printed = ""
+        for line in stage.stdout:
+            printed += line
+            if line.startswith(f"tune_lr: trial {number},") and "seed 2: epoch " in line:
+                os.kill(stage.pid, signal.SIGKILL)
+                break
+    assert stage.returncode == -signal.SIGKILL
+    return printed
+
+
+@pytest.mark.parametrize(
+    "tune_lr",
+    [
+        {"tuner": "bayesian", "learning_rates": RANGE, "max_trials": 5},
+        {"tuner": "hyperband", "max_trials": None, "learning_rates": [1e-2, 1e-3, 1e-4, 1e-5]},
+    ],
+    ids=["bayesian", "hyperband"],
+)
+def test_a_killed_search_comes_to_the_same_trials_without_redoing_the_finished(
+    embedded: Project, tune_lr: dict[str, Any]
+) -> None:
+    outputs = [embedded.root / "tuning" / name for name in ("trials.csv", "best.json")]
+    embedded.set_params(tune_lr={"seeds": [1, 2]} | tune_lr)
+    embedded.run("dvc", "repro", "tune_lr")
+    whole = [path.read_bytes() for path in outputs]
+    count = len(outputs[0].read_text().splitlines()) - 1
+    # In the last but one: of Hyperband the first that goes on from another.
+    cut = count - 1
+    for path in outputs:
+        path.unlink()
+    printed = kill_in_trial(cut, embedded.root)
+    assert "kept" not in printed
+    assert not any(path.exists() for path in outputs)
+    printed = embedded.run("dvc", "repro", "--single-item", "--force", "tune_lr")
+    assert [path.read_bytes() for path in outputs] == whole
+    for number in range(1, count + 1):
+        assert (f"trial {number} was finished before, kept" in printed) == (number < cut)
+        assert (f"trial {number}, learning rate" in printed) == (number >= cut)
+    assert not (embedded.root / ".search").exists()

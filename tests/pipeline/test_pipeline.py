@@ -1,0 +1,452 @@
+"""The whole chain under DVC, small: results, caching, MLflow and repeatability.
+
+Once on sample clips with a backbone of two layers, and once as it is used: on all footage there is,
+with the default backbone.
+"""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from stemtune.core import files
+from stemtune.evaluation.comparison import CONTROLS
+from tests.support import servers
+from tests.support.browser import assert_sound, compared, look_at
+from tests.support.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents
+from tests.support.project import LITE, QUICK_STEM, ROOT, UNTRACKED, Project
+
+SAMPLES, FOOTAGE = ROOT / "data", ROOT.parent / "shared/data/clips"
+# Real footage lies beside a checkout where there is any; the sample clips come with the project.
+SOURCES = [path for path in (SAMPLES, FOOTAGE) if path.is_dir()]
+STAGES = [
+    "extract_frames",
+    "embed_frames",
+    "tune_lr",
+    "train_best",
+    "add_stem@as_published",
+    "add_stem@joint",
+    "evaluate",
+    "export",
+    "track",
+]
+OUTPUTS = [
+    "frames",
+    "manifest.parquet",
+    "embeddings",
+    "embeddings_mirrored",
+    "embeddings_resized",
+    "tuning",
+    "models",
+    "exports",
+    "plots",
+    "report",
+]
+
+METRICS = [f"metrics/{stage}.json" for stage in ("extract_frames", "evaluate", "export")]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.footage)])
+def prepared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    """The project with a subset of clips, settings that make it quick, and one run behind it.
+
+    Real and rendered clips are classes of one project: a stage takes longer to start than to run.
+    """
+    project = Project(tmp_path_factory.mktemp("project with spaces и кириллицей"))
+    is_real = request.param == "real"
+    for source in SOURCES if is_real else [SAMPLES]:
+        project.fill(source, per_split=2)
+    if is_real:
+        project.set_params(embed_frames=LITE)
+    variants = files.read_yaml(project.root / "params.yaml")["add_stem"]["variants"]
+    variants["joint"]["epochs"] = None
+    project.set_params(
+        extract_frames={"size": 96, "frames_per_clip": 2},
+        tune_lr={"epochs": 2},
+        train_best={"epochs": 2},
+        add_stem={
+            "epochs": 1,
+            "variants": variants,
+            "retrained_head": {
+                "learning_rates": [0.01, 0.001],
+                "epochs": 3,
+                "augmentation": "flip",
+            },
+        },
+        evaluate={"bootstrap_samples": 200},
+        export={"models": ["baseline", "resize_retrained", "stem"], "calibration_frames": 8},
+    )
+    project.run("dvc", "add", "--quiet", "data")
+    assert project.repro() == STAGES
+    yield project
+    project.remove()
+
+
+def metrics(project: Project) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((project.root / "metrics/evaluate.json").read_text())
+    return content
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    files = [
+        path
+        for name in [*OUTPUTS, *METRICS]
+        for path in [project.root / name, *(project.root / name).rglob("*")]
+        if path.is_file()
+    ]
+    return {path.relative_to(project.root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
+    found = metrics(prepared)
+    assert set(found) == {*CONTROLS, "stem", "paper"}
+    assert set(found["stem"]) == {"as_published", "joint"}
+    assert found["paper"]["baseline"] == {"test_accuracy": 0.9207}
+    assert found["paper"]["stem"] == {"test_accuracy": 0.8437}
+    entries = {name: found[name] for name in CONTROLS}
+    for entry in [*entries.values(), *found["stem"].values()]:
+        assert set(entry) - {"stem_params"} == {
+            "test_accuracy",
+            "test_accuracy_low",
+            "test_accuracy_high",
+            "clip_accuracy",
+            "validation_accuracy",
+            "calibration_error",
+            "trainable_params",
+            "total_params",
+            "flops_per_frame",
+            "input_size",
+        }
+        assert 0 <= entry["test_accuracy_low"] <= entry["test_accuracy"]
+        assert entry["test_accuracy"] <= entry["test_accuracy_high"] <= 1
+    head = entries["baseline"]["trainable_params"]
+    trained = {name: stem["trainable_params"] for name, stem in found["stem"].items()}
+    assert trained == {"as_published": 528, "joint": 528 + head}
+    for stem in found["stem"].values():
+        assert stem["stem_params"] == 528
+        assert stem["total_params"] == entries["baseline"]["total_params"] + 528
+        assert stem["input_size"] == 96
+    assert only_stems_differ(prepared, "as_published")
+    assert not only_stems_differ(prepared, "joint")
+    assert "stem_params" not in entries["baseline"]
+    equal = entries["resize_retrained_equal_cost"]
+    assert 44 <= equal["input_size"] < 96
+    assert equal["flops_per_frame"] <= found["stem"]["joint"]["flops_per_frame"]
+    assert entries["resize"]["trainable_params"] == 0
+    assert entries["resize"]["input_size"] == 44
+    assert entries["resize"]["flops_per_frame"] < entries["baseline"]["flops_per_frame"] / 2
+
+
+def test_stems_are_compared_and_plain_resizing_is_a_curve(prepared: Project) -> None:
+    import pandas as pd
+
+    found = metrics(prepared)
+    plots = prepared.root / "plots"
+    compared = pd.read_csv(plots / "comparisons.csv").set_index(["stem", "other"])
+    assert len(compared) == 2 * 4
+    for (name, other), row in compared.iterrows():
+        gain = found["stem"][name]["test_accuracy"] - found[other]["test_accuracy"]
+        assert row["difference"] == pytest.approx(gain)
+        assert row["low"] <= row["difference"] <= row["high"]
+    curve = pd.read_csv(plots / "resize.csv").set_index("side")
+    # A quarter of 96 px is less than the backbone takes; 44 px is `resize`, 96 px the baseline.
+    equal = found["resize_retrained_equal_cost"]["input_size"]
+    assert list(curve.index) == sorted({36, 44, equal, 60, 72, 96})
+    assert curve["flops_per_frame"].is_monotonic_increasing
+    assert curve["test_accuracy"][44] == found["resize"]["test_accuracy"]
+    assert curve["test_accuracy"][96] == found["baseline"]["test_accuracy"]
+    classes = pd.read_csv(plots / "classes.csv")
+    for name, part in classes.groupby("model"):
+        entry = found["stem"].get(name) or found[name]
+        accuracy = (part["accuracy"] * part["frames"]).sum() / part["frames"].sum()
+        assert accuracy == pytest.approx(entry["test_accuracy"])
+
+
+@pytest.mark.browser
+def test_the_report_is_sound_in_a_browser(prepared: Project) -> None:
+    for seen in look_at(prepared.root / "report/index.html", [1100, 400]):
+        assert_sound(seen)
+        assert len(seen.pictures) > 20
+        assert "528 parameters" in seen.text
+
+
+def test_the_page_of_mistakes_has_the_clips_that_the_numbers_count(prepared: Project) -> None:
+    found = metrics(prepared)
+    page = (prepared.root / "report/mistakes.html").read_text(encoding="utf-8")
+    [(shown, clips)] = re.findall(r"(\d+) of (\d+) test clips", page)
+    assert page.count("<article>") == int(shown)
+    [stem] = re.findall(r"<b>(\w+)</b>, which validates best", page)
+    for name, entry in (("baseline", found["baseline"]), ("stem", found["stem"][stem])):
+        wrong = re.findall(rf'<th>{name}</th><td class="worse">', page)
+        assert len(wrong) == round((1 - entry["clip_accuracy"]) * int(clips))
+    client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
+    run = children(client, parents(client)[0])["evaluate"]
+    kept = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert kept >= {"index.html", "mistakes.html"}
+
+
+def test_every_figure_and_table_shows_among_the_plots_of_dvc(prepared: Project) -> None:
+    prepared.run("dvc", "plots", "show")
+    page = (prepared.root / "dvc_plots/index.html").read_text()
+    plots = prepared.root / "plots"
+    shown = [
+        path for name in ("figures", "history", "confusion") for path in (plots / name).iterdir()
+    ]
+    assert len(shown) == 14 + 3 + 6
+    for path in shown:
+        assert path.relative_to(prepared.root).as_posix() in page, path
+
+
+def test_the_times_name_every_part(prepared: Project) -> None:
+    times = json.loads((prepared.root / "metrics/timings.json").read_text())
+    assert set(times["seconds_per_stage"]) == set(STAGES) - {"track"}
+    assert len(times["seconds_per_trial"]) == 4
+    assert set(times["ms_per_frame"]) == {*CONTROLS, "as_published", "joint"}
+    assert len(times["seconds_per_epoch"]["as_published"]) == 1
+    # The start counts as epoch 0.
+    assert len(times["seconds_per_epoch"]["joint"]) == 2
+    assert set(times["ms_per_frame_exported"]) == exports_of(prepared)
+    assert times["frames_per_second"]["extract_frames"] > 0
+    assert times["frames_per_second"]["embed_frames"] > 0
+    assert times["estimated_wh"]["total"] > 0
+    assert "codecarbon" in times["estimated_wh"]["method"]
+
+
+def exports_of(project: Project) -> set[str]:
+    stems = metrics(project)["stem"]
+    best = max(sorted(stems), key=lambda name: stems[name]["validation_accuracy"])
+    models = ("baseline", "resize_retrained", best)
+    return {f"{name}_{precision}" for name in models for precision in ("float32", "int8")}
+
+
+def test_files_for_devices_are_as_right_as_what_they_are_made_of(prepared: Project) -> None:
+    names = exports_of(prepared)
+    assert {path.name for path in (prepared.root / "exports").iterdir()} == {
+        f"{name}.tflite" for name in names
+    }
+    found = json.loads((prepared.root / "metrics/export.json").read_text())["exports"]
+    assert set(found) == names
+    evaluated = metrics(prepared)
+    for name, export in found.items():
+        entry = evaluated["stem"].get(export["model"]) or evaluated[export["model"]]
+        assert export["side"] == entry["input_size"]
+        assert export["keras_accuracy"] == pytest.approx(entry["test_accuracy"])
+        assert export["agreement"] >= (0.95 if export["precision"] == "float32" else 0.5)
+        assert export["bytes"] < (4.1e6 if export["precision"] == "int8" else 14e6)
+        assert export["test_accuracy_low"] <= export["test_accuracy"]
+        assert export["difference_low"] <= export["difference"] <= export["difference_high"], name
+
+
+def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
+    client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
+    models = children(client, children(client, parents(client)[-1])["evaluate"])
+    holder = models["baseline"].info.run_id
+    files = [f"baseline_{precision}.tflite" for precision in ("float32", "int8")]
+    assert {file.path for file in client.list_artifacts(holder)} == set(files)
+    version = client.get_model_version_by_alias("stemtune", "baseline")
+    assert version.tags["stemtune.exports"] == " ".join(f"runs:/{holder}/{file}" for file in files)
+    assert client.list_artifacts(models["resize_retrained"].info.run_id)
+    assert not client.list_artifacts(models["resize"].info.run_id)
+
+
+@pytest.mark.browser
+def test_the_page_of_the_exports_is_sound_in_a_browser(prepared: Project) -> None:
+    for seen in look_at(prepared.root / "records/exports.html", [1100, 400]):
+        assert_sound(seen)
+        assert "baseline_int8" in seen.text
+
+
+def test_stem_and_head_never_end_worse_on_validation_than_they_began(prepared: Project) -> None:
+    import pandas as pd
+
+    history = pd.read_csv(prepared.root / "models/stem/joint/history.csv")
+    assert list(history["epoch"]) == [0, 1]
+    kept = metrics(prepared)["stem"]["joint"]["validation_accuracy"]
+    # Afterwards the head goes on alone.
+    assert kept >= history["validation_accuracy"].max() - 1e-6
+    path = prepared.root / "records/add_stem@joint.json"
+    children = json.loads(path.read_text(encoding="utf-8"))["children"]
+    assert [child["name"] for child in children] == [
+        "head, trial 1",
+        "head, trial 2",
+        "joint at 0.003",
+        "head again, trial 1",
+        "head again, trial 2",
+    ]
+
+
+def test_the_report_says_what_to_do_with_these_clips(prepared: Project) -> None:
+    page = (prepared.root / "report/index.html").read_text()
+    sentence = page.split('<p class="recommendation"><b>')[1].split("</b>")[0]
+    assert sentence.startswith(("Take the stem ", "Resize and retrain ", "Keep frames as they are"))
+    assert "of its operations" in sentence
+    [noted] = json.loads((prepared.root / "records/evaluate.json").read_text())["notes"]
+    assert noted.split(", at ")[0] == sentence.split(", at ")[0]
+    assert "of its time" in noted
+
+
+def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: Project) -> None:
+    printed = prepared.run("dvc", "repro")
+    assert re.findall(r"^Running stage '(.+)'", printed, flags=re.MULTILINE) == ["track"]
+    assert prepared.run(sys.executable, "-m", "stemtune", "compare") in printed
+    client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
+    second, first = parents(client)
+    assert_whole(client, prepared.root, second, ran=set())
+    assert first.info.status == "FINISHED"
+    assert {run.data.tags["cached"] for run in children(client, first).values()} == {"false"}
+    keys = [
+        {name: run.data.tags["stage_key"] for name, run in children(client, parent).items()}
+        for parent in (first, second)
+    ]
+    assert keys[0] == keys[1]
+    assert_one_run_per_key(client)
+
+
+@pytest.mark.browser
+def test_comparing_baseline_and_stem_in_mlflow_s_pages_shows_their_numbers(
+    prepared: Project, tmp_path: Path
+) -> None:
+    client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
+    newest = parents(client)[0]
+    models = children(client, children(client, newest)["evaluate"])
+    chosen = {"baseline": "baseline", "stem, as_published": "stem"}
+    ids = [models[name].info.run_id for name in chosen]
+    with servers.mlflow_ui(prepared.root) as server:
+        shown = compared(server.address, newest.info.experiment_id, ids, tmp_path / "compare.png")
+    assert set(shown) == set(chosen)
+    found = metrics(prepared)
+    entries = {"baseline": found["baseline"], "stem, as_published": found["stem"]["as_published"]}
+    for name, entry in entries.items():
+        for metric, value in entry.items():
+            assert float(shown[name][metric]) == pytest.approx(value, abs=0.0005), metric
+        paper = found["paper"][chosen[name]]["test_accuracy"]
+        assert float(shown[name]["paper_test_accuracy"]) == pytest.approx(paper, abs=0.0005)
+        assert {"train_seconds", "ms_per_frame", "estimated_wh"} <= set(shown[name])
+
+
+def test_other_sides_of_plain_resizing_train_nothing_again(
+    prepared: Project, warm: dict[str, str]
+) -> None:
+    before = metrics(prepared)
+    prepared.environment = warm
+    prepared.set_params(evaluate={"resize_sides": [60, 40]}, track=UNTRACKED)
+    assert prepared.repro() == ["embed_frames", "evaluate", "track"]
+    lines = (prepared.root / "plots/resize.csv").read_text().splitlines()
+    equal = before["resize_retrained_equal_cost"]["input_size"]
+    sides = [str(side) for side in sorted({40, 44, equal, 60, 96})]
+    assert [line.split(",")[0] for line in lines] == ["side", *sides]
+    assert metrics(prepared) == before
+
+
+def test_everything_is_bit_identical_after_deleting_outputs_and_cache(prepared: Project) -> None:
+    # In processes of their own, as the first time.
+    prepared.environment = {}
+    before = contents(prepared)
+    for name in [*OUTPUTS, "records", "metrics", ".dvc/cache"]:
+        path = prepared.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert prepared.repro() == STAGES
+    after = contents(prepared)
+    assert sorted(after) == sorted(before)
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
+    prepared: Project, warm: dict[str, str]
+) -> None:
+    import pandas as pd
+
+    prepared.environment = warm
+    manifest = prepared.root / "manifest.parquet"
+    before = pd.read_parquet(manifest).set_index("clip")["split"]
+    data = prepared.root / "data"
+    # Real footage, where there is any.
+    names = [path.relative_to(root) for root in SOURCES[::-1] for path in root.rglob("*.mp4")]
+    source = next(data / name for name in names if (data / name).exists())
+    # Bytes behind the last box of an mp4 are ignored: another file, the same footage.
+    target = source.with_name("added.mp4")
+    target.write_bytes(source.read_bytes() + b"\0\0\0\x0cfree\0\0\0\0")
+    printed = prepared.run("dvc", "repro", "embed_frames")
+    assert "; 1 decoded, " in printed
+    after = pd.read_parquet(manifest).set_index("clip")["split"]
+    (added,) = set(after.index) - set(before.index)
+    # At the three sides that are trained on, mirrored at those of new heads if it is trained on,
+    # and a test clip at those of plain resizing too.
+    homes = {"train": "embeddings_mirrored", "test": "embeddings_resized"}
+    home = prepared.root / homes.get(after[added], "nowhere")
+    sides = 3 + len(list(home.glob("*/*/")))
+    assert printed.count(": 1 clips embedded, ") == sides
+    assert after[before.index].equals(before)
+
+
+def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: Project) -> None:
+    # One that learns labels, one that learns probabilities, those of the small frames here, and one
+    # that gets a new head in the end. Of what is taken out nothing is to be left.
+    frozen = {**QUICK_STEM, "learning_rates": [0.003, 0.001]}
+    variants = {
+        "warm_start": frozen,
+        "distilled": {**QUICK_STEM, "objective": "distillation"},
+        "retrained": {**QUICK_STEM, "head": "retrained", "keep_epoch": "best"},
+    }
+    prepared.set_params(
+        extract_frames={"size": 105},
+        tune_lr={"seeds": [1]},
+        train_best={"trained_at": "small"},
+        add_stem={"downscale": 3, "variants": variants},
+    )
+    ran = {f"add_stem@{variant}" for variant in variants}
+    left_out = {"add_stem@as_published", "add_stem@joint"}
+    assert set(prepared.repro()) == (set(STAGES) - left_out) | ran
+    found = metrics(prepared)
+    assert set(found["stem"]) == set(variants)
+    assert {path.name for path in (prepared.root / "models/stem").iterdir()} == set(variants)
+    assert not (prepared.root / "records/add_stem@as_published.json").exists()
+    assert "add_stem@as_published" not in files.read_yaml(prepared.root / "dvc.lock")["stages"]
+    assert found["resize"]["test_accuracy"] == found["baseline"]["test_accuracy"]
+    assert {found[name]["input_size"] for name in ("baseline", "resize")} == {33}
+    assert {stem["input_size"] for stem in found["stem"].values()} == {105}
+    for name in ("warm_start", "distilled"):
+        assert found["stem"][name]["trainable_params"] == 528
+        assert only_stems_differ(prepared, name)
+    # Of several rates the one that validates best is kept.
+    record = json.loads((prepared.root / "records/add_stem@warm_start.json").read_text())
+    rates = {
+        child["params"]["learning_rate"]: (
+            -child["metrics"]["validation_accuracy"],
+            child["metrics"]["validation_loss"],
+        )
+        for child in record["children"]
+    }
+    assert set(rates) == {0.003, 0.001}
+    assert record["params"]["learning_rate"] == min(rates, key=rates.__getitem__)
+
+
+def only_stems_differ(project: Project, variant: str) -> bool:
+    """Returns whether what lies behind a stored stem is the stored baseline, bit for bit."""
+    from stemtune.networks import classifier
+
+    folder = project.root / "models"
+    baseline, stemmed = (
+        [*loaded.backbone.get_weights(), *loaded.head.get_weights()]
+        for loaded in map(classifier.load, (folder / "baseline", folder / "stem" / variant))
+    )
+    return all(np.array_equal(one, other) for one, other in zip(baseline, stemmed, strict=True))
+
+
+def test_bad_settings_stop_the_run_before_any_work(prepared: Project) -> None:
+    prepared.set_params(tune_lr={"tuner": "guess"})
+    with pytest.raises(RuntimeError, match="tune_lr.tuner") as error:
+        prepared.run("dvc", "repro")
+    assert "'bayesian', 'random', 'hyperband' or 'grid' (found 'guess')" in str(error.value)
+    assert "epoch" not in str(error.value)

@@ -1,0 +1,1 @@
+"""Tests with servers of MLflow, PostgreSQL and S3."""

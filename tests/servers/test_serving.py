@@ -1,0 +1,245 @@
+"""A served classifier answers requests, and opens nothing that it is not told to."""
+
+import base64
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import requests
+from mlflow.tracking import MlflowClient
+from PIL import Image, ImageCms
+
+from stemtune.media import decoding, scaling
+from stemtune.networks import classifier
+from stemtune.serving.requested_clips import LIMITS
+from stemtune.tracking import registry
+from tests.support import clips
+from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
+from tests.support.clips import as_bytes
+from tests.support.servers import Server, free_port, program
+
+pytestmark = pytest.mark.slow
+
+FRAMES = np.random.default_rng(4).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
+# More than a small clip takes on a busy machine, and far less than the endless one.
+SECONDS, CLIP_MIB = 8, 12
+
+
+class Serving:
+    """A server of a small classifier, with a folder of clips that it may open."""
+
+    def __init__(self, root: Path, store: Path) -> None:
+        self.root, self.folder, self.temporary = root, root / "clips", root / "tmp"
+        self.folder.mkdir()
+        self.temporary.mkdir()
+        stored = root / "stored"
+        specification = classifier.InputSpecification(frames_per_clip=3, size=SIDE, side=SIDE)
+        classifier.save(tiny_classifier("average"), CLASSES, specification, stored)
+        self._own = classifier.load(stored).predictor()
+        shutil.copy(store, root / "mlflow.db")
+        uri = f"sqlite:///{root}/mlflow.db"
+        mlflow.set_tracking_uri(uri)
+        client = MlflowClient(uri)
+        experiment = client.create_experiment("stemtune", str(root / "mlruns"))
+        run = client.create_run(experiment).info.run_id
+        registry.publish(client, run, "stored", "stem", stored, "d1")
+        port = free_port()
+        model = ["models", "serve", "-m", "models:/stemtune@stem", "--env-manager", "local"]
+        self.server = Server(
+            [program("mlflow"), *model, "--host", "127.0.0.1", "--port", str(port)],
+            port,
+            "/health",
+            root,
+            {
+                "MLFLOW_TRACKING_URI": uri,
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "PATH": f"{Path(program('mlflow')).parent}{os.pathsep}{os.environ['PATH']}",
+                "TMPDIR": str(self.temporary),
+                "STEMTUNE_CLIPS": str(self.folder),
+                "STEMTUNE_DECODE_SECONDS": str(SECONDS),
+                "STEMTUNE_CLIP_MIB": str(CLIP_MIB),
+            },
+        )
+
+    def clip(self, name: str) -> Path:
+        """Writes a clip into the folder that the server may open."""
+        return clips.write(self.folder / name, [20, 90, 200, 250])
+
+    def of_frames(self, frames: np.ndarray) -> np.ndarray:
+        """Returns what the classifier itself says of frames."""
+        return np.asarray(self._own(frames))
+
+    def of_clip(self, path: Path) -> np.ndarray:
+        """Returns what the classifier itself says of a clip."""
+        sample = decoding.sample_frames(path, 3, SIDE, LIMITS)
+        return self.of_frames(sample.frames).mean(axis=0)
+
+    def post(self, content: Any) -> requests.Response:
+        """Sends a request, as curl would."""
+        return requests.post(f"{self.server.address}/invocations", json=content, timeout=300)
+
+    def answer(self, content: Any) -> np.ndarray:
+        """Returns the probabilities that are answered, a row per frame or clip."""
+        answer = self.post(content)
+        assert answer.status_code == 200, answer.text
+        rows = answer.json()["predictions"]
+        assert all(list(row) == CLASSES for row in rows)
+        return np.array([list(row.values()) for row in rows])
+
+    def refusal(self, content: Any) -> str:
+        """Returns the words with which a request is refused."""
+        answer = self.post(content)
+        assert answer.status_code == 400, answer.text
+        return str(answer.json()["message"])
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Serving]:
+    made = Serving(tmp_path_factory.mktemp("serving"), empty_store)
+    yield made
+    made.server.stop()
+    # Whatever clients sent is gone.
+    assert not list(made.temporary.glob("stemtune-*"))
+
+
+class Listener(ThreadingHTTPServer):
+    """A web server that counts who asks it for a clip."""
+
+    def __init__(self) -> None:
+        listener, self.asked = self, 0
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                listener.asked += 1
+                self.send_error(404)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener() as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield listening
+        listening.shutdown()
+
+
+def photographs(folder: Path) -> dict[Path, np.ndarray]:
+    """Writes a photograph with EXIF that says how to turn it, and one with a profile of colors.
+
+    Returns:
+        Path → what is to be seen (h, w, 3).
+    """
+    upright = np.random.default_rng(6).integers(0, 256, (90, 120, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "NIKON"
+    turned, profiled = folder / "turned.png", folder / "profiled.png"
+    Image.fromarray(np.rot90(upright)).save(turned, exif=exif)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(upright).save(profiled, icc_profile=profile)
+    return {turned: upright, profiled: upright}
+
+
+def test_frames_clips_and_pictures_are_classified(serving: Serving) -> None:
+    answer = serving.answer({"inputs": FRAMES.tolist()})
+    assert np.allclose(answer, serving.of_frames(FRAMES), atol=1e-6)
+    clip = serving.clip("clip.mp4")
+    expected = serving.of_clip(clip)
+    whole = {"columns": ["clip"], "data": [["clip.mp4"]]}
+    for content in (
+        {"inputs": ["clip.mp4", str(clip), as_bytes(clip)]},
+        {"instances": ["clip.mp4"]},
+        {"dataframe_split": whole},
+        {"dataframe_records": [{"clip": as_bytes(clip)}]},
+    ):
+        assert np.allclose(serving.answer(content), expected, atol=1e-6)
+    for path, pixels in photographs(serving.folder).items():
+        (answer,) = serving.answer({"inputs": [path.name]})
+        (expected,) = serving.of_frames(scaling.scale(pixels[None], SIDE))
+        assert np.allclose(answer, expected, atol=1e-6)
+
+
+def test_what_is_no_input_is_refused_with_what_is(serving: Serving) -> None:
+    for inputs, said in (
+        ([[[[1, 2, 300]]]], "whole numbers from 0 to 255"),
+        ([[[[0.5, 0.5, 0.5]]]], "whole numbers from 0 to 255"),
+        ([[[[1, 2, 3]]], [[[1, 2, 3]] * 2]], "frames of equal size"),
+        ([1, 2], r"(n, h, w, 3)"),
+        ([[]], "or a list of clips"),
+        ([None], "or a list of clips"),
+        (["a.mp4", 5], "or a list of clips"),
+        ([["a.mp4"]], "or a list of clips"),
+        ("a.mp4", "or a list of clips"),
+    ):
+        message = serving.refusal({"inputs": inputs})
+        assert said in message
+        assert "A clip is a path below the folder of this server's clips, or data:" in message
+    odd: list[Any] = [{"inputs": []}, {"inputs": {"clip": ["a.mp4"]}}, {"dataframe_records": []}]
+    for content in (*odd, {}, []):
+        serving.refusal(content)
+
+
+def test_no_path_outside_the_folder_and_no_address_is_opened(
+    serving: Serving, listener: Listener
+) -> None:
+    secret = clips.write(serving.root / "secret.mp4", [20, 90])
+    (serving.folder / "link.mp4").symlink_to(secret)
+    (serving.folder / "up").symlink_to(serving.root)
+    web = f"http://127.0.0.1:{listener.server_port}/clip.mp4"
+    outside = [str(secret), "../secret.mp4", "link.mp4", "up/secret.mp4", f"file:{secret}"]
+    outside += [f"file://{secret}", web, f"{web}#a.mp4", f"concat:{secret}", "/dev/zero", "."]
+    there = [serving.refusal({"inputs": [asked]}) for asked in outside]
+    # What is there and what is not get the same words.
+    secret.unlink()
+    assert [serving.refusal({"inputs": [asked]}) for asked in outside] == there
+    assert all("there is no clip" in message and "or data:" in message for message in there)
+    assert listener.asked == 0
+
+
+def test_a_playlist_leads_nowhere(serving: Serving, listener: Listener) -> None:
+    clip = serving.clip("listed.mp4")
+    web = f"http://127.0.0.1:{listener.server_port}/clip.mp4"
+    for target in (str(clip), clip.name, f"file:{clip}", web):
+        for playlist in (
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n",
+            f"ffconcat version 1.0\nfile '{target}'\n",
+            f"<MPD><Period><AdaptationSet><BaseURL>{target}</BaseURL></AdaptationSet></Period></MPD>",
+        ):
+            path = serving.folder / "list.m3u8"
+            path.write_text(playlist)
+            for asked in (path.name, as_bytes(path)):
+                assert "cannot be decoded" in serving.refusal({"inputs": [asked]})
+    assert listener.asked == 0
+
+
+def test_what_would_fill_the_memory_is_refused(serving: Serving) -> None:
+    (serving.folder / "bomb.png").write_bytes(clips.bomb(30_000))
+    (serving.folder / "large.mp4").write_bytes(bytes((CLIP_MIB + 1) * 2**20))
+    for name, said in (("bomb.png", "limits.pixels"), ("large.mp4", "STEMTUNE_CLIP_MIB allows 12")):
+        for asked in (name, as_bytes(serving.folder / name)):
+            message = serving.refusal({"inputs": [asked]})
+            assert said in message
+            # MLflow itself would send back the whole request.
+            assert len(message) < 500
+
+
+def test_a_request_that_never_ends_is_ended_and_keeps_no_other_waiting(serving: Serving) -> None:
+    first, second = serving.clip("first.mp4"), clips.write(serving.folder / "second.mp4", [250, 9])
+    endless = base64.b64encode(clips.endless()).decode()
+    with ThreadPoolExecutor() as clients:
+        hanging = clients.submit(serving.refusal, {"inputs": [f"data:;base64,{endless}"]})
+        others = [(path, clients.submit(serving.answer, {"inputs": [path.name]}))
+                  for path in (first, second) * 3]  # fmt: skip
+        for path, answer in others:
+            assert np.allclose(answer.result(), serving.of_clip(path), atol=1e-6)
+        message = hanging.result()
+    assert f"clip 1 of 1 took longer than limits.decode_seconds allows, {SECONDS} s" in message
+    assert np.allclose(serving.answer({"inputs": [first.name]}), serving.of_clip(first), atol=1e-6)

@@ -1,0 +1,366 @@
+"""Pipeline runs in a real MLflow server on PostgreSQL with artifacts in S3, and what goes wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from stemtune.core import pipeline_run
+from stemtune.core.records import Epoch, Record
+from stemtune.tracking.client import Client
+from stemtune.tracking.outbox import Outbox
+from stemtune.tracking.publisher import Publisher
+from tests.support import servers
+from tests.support.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents, runs
+from tests.support.project import HALF_TO_TRAIN, ONE_VARIANT, RECORDED, Project
+
+ARTIFACTS = f"s3://{servers.BUCKET}/runs"
+NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
+
+
+@dataclass
+class Setting:
+    """A project that has run once, and the servers that it reports to."""
+
+    project: Project
+    database: servers.PostgreSQL
+    bucket: servers.Server
+    server: servers.Server
+    where: dict[str, str]
+    client: MlflowClient
+
+    def env(self, **more: str) -> dict[str, str]:
+        return {"MLFLOW_TRACKING_URI": self.server.address, **more}
+
+    def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
+        environment = os.environ | self.env(**env)
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        return subprocess.Popen(
+            command,
+            cwd=self.project.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *command: str, **env: str) -> tuple[int, str]:
+        process = self.start(*command, **env)
+        printed, _ = process.communicate()
+        return process.returncode, printed
+
+    def repro(self, **env: str) -> str:
+        """Runs `dvc repro`, which has to succeed, and returns what it printed."""
+        code, printed = self.run("dvc", "repro", **env)
+        assert code == 0, printed
+        return printed
+
+    def newest(self) -> Run:
+        return parents(self.client)[0]
+
+    def pending(self) -> list[Path]:
+        return list((self.project.root / ".tracking").glob("*/pipeline.json"))
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+    folder = tmp_path_factory.mktemp("servers")
+    database = servers.PostgreSQL(folder / "postgresql")
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.set_params(
+        extract_frames={
+            "frames_per_clip": 1,
+            "size": 96,
+            "split": HALF_TO_TRAIN,
+        },
+        tune_lr={"epochs": 2, "seeds": [1, 2], "learning_rates": [0.01, 0.001]},
+        train_best={"epochs": 2},
+        add_stem={"epochs": 1, "variants": ONE_VARIANT},
+        evaluate={"bootstrap_samples": 100, "resize_sides": [48]},
+    )
+    project.add_pictures(3, 96)
+    (project.root / ".gitignore").open("a").write("/.venv\n")
+    project.run("git", "add", "--all")
+    project.run("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a")
+    with servers.s3(folder) as bucket:
+        where = {"MLFLOW_S3_ENDPOINT_URL": bucket.address, **servers.S3_KEYS}
+        where["AWS_DEFAULT_REGION"] = "us-east-1"
+        with servers.mlflow_server(folder, database.uri, ARTIFACTS, False, **where) as server:
+            client = MlflowClient(server.address)
+            yield Setting(project, database, bucket, server, where, client)
+    database.stop()
+
+
+def test_a_run_and_its_cached_repetition_show_all(setting: Setting) -> None:
+    setting.repro()
+    [first] = parents(setting.client)
+    assert_whole(setting.client, setting.project.root, first, ran=set(RECORDED))
+    setting.repro()
+    second, _ = parents(setting.client)
+    assert second.info.run_id != first.info.run_id
+    assert_whole(setting.client, setting.project.root, second, ran=set())
+    assert_one_run_per_key(setting.client)
+    registered = setting.client.get_registered_model("stemtune")
+    assert set(registered.aliases) == {"baseline", "stem"}
+    assert len(setting.client.search_model_versions("name = 'stemtune'")) == 2
+    assert setting.pending() == []
+
+
+def test_publishing_by_hand_adds_nothing(setting: Setting) -> None:
+    before = len(runs(setting.client))
+    code, printed = setting.run("python", "-m", "stages.track")
+    assert code == 0, printed
+    # Or a line for each run.
+    assert "View run" not in printed
+    assert len(runs(setting.client)) == before
+
+
+def stopped(setting: Setting) -> Iterator[dict[str, str]]:
+    setting.server.stop()
+    yield {}
+    setting.server.start()
+
+
+def paused(setting: Setting) -> Iterator[dict[str, str]]:
+    setting.server.pause()
+    yield {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+    setting.server.go_on()
+
+
+def erroring(setting: Setting) -> Iterator[dict[str, str]]:
+    setting.database.stop()
+    yield {}
+    setting.database.start()
+
+
+def without_artifacts(setting: Setting) -> Iterator[dict[str, str]]:
+    setting.bucket.pause()
+    yield {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+    setting.bucket.go_on()
+
+
+def slow(setting: Setting) -> Iterator[dict[str, str]]:
+    setting.project.set_params(track={"timeout_seconds": 0.01})
+    yield {}
+    setting.project.set_params(track={"timeout_seconds": 300})
+
+
+@pytest.mark.parametrize("fault", [stopped, paused, erroring, without_artifacts, slow])
+def test_a_fault_of_the_server_costs_no_result_and_is_made_up_for(
+    setting: Setting, fault: Callable[[Setting], Iterator[dict[str, str]]]
+) -> None:
+    before = parents(setting.client)
+    going_wrong = fault(setting)
+    printed = setting.repro(**next(going_wrong))
+    assert "track: WARNING: pipeline" in printed
+    assert "make publish" in printed
+    assert "stem, warm_start" in printed
+    assert len(setting.pending()) == 1
+    assert next(going_wrong, None) is None
+    code, printed = setting.run("python", "-m", "stages.track")
+    assert code == 0, printed
+    assert "WARNING" not in printed
+    assert setting.pending() == []
+    after = parents(setting.client)
+    assert len(after) == len(before) + 1
+    assert_whole(setting.client, setting.project.root, setting.newest(), ran=set())
+    assert_one_run_per_key(setting.client)
+
+
+def test_a_wrong_password_costs_no_result_and_the_right_one_makes_up_for_it(
+    setting: Setting, tmp_path: Path
+) -> None:
+    before = len(parents(setting.client))
+    guarded = servers.mlflow_server(
+        tmp_path, setting.database.uri, ARTIFACTS, True, **setting.where
+    )
+    with guarded as server:
+        door = {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_TRACKING_USERNAME": servers.USER}
+        printed = setting.repro(**door, MLFLOW_TRACKING_PASSWORD="not it")  # noqa: S106
+        assert "track: WARNING: pipeline" in printed
+        assert len(parents(setting.client)) == before
+        command = ("python", "-m", "stages.track")
+        code, printed = setting.run(*command, **door, MLFLOW_TRACKING_PASSWORD=servers.PASSWORD)
+    assert code == 0, printed
+    assert "WARNING" not in printed
+    assert len(parents(setting.client)) == before + 1
+    assert_whole(setting.client, setting.project.root, setting.newest(), ran=set())
+    assert_one_run_per_key(setting.client)
+
+
+def test_a_full_disk_costs_no_result_and_is_made_up_for(setting: Setting, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(store)
+    client.search_experiments()
+    (setting.project.root / "mlruns").mkdir()
+    # A file system of its own, for this command alone.
+    full = "mount -t tmpfs -o size=64k none mlruns && exec dvc repro"
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", full]
+    code, printed = setting.run(*command, MLFLOW_TRACKING_URI=store)
+    assert code == 0, printed
+    assert "track: WARNING: pipeline" in printed
+    assert "No space left on device" in printed
+    [parent] = parents(client)
+    assert set(children(client, parent)) == set(RECORDED)
+    code, printed = setting.run("python", "-m", "stages.track", MLFLOW_TRACKING_URI=store)
+    assert "WARNING" not in printed
+    [parent] = parents(client)
+    stages = children(client, parent)
+    assert client.list_artifacts(parent.info.run_id)
+    assert client.list_artifacts(stages["evaluate"].info.run_id)
+    assert_one_run_per_key(client)
+
+
+def track_of(process: subprocess.Popen[str]) -> psutil.Process | None:
+    """Returns the process of the track stage below `dvc repro`, as soon as there is one."""
+    for below in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if below.cmdline()[-1:] == ["stages.track"]:
+                return below
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> object:
+    """Returns what is waited for; fails if the process ends before."""
+    while process.poll() is None:
+        if found := what():
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"ended too early:\n{process.communicate()[0]}")
+
+
+def test_track_killed_in_the_middle_is_made_up_for(setting: Setting) -> None:
+    before = {run.info.run_id for run in runs(setting.client)}
+    process = setting.start("dvc", "repro")
+    track = wait_for(lambda: track_of(process), process)
+    assert isinstance(track, psutil.Process)
+    wait_for(lambda: len(runs(setting.client)) > len(before) + 3, process)
+    track.kill()
+    assert process.wait() != 0
+    setting.repro()
+    second, first = parents(setting.client)[:2]
+    assert first.info.run_id not in before
+    for parent in (first, second):
+        assert_whole(setting.client, setting.project.root, parent, ran=set())
+    assert_one_run_per_key(setting.client)
+    assert setting.pending() == []
+
+
+def test_two_publishers_at_once_leave_one_run_per_key(setting: Setting) -> None:
+    setting.repro(**NOWHERE)
+    before = len(parents(setting.client))
+    command = ("python", "-m", "stages.track")
+    both = [setting.start(*command), setting.start(*command)]
+    for publisher in both:
+        printed, _ = publisher.communicate()
+        assert publisher.returncode == 0, printed
+    assert len(parents(setting.client)) == before + 1
+    assert_whole(setting.client, setting.project.root, setting.newest(), ran=set())
+    assert_one_run_per_key(setting.client)
+    assert setting.pending() == []
+
+
+def test_epochs_are_live_and_a_killed_stage_of_an_experiment_fails(setting: Setting) -> None:
+    process = setting.start(
+        "dvc", "exp", "run", "--name", "endless", "--set-param", "train_best.epochs=1000000"
+    )
+
+    def live() -> Run | None:
+        for run in runs(setting.client):
+            measured = any(name.startswith("system/") for name in run.data.metrics)
+            if run.info.status == "RUNNING" and measured and "train_loss" in run.data.metrics:
+                return run
+        return None
+
+    child = wait_for(live, process)
+    assert isinstance(child, Run)
+    assert child.info.run_name == "train_best"
+    assert setting.newest().info.status == "RUNNING"
+    history = setting.client.get_metric_history(child.info.run_id, "train_loss")
+    assert [point.step for point in history] == list(range(1, len(history) + 1))
+    for below in psutil.Process(process.pid).children(recursive=True):
+        if below.cmdline()[-1:] == ["stages.train_best"]:
+            below.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode != 0
+    until = time.monotonic() + 60
+    while setting.newest().info.status == "RUNNING" and time.monotonic() < until:
+        time.sleep(0.5)
+    parent = setting.newest()
+    assert parent.info.run_name == "endless"
+    assert parent.data.tags["dvc.experiment"] == "endless"
+    assert parent.data.tags["dvc.experiment.train_best.epochs"] == "1000000"
+    assert parent.info.status == "FAILED"
+    failed = setting.client.get_run(child.info.run_id)
+    assert failed.info.status == "FAILED"
+    assert "killed" in failed.data.tags["mlflow.note.content"]
+
+
+def test_a_stage_that_fails_says_why(setting: Setting) -> None:
+    setting.project.run("git", "checkout", "params.yaml")
+    before = len(parents(setting.client))
+    setting.project.set_params(tune_lr={"tuner": "guess"})
+    code, printed = setting.run("dvc", "repro")
+    assert code != 0
+    assert "(found 'guess')" in printed
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        # The reporter outlives the stage by some seconds.
+        if len(parents(setting.client)) > before and setting.newest().info.status == "FAILED":
+            break
+        time.sleep(0.5)
+    logs = setting.project.root.glob(".tracking/*/reporter.log")
+    assert len(parents(setting.client)) == before + 1, [log.read_text() for log in logs]
+    [failed] = children(setting.client, setting.newest()).values()
+    assert failed.info.status == "FAILED"
+    assert "(found 'guess')" in failed.data.tags["error"]
+
+
+def test_more_than_the_server_takes_in_one_call_is_shown_whole(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", setting.server.address)
+    record = Record(name="tune_lr", started=1.8e9, params={f"p {k:03}": k for k in range(120)})
+    record.epochs = [
+        Epoch(epoch=k, time=1.8e9 + k, seconds=1.0, metrics={"train_loss": 1 / k})
+        for k in range(1, 1200)
+    ]
+    record.fail("line\n" * 2000 + "ValueError: the last line", 1.8e9 + 1300)
+    kept = Outbox.open(pipeline_run.describe(psutil.Process(), "much"))
+    kept.keep(record)
+    parent = Publisher(Client(300), kept.pipeline()).publish(kept)
+    shown = children(setting.client, setting.client.get_run(parent))["tune_lr"]
+    assert len(setting.client.get_metric_history(shown.info.run_id, "train_loss")) == 1199
+    assert len(shown.data.params) == 120
+    assert "ValueError: the last line" in shown.data.tags["mlflow.note.content"]
+
+
+def test_a_stage_by_hand_is_a_pipeline_run_of_its_own(setting: Setting) -> None:
+    setting.project.run("git", "checkout", "params.yaml")
+    before = len(parents(setting.client))
+    code, printed = setting.run("python", "-m", "stages.tune_lr")
+    assert code == 0, printed
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        newest = setting.newest()
+        if newest.info.run_name == "tune_lr by hand" and newest.info.status == "FINISHED":
+            break
+        time.sleep(0.5)
+    assert len(parents(setting.client)) == before + 1
+    [stage] = children(setting.client, setting.newest()).values()
+    assert stage.info.status == "FINISHED"
+    assert set(children(setting.client, stage)) == {"trial 1", "trial 2"}

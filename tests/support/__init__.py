@@ -1,0 +1,1 @@
+"""What tests share: projects, clips, classifiers, servers, a browser, what to compare with."""

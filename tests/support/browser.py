@@ -1,0 +1,156 @@
+"""Opens a page in a real browser, headless Chromium, and says what it saw."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+TEXT = "return document.body.innerText"
+# Ticks the row of a run, counted from its parent.
+SELECT = """
+const box = document.querySelector(`.ag-row[row-index="${arguments[0]}"] input[type=checkbox]`);
+if (box && !box.checked) box.click();
+return Boolean(box && box.checked);
+"""
+
+# What an element shows, and how wide and high it is; a picture that did not load is 0 wide.
+LOOK = """
+return [...document.querySelectorAll("img, svg")].map(one => {
+  const box = one.getBoundingClientRect();
+  const loaded = one.tagName === "IMG" ? one.naturalWidth : 1;
+  return [one.alt || one.id || one.tagName, Math.min(loaded, box.width, box.height)];
+})
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a page showed in a window of `width`, px.
+
+    Attributes:
+        width: Of the window.
+        page_width: Of the page's content; more than the window's means scrolling sideways.
+        text: What can be read.
+        pictures: By description, the least of its sides; 0: it did not load.
+        scrolled: How many boxes scroll sideways by themselves.
+        errors: From the browser's console.
+    """
+
+    width: int
+    page_width: int
+    text: str
+    pictures: list[tuple[str, float]]
+    scrolled: int
+    errors: list[str]
+
+
+@contextmanager
+def chromium(height: int = 900) -> Iterator[webdriver.Chrome]:
+    """Yields a browser; fails the test where there is no Chromium."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.fail(
+            "this test opens a page in Chromium, and chromium or chromedriver is not on PATH; "
+            "on Debian: apt-get install chromium chromium-driver. To leave out such tests: "
+            'pytest -m "not browser"'
+        )
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Its sandbox does not start as root, and a container's /dev/shm is small.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument(f"--window-size=1500,{height}")
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def look_at(page: Path, widths: Sequence[int]) -> list[Seen]:
+    """Opens a page in windows of several widths."""
+    with chromium() as browser:
+        return [_look(browser, page, width) for width in widths]
+
+
+def assert_sound(seen: Seen) -> None:
+    """Asserts what has to hold for the report of any results."""
+    assert [name for name, side in seen.pictures if not side > 0] == []
+    assert seen.errors == []
+    assert seen.page_width <= seen.width
+
+
+def compared(address: str, experiment: str, runs: Sequence[str], picture: Path) -> dict[str, Any]:
+    """Opens MLflow's list of runs, selects two below their parent, and presses Compare.
+
+    Args:
+        address: Of MLflow's server.
+        experiment: Id of the experiment.
+        runs: Ids of two runs that share a parent.
+        picture: Where to keep a picture of the page.
+
+    Returns:
+        By run name, each metric as the page shows it.
+    """
+    found = quote(f"attributes.run_id IN ({', '.join(repr(run) for run in runs)})")
+    with chromium(height=2400) as browser:
+        wait = WebDriverWait(browser, 120)
+        browser.get(f"{address}/#/experiments/{experiment}/runs?searchFilter={found}")
+        opener = wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, ".ag-row button"))
+        browser.execute_script("arguments[0].click()", opener[0])
+        for row in (1, 2):
+            wait.until(partial(_selected, row=row))
+        press = (
+            "return [...document.querySelectorAll('button')].find(b => b.innerText === 'Compare')"
+        )
+        button = wait.until(lambda _: browser.execute_script(press))
+        browser.execute_script("arguments[0].click()", button)
+        try:
+            wait.until(lambda _: "trainable_params" in browser.execute_script(TEXT))
+        finally:
+            browser.save_screenshot(str(picture))
+        text = str(browser.execute_script(TEXT))
+    names = [line.strip() for line in _between(text, "Run Name:", "Start Time:") if line.strip()]
+    lines = [line for line in _between(text, "\nMetrics\nShow diff only", "\nArtifacts") if line]
+    count = len(lines) // (1 + len(names))
+    metrics, values = lines[:count], lines[count:]
+    return {
+        name: dict(zip(metrics, values[number :: len(names)], strict=True))
+        for number, name in enumerate(names)
+    }
+
+
+def _selected(browser: webdriver.Chrome, row: int) -> bool:
+    return bool(browser.execute_script(SELECT, row))
+
+
+def _between(text: str, start: str, end: str) -> list[str]:
+    return text.split(start, 1)[1].split(end, 1)[0].split("\n")
+
+
+def _look(browser: webdriver.Chrome, page: Path, width: int) -> Seen:
+    window = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
+    browser.get(page.resolve().as_uri())
+    return Seen(
+        width=browser.execute_script("return innerWidth"),
+        page_width=browser.execute_script("return document.documentElement.scrollWidth"),
+        text=browser.execute_script("return document.body.innerText"),
+        pictures=[(name, side) for name, side in browser.execute_script(LOOK)],
+        scrolled=browser.execute_script(
+            'return [...document.querySelectorAll(".scroll")]'
+            ".filter(box => box.scrollWidth > box.clientWidth).length"
+        ),
+        errors=[entry["message"] for entry in browser.get_log("browser")],
+    )

@@ -1,0 +1,277 @@
+"""Results such as evaluate finds, small and made up, with names that a page could trip over."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stemtune.evaluation import comparison
+from stemtune.evaluation.architecture import Block
+from stemtune.evaluation.comparison import Entry
+from stemtune.evaluation.metrics import Difference, per_class
+from stemtune.evaluation.pictures import Example
+from stemtune.evaluation.recommendation import recommend
+from stemtune.evaluation.report import Results
+from stemtune.networks import stem
+
+EVIL = "<script>console.error(1)</script> $x$"
+LONG = "a_class_whose_name_goes_on_and_on_and_says_hardly_anything"
+CLASSES = [EVIL, LONG, "ollie"]
+MODELS = [*comparison.CONTROLS, "as_published", "warm_start"]
+
+
+def entry(accuracy: float, trained: int, gigaflops: float, side: int) -> Entry:
+    return Entry(
+        stem_params=528 if trained == 528 else None,
+        test_accuracy=accuracy,
+        test_accuracy_low=accuracy - 0.1,
+        test_accuracy_high=accuracy + 0.05,
+        clip_accuracy=accuracy,
+        validation_accuracy=accuracy,
+        calibration_error=0.125,
+        trainable_params=trained,
+        total_params=3_000_000,
+        flops_per_frame=round(gigaflops * 1e9),
+        input_size=side,
+    )
+
+
+COMPARED = comparison.of(
+    {
+        "baseline": entry(0.9, 1000, 0.8, 224),
+        "resize": entry(0.6, 0, 0.2, 108),
+        "resize_retrained": entry(0.7, 1000, 0.2, 108),
+        "resize_retrained_equal_cost": entry(0.65, 1000, 0.3, 118),
+        "as_published": entry(0.5, 528, 0.3, 224),
+        "warm_start": entry(0.75, 528, 0.3, 224),
+    }
+)
+
+
+def made_up(first: str, second: str) -> Difference:
+    """Compares two models of `COMPARED` by their accuracies, with bounds of 4 points."""
+    by = COMPARED.entry(first).test_accuracy - COMPARED.entry(second).test_accuracy
+    return Difference(by, by - 0.04, by + 0.04, 31, 13, 0.0125)
+
+
+def difference(name: str, other: str, by: float, low: float, high: float) -> dict[str, Any]:
+    return {
+        "stem": name,
+        "other": other,
+        "difference": by,
+        "low": low,
+        "high": high,
+        "first_alone": 31,
+        "second_alone": 13,
+        "mcnemar_p": 0.0125,
+    }
+
+
+def make(split_by: str = "group") -> Results:
+    """Returns complete results of five models on three classes."""
+    random = np.random.default_rng(5)
+    frames = pd.DataFrame(
+        {
+            "clip": [f"{name}/{number // 2}" for name in CLASSES for number in range(12)],
+            "group": [f"{name} {number // 4}" for name in CLASSES for number in range(12)],
+            "class": np.repeat(CLASSES, 12),
+            "split": ["train", "validation", "test"] * 12,
+        }
+    )
+    history = pd.DataFrame(
+        {
+            "model": np.repeat(["baseline", "as_published", "warm_start"], 2),
+            "epoch": [1, 2] * 3,
+            **{
+                f"{split}_{metric}": random.random(6)
+                for split in ("train", "validation")
+                for metric in ("accuracy", "loss")
+            },
+        }
+    )
+    answers = {
+        name: pd.DataFrame({"actual": CLASSES * 2, "predicted": random.choice(CLASSES, 6)})
+        for name in MODELS
+    }
+    start = [random.normal(size=(7, 7, 3, 3)), random.normal(size=(3, 3, 3, 3))]
+    picture = random.integers(0, 256, (24, 24, 3), np.uint8)
+    return Results(
+        compared=COMPARED,
+        recommendation=recommend(COMPARED, made_up, acceptable_loss=0.05),
+        as_in_paper=["as_published"],
+        frames=frames,
+        split_by=split_by,
+        trials=pd.DataFrame(
+            {
+                "trial": ["trial 1", "trial 2"],
+                "epochs": 5,
+                "learning_rate": [0.01, 0.003],
+                "validation_accuracy": [0.8, 0.85],
+                "test_accuracy": [0.9, np.nan],
+            }
+        ),
+        advice="the best of the rates tried is the largest, 0.01",
+        history=history,
+        answers=answers,
+        classes=pd.DataFrame(
+            [
+                {"model": name, "class": label, "frames": 4, "accuracy": random.random()}
+                for name in MODELS
+                for label in CLASSES
+            ]
+        ),
+        calibration=pd.DataFrame(
+            {
+                "model": np.repeat(MODELS, 2),
+                "confidence": [0.4, 0.9] * len(MODELS),
+                "accuracy": random.random(2 * len(MODELS)),
+                "frames": [1, 11] * len(MODELS),
+            }
+        ),
+        comparisons=pd.DataFrame(
+            [
+                difference("as_published", "baseline", -0.4, -0.5, -0.3),
+                difference("warm_start", "resize", 0.15, 0.05, 0.25),
+                difference("warm_start", "resize_retrained", 0.05, -0.05, 0.15),
+            ]
+        ),
+        curve=pd.DataFrame(
+            [
+                {"side": side, **entry(accuracy, 0, gigaflops, side).values()}
+                for side, accuracy, gigaflops in ((56, 0.4, 0.1), (108, 0.6, 0.2), (224, 0.9, 0.8))
+            ]
+        ),
+        architectures={
+            name: [
+                Block("frame", "RGB", 224, 0, False),
+                Block("Conv2D", "3 filters", 218, stem.PARAMETERS, True),
+                Block("frozen network", "lite", None, 3_000_000, False),
+            ]
+            for name in ("as_published", "warm_start")
+        },
+        kernels={
+            "as_published": {"learned": start},
+            "warm_start": {"start": start, "learned": start, "learned less start": start},
+        },
+        examples=[
+            Example(
+                f"{label}/1",
+                label,
+                {
+                    "stored": picture,
+                    "resize": picture,
+                    "as_published": np.zeros_like(picture),
+                    "warm_start": picture,
+                },
+                dict.fromkeys(MODELS, LONG),
+            )
+            for label in CLASSES
+        ],
+    )
+
+
+def large(classes: int, stems: int, side: int) -> Results:
+    """Returns results on many classes with long names, of many stems, on frames of noise."""
+    random = np.random.default_rng(7)
+    names = [f"a class with a long name, number {number:04}" for number in range(classes)]
+    variants = [f"variant_{number:03}" for number in range(stems)]
+    compared, frames = [*MODELS[:3], *variants], 4 * classes
+    actual = np.repeat(names, 4)
+    answers = {}
+    for name in compared:
+        predicted = np.where(random.random(frames) < 0.6, actual, random.choice(names, frames))
+        answers[name] = pd.DataFrame({"actual": actual, "predicted": predicted})
+    # One that stands out, so that it has to be named first.
+    for table in answers.values():
+        table.loc[:3, "predicted"] = names[-1]
+    kernels = [random.normal(size=(7, 7, 3, 3)), random.normal(size=(3, 3, 3, 3))]
+    small = make()
+    return dataclasses.replace(
+        small,
+        compared=COMPARED.model_copy(
+            update={"stem": {name: entry(random.random(), 528, 0.3, 224) for name in variants}}
+        ),
+        frames=pd.DataFrame({"clip": actual, "group": actual, "class": actual, "split": "test"}),
+        history=_history(["baseline", *variants], random),
+        answers=answers,
+        classes=pd.concat(
+            [per_class(table).assign(model=name) for name, table in answers.items()],
+            ignore_index=True,
+        ),
+        calibration=pd.DataFrame(
+            [
+                {"model": name, "confidence": place / 15, "accuracy": random.random(), "frames": 9}
+                for name in compared
+                for place in range(1, 16)
+            ]
+        ),
+        comparisons=pd.DataFrame(
+            [difference(name, other, 0.1, 0.0, 0.2) for name in variants for other in MODELS[:3]]
+        ),
+        architectures=dict.fromkeys(variants, small.architectures["as_published"]),
+        kernels={
+            name: dict.fromkeys(("start", "learned", "learned less start"), kernels)
+            for name in variants
+        },
+        examples=[
+            Example(
+                f"{label}/1",
+                label,
+                {"stored": _noise(side, random), "resize": _noise(side // 2, random)}
+                | {name: _noise(side // 2, random) for name in variants},
+                dict.fromkeys(compared, names[0]),
+            )
+            for label in names[:4]
+        ],
+    )
+
+
+ODD_CLIPS = ['<b>&"x".mp4', "a b#c?d%41.mp4", "näh \u202e–中.mkv", "javascript:alert(1)", "'"]
+
+
+def answered(clips: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Returns a frame table of test clips of six frames, and what two models answer on it.
+
+    Each model is right on two fifths of the clips; both miss the first ones, whose names are odd.
+    """
+    random, frames = np.random.default_rng(11), 6
+    names = [*ODD_CLIPS, *(f"clip {number}.mp4" for number in range(clips))][:clips]
+    labels = random.integers(0, len(CLASSES), clips).repeat(frames)
+    table = pd.DataFrame(
+        {
+            "clip": np.repeat([f"{place % 7}/{name}" for place, name in enumerate(names)], frames),
+            "class": [CLASSES[label] for label in labels],
+            "label": labels,
+            "shard": np.arange(clips).repeat(frames).astype(str),
+            "index": list(range(frames)) * clips,
+        }
+    )
+    models = []
+    for _ in range(2):
+        past = random.choice([0, 1, 2], clips, p=[0.4, 0.3, 0.3])
+        past[: len(ODD_CLIPS)] = 1
+        scores = np.eye(len(CLASSES))[(labels + past.repeat(frames)) % len(CLASSES)]
+        scores += random.random((clips, len(CLASSES))).repeat(frames, axis=0)
+        models.append(scores / scores.sum(axis=1, keepdims=True))
+    return table, models[0], models[1]
+
+
+def footage(shard: str, index: int) -> np.ndarray:
+    """Returns a frame of 224 px that compresses no better than footage does."""
+    return _noise(224, np.random.default_rng(int(shard) * 10 + index))
+
+
+def _history(models: Sequence[str], random: np.random.Generator) -> pd.DataFrame:
+    metrics = [
+        f"{split}_{name}" for split in ("train", "validation") for name in ("accuracy", "loss")
+    ]
+    rows = 5 * len(models)
+    columns = {"model": np.repeat(models, 5), "epoch": [1, 2, 3, 4, 5] * len(models)}
+    return pd.DataFrame(columns | {metric: random.random(rows) for metric in metrics})
+
+
+def _noise(side: int, random: np.random.Generator) -> np.ndarray:
+    """Returns a picture that compresses no better than footage does."""
+    return random.integers(0, 8, (side, side, 3), np.uint8) * 36

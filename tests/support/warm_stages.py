@@ -1,0 +1,133 @@
+"""Starts stages from a process that has imported TensorFlow and its like already.
+
+Python's import of them takes longer than what a stage does in a test. Where a project's PATH begins
+with `python` from here, `python -m stages.<name>` is forked off that process, with the environment,
+folder and standard streams of whoever asked. All else goes to the real Python. Such a stage is no
+child of DVC, so that MLflow would show each as a run of its own: this is for projects that do not
+tell MLflow anything. TensorFlow chooses its kernels when it is imported, here once for all stages.
+"""
+
+import array
+import importlib
+import json
+import os
+import runpy
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.project import ROOT, inherited
+
+IMPORTED = ("tensorflow", "keras_tuner", "great_expectations", "matplotlib.pyplot", "pandas")
+# Of the process, so that it says nothing when it imports.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+# What `python` runs.
+CLIENT = """
+import array, json, os, socket, sys
+if sys.argv[1:2] != ["-m"] or not sys.argv[2:3] or not sys.argv[2].startswith("stages."):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    asked = json.dumps([sys.argv[2:], os.getcwd(), dict(os.environ)]).encode()
+    streams = array.array("i", [0, 1, 2]).tobytes()
+    server.sendmsg([len(asked).to_bytes(4)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
+    server.sendall(asked)
+    status = server.recv(1)
+if not status:
+    print("the stage died", file=sys.stderr)
+sys.exit(status[0] if status else 70)
+"""
+
+
+@contextmanager
+def serving() -> Iterator[dict[str, str]]:
+    """Yields the variables with which a project's stages are forked."""
+    with tempfile.TemporaryDirectory() as folder:
+        address, python = f"{folder}/socket", Path(folder) / "python"
+        client = CLIENT.format(python=sys.executable, address=address)
+        started = shlex.join([sys.executable, "-I", "-S", "-c", client])
+        python.write_text(f'#!/bin/sh\nexec {started} "$@"\n')
+        python.chmod(0o755)
+        environment = inherited()
+        command = [sys.executable, "-m", "tests.support.warm_stages", address]
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment | QUIET,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            try:
+                yield {"PATH": f"{folder}{os.pathsep}{environment['PATH']}"}
+            finally:
+                process.stdin.close()
+
+
+def serve(address: str) -> None:
+    """Forks a stage for each that asks, until standard input is closed."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    # What is forked is not waited for here.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        print("ready", flush=True)
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            with listener.accept()[0] as asking:
+                if os.fork() == 0:
+                    _answer(asking)
+    # With the stages that still go on.
+    os.killpg(0, signal.SIGTERM)
+
+
+def _answer(asking: socket.socket) -> None:
+    """Is the stage that was asked for, then says how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    length, [(_, _, streams)], _, _ = asking.recvmsg(4, socket.CMSG_SPACE(12))
+    content = b""
+    while len(content) < int.from_bytes(length):
+        content += asking.recv(2**16)
+    for place, stream in enumerate(array.array("i", streams)):
+        os.dup2(stream, place)
+        os.close(stream)
+    words, folder, environment = json.loads(content)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    asking.sendall(bytes([_run(words, folder)]))
+    os._exit(0)
+
+
+def _run(words: list[str], folder: str) -> int:
+    """Runs `python -m` with these words and returns its exit status."""
+    sys.argv, sys.path[0] = list(words), folder
+    try:
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

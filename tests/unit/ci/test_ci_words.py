@@ -1,0 +1,253 @@
+"""What CI's script says of stages, clips, gates and a stale dvc.lock, without running any."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ci import clips, commands, gates, stages, summary
+from ci.stages import Outcome
+from stemtune.core.errors import InputError
+from stemtune.core.settings.running import AccuracyDrop, Ci
+from stemtune.export.exports import Export, Exports
+from stemtune.ingest.ingest_summary import Counts
+from tests.support.results import COMPARED, entry
+
+
+def locked(**changes: Any) -> dict[str, Any]:
+    """Returns a small dvc.lock's stages; `changes` replace parts of the second stage's entry."""
+    first = {
+        "cmd": "python a",
+        "deps": [{"path": "data", "md5": "1.dir"}, {"path": "a.py", "md5": "2"}],
+        "params": {"params.yaml": {"a": {"rate": 0.1, "seeds": [1, 2]}}},
+        "outs": [{"path": "frames", "md5": "3.dir"}, {"path": "models/stem/a", "md5": "4.dir"}],
+    }
+    second = {
+        "cmd": "python b",
+        "deps": [{"path": "frames", "md5": "3.dir"}, {"path": "models/stem", "md5": "5.dir"}],
+        "outs": [{"path": "plots", "md5": "6.dir"}],
+    }
+    return {"a": first, "b": second | changes, "track": {"cmd": "python track", "deps": []}}
+
+
+def test_without_git_there_is_nothing_to_compare_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match='not a git repository.*--base ""'):
+        commands.commit_of("HEAD")
+    assert commands.lock("HEAD") == {}
+    assert not commands.patch_of_results(tmp_path / "patch")
+
+
+def test_what_dvc_printed_tells_what_became_of_each_stage() -> None:
+    before, after = locked(), locked(cmd="python -O b")
+    after["a"]["params"] = {"params.yaml": {"a": {"rate": 0.2, "seeds": [1, 2]}}}
+    printed = [
+        "Running stage 'a':",
+        "> python a",
+        "Stage 'b' is cached - skipping run, checking out outputs",
+    ]
+    found = stages.outcomes(
+        ["a", "b", "track"], [*printed, "Running stage 'track':"], False, before, after
+    )
+    assert [outcome.kind for outcome in found] == ["ran", "restored", "ran"]
+    assert found[0].why == "`a.rate` 0.1 → 0.2"
+    assert found[1].why == "its command changed; DVC's run cache has that work"
+    assert found[2].why == "it has no outputs and runs always"
+    failed = stages.outcomes(["a", "b", "track"], printed[:1], True, before, before)
+    assert [outcome.kind for outcome in failed] == ["failed", "not reached", "not reached"]
+    with pytest.raises(ValueError, match="did not say what it did with stage 'b'"):
+        stages.outcomes(["a", "b"], printed[:1], False, before, after)
+
+
+def test_a_lock_is_stale_by_code_settings_and_data_but_not_by_the_bits_of_outputs() -> None:
+    names = list(locked())
+    assert stages.stale(names, locked(), locked(), {"track": ["always changed"]}) == {}
+    # A fresh checkout without outputs, and another machine's weights.
+    absent = {
+        "b": [{"changed deps": {"frames": "deleted"}}, {"changed outs": {"plots": "not in cache"}}]
+    }
+    assert stages.stale(names, locked(), locked(), absent) == {}
+    other = locked(
+        deps=[{"path": "frames", "md5": "x.dir"}, {"path": "models/stem", "md5": "y.dir"}]
+    )
+    assert stages.stale(names, locked(), other, {}) == {}
+
+    changed = {"a": [{"changed deps": {"a.py": "modified", "params.yaml": {"a.rate": "modified"}}}]}
+    assert stages.stale(names, locked(), locked(), changed) == {
+        "a": "`a.py` changed, `a.rate` changed"
+    }
+    assert stages.stale([*names, "c"], locked(), locked(), {}) == {"c": "dvc.lock lacks it"}
+    assert stages.stale(["a", "b"], locked(), locked(), {}) == {"track": "dvc.yaml lacks it"}
+    half = locked(deps=[{"path": "frames", "md5": "old.dir"}])
+    assert stages.stale(names, half, half, {}) == {"b": "`frames` is not what its own stage wrote"}
+    # The one here has run already; git's has not.
+    newer = locked()
+    newer["a"]["deps"][0]["md5"] = "new.dir"
+    assert stages.stale(names, locked(), newer, {}) == {"a": "`data` changed"}
+
+
+def manifest_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Returns a manifest of clips, each with its content's name and why it is left out."""
+    return pd.DataFrame(
+        [
+            {
+                "clip": clip,
+                "class": clip.split("/")[0],
+                "sha256": content,
+                "shard": content,
+                "quarantined": why,
+            }
+            for clip, content, why in rows
+        ]
+    )
+
+
+def test_clips_are_told_apart_by_name_and_content() -> None:
+    base = manifest_of(
+        ("a/1", "one", ""),
+        ("a/2", "two", ""),
+        ("a/3", "three", ""),
+        ("a/4", "four", ""),
+        ("b/5", "five", "is damaged"),
+    )
+    now = manifest_of(
+        ("a/1", "other", ""),
+        ("b/2", "two", ""),
+        ("a/33", "three", ""),
+        ("b/5", "five", "is damaged"),
+        ("b/6", "six", "is dark"),
+    )
+    found = clips.compare(base, now)
+    assert found.added == ["a/1", "b/6"]
+    assert found.removed == ["a/1", "a/4"]
+    assert found.relabelled == [("a/2", "b/2")]
+    assert found.renamed == [("a/3", "a/33")]
+    assert found.quarantined == [("b/6", "is dark")]
+    assert found.decoded == ["a/1"]
+
+
+def test_a_clip_in_another_folder_of_its_class_is_no_other_class() -> None:
+    base, now = manifest_of(("train/a/1", "one", "")), manifest_of(("test/a/1", "one", ""))
+    found = clips.compare(base.assign(**{"class": "a"}), now.assign(**{"class": "a"}))
+    assert found.renamed == [("train/a/1", "test/a/1")]
+    assert found.relabelled == []
+
+
+def limits(
+    drop: float | None, gap: float | None, quarantined: int | None, export: float | None = None
+) -> Ci:
+    every = AccuracyDrop(
+        baseline=drop,
+        resize=drop,
+        resize_retrained=drop,
+        resize_retrained_equal_cost=drop,
+        stem=drop,
+    )
+    return Ci(
+        max_accuracy_drop=every,
+        max_stem_gap=gap,
+        max_export_drop=export,
+        max_quarantined=quarantined,
+    )
+
+
+def exported(**accuracies: float) -> Exports:
+    """Returns exports of a classifier that is right in nine of ten frames."""
+    made = {
+        name: Export(
+            model="baseline",
+            precision="int8",
+            side=224,
+            bytes=4_000_000,
+            test_accuracy=accuracy,
+            test_accuracy_low=accuracy,
+            test_accuracy_high=accuracy,
+            keras_accuracy=0.9,
+            difference=accuracy - 0.9,
+            difference_low=accuracy - 0.9,
+            difference_high=accuracy - 0.9,
+            agreement=accuracy,
+        )
+        for name, accuracy in accuracies.items()
+    }
+    return Exports(exports=made)
+
+
+def test_a_file_for_devices_that_loses_too_much_is_refused() -> None:
+    files = exported(good=0.88, better=0.91, bad=0.87)
+    only_exports = limits(None, None, None, export=0.02)
+    found = gates.check(only_exports, COMPARED, None, 0, files)
+    told = {gate.name.split()[3]: (gate.found, gate.allowed, gate.holds) for gate in found}
+    assert told == {
+        "good": ("2.00 points", "2 points", True),
+        "better": ("none", "2 points", True),
+        "bad": ("3.00 points", "2 points", False),
+    }
+
+
+def test_gates_hold_up_to_their_limit_and_say_by_how_much_not() -> None:
+    base = COMPARED.model_copy(update={"stem": {"as_published": entry(0.53, 528, 0.3, 224)}})
+    found = gates.check(limits(0.03, 0.15, 2), COMPARED, base, 3, exported())
+    by_name = {gate.name: gate for gate in found}
+    assert by_name["drop of test accuracy, baseline"].holds
+    assert by_name["drop of test accuracy, stem, as_published"].holds
+    assert by_name["drop of test accuracy, stem, as_published"].found == "3.00 points"
+    assert by_name["drop of test accuracy, stem, warm_start"].holds is None
+    assert by_name["the best stem's test accuracy below the baseline's"].holds
+    assert by_name["clips in quarantine"].holds is False
+    strict = gates.check(limits(0.02, 0.1, 3), COMPARED, base, 3, exported())
+    assert [gate.name for gate in strict if gate.holds is False] == [
+        "drop of test accuracy, stem, as_published",
+        "the best stem's test accuracy below the baseline's",
+    ]
+    assert gates.check(limits(None, None, None), COMPARED, base, 3, exported(bad=0.1)) == []
+
+
+def story(**changes: Any) -> summary.Story:
+    intake = Counts(clips=40, frames=160, groups=20, quarantined=1)
+    parts: dict[str, Any] = {
+        "base": "`main`, commit 0123456789",
+        "remote": "Outputs are shared through `s3://team/dvc`.",
+        "outcomes": [Outcome("extract_frames", "ran", "`data` changed")],
+        "seconds": {"extract_frames": 12.4},
+        "printed": [],
+        "now": COMPARED,
+        "then": COMPARED.model_copy(update={"baseline": entry(0.95, 1000, 0.8, 224)}),
+        "intake": intake,
+        "intake_then": intake.model_copy(update={"clips": 38}),
+        "changes": clips.Changes(added=["a|b/<i>`c`.mp4"], quarantined=[("b/1", "is dark")]),
+        "gates": [],
+        "stale": {},
+        "must_be_fresh": False,
+        "patch": "",
+        "artifacts": "",
+    }
+    return summary.Story(**(parts | changes))
+
+
+def test_the_summary_has_numbers_bounds_and_names_that_break_no_markdown() -> None:
+    text = summary.render(story())
+    assert "## stemtune: ✓ passed" in text
+    told = text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "| extract_frames | ▶ ran 12 s | `data` changed |" in told
+    assert "95.00% (85.0 to 100.0)" in text
+    assert "| -5.00" in text
+    assert "- added: 1 (<code>a|b/&lt;i&gt;`c`.mp4</code>)" in text
+    assert "- newly quarantined: 1 (<code>b/1: is dark</code>)" in text
+    many = clips.Changes(added=[f"a/{number}" for number in range(5000)])
+    assert len(summary.render(story(changes=many))) < 6000
+
+
+def test_the_summary_says_why_it_failed() -> None:
+    bad = gates.Gate("clips in quarantine", "3", "2", False)
+    told = story(gates=[bad], stale={"evaluate": "`x.py` changed"}, must_be_fresh=True)
+    text = summary.render(told)
+    assert "## stemtune: ✗ failed" in text
+    assert "- clips in quarantine: 3, allowed 2" in text
+    assert "- dvc.lock is stale: `evaluate`" in text
+    assert "- `evaluate`: `x.py` changed" in text
+    # On a branch a stale lock is told, and fails nothing.
+    assert story(stale={"evaluate": "x"}).failures == []

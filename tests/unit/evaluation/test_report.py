@@ -1,0 +1,221 @@
+"""The report: complete, self-contained, the same bytes each time, honest, safe with odd names."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from stemtune.core.records import Epoch, Record
+from stemtune.evaluation import comparison, figures, report, report_tables
+from stemtune.tracking import summary
+from tests.support import results
+from tests.support.results import COMPARED, EVIL
+
+
+class Reader(HTMLParser):
+    """Reads a page: its text, the cells of its tables, and where its pictures come from."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.sources: list[str] = []
+        self.rows: list[list[str]] = []
+        self._cell = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value for name, value in attrs if name in ("src", "href") and value]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._cell = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._cell:
+            self.rows[-1][-1] += data
+
+    def row(self, *start: str) -> list[str]:
+        """Returns the one row of any table that begins with these cells."""
+        (found,) = [row for row in self.rows if tuple(row[: len(start)]) == start]
+        return found
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, str]:
+    return report.draw(results.make())
+
+
+@pytest.fixture(scope="module")
+def page(drawn: dict[str, str]) -> str:
+    return report.render(results.make(), drawn)
+
+
+@pytest.fixture(scope="module")
+def read(page: str) -> Reader:
+    return Reader(page)
+
+
+def test_it_shows_measured_beside_paper(read: Reader) -> None:
+    baseline = read.row("baseline")
+    assert baseline[1:4] == ["90.00%", "80.0 to 95.0", "90.00%"]
+    assert baseline[-1] == "92.07%78 min"
+    stem = read.row("stem, warm_start")
+    assert stem[1] == "75.00%"
+    assert stem[5:8] == ["528", "3,000,000", "0.300"]
+    # The paper has one stem, and this one starts otherwise.
+    assert stem[-1] == ""
+    assert read.row("stem, as_published")[-1] == "84.37%48 min"
+    assert read.row("resize")[-1] == ""
+
+
+def test_table_1_has_the_paper_s_trial_at_the_same_rate(read: Reader) -> None:
+    assert read.row("trial 1") == ["trial 1", "5", "0.01", "80.00%", "90.00%", "1", "122", "91.20%"]
+    # Not one of the paper's rates, and no test accuracy.
+    assert read.row("trial 2") == ["trial 2", "5", "0.003", "85.00%", "", "", "", ""]
+    assert read.row("", "", "0.0001")[-3:] == ["2", "78", "92.07%"]
+
+
+def test_table_1_shows_whatever_columns_the_search_wrote(drawn: dict[str, str]) -> None:
+    found = results.make()
+    found.trials.insert(1, "seed", [3, 4])
+    found.trials["test_accuracy_spread"] = [0.0123, 0.02]
+    row = Reader(report.render(found, drawn)).row("trial 1")
+    assert row == ["trial 1", "3", "5", "0.01", "80.00%", "90.00%", "1.23%", "1", "122", "91.20%"]
+
+
+def test_a_best_rate_at_the_end_of_its_list_is_told(read: Reader, drawn: dict[str, str]) -> None:
+    assert "The best of the rates tried is the largest, 0.01." in read.text
+    quiet = dataclasses.replace(results.make(), advice="")
+    assert "rates tried" not in Reader(report.render(quiet, drawn)).text
+
+
+def test_of_400_classes_the_page_stays_small_and_names_what_is_confused() -> None:
+    many = results.large(classes=400, stems=3, side=224)
+    page = report.render(many, report.draw(many))
+    assert len(page.encode()) < report.LARGEST
+    read = Reader(page)
+    text = re.sub(r"\s+", " ", read.text)
+    first, last = (f"a class with a long name, number {number}" for number in ("0000", "0399"))
+    assert read.row(first, last) == [first, last, "4", *["4"] * 6]
+    assert len([row for row in read.rows if row[0].startswith("a class")]) == report_tables.PAIRS
+    assert "These are the 40 of 400 classes that models get right least" in text
+    assert "Left out" not in text
+
+
+def test_what_has_no_room_is_left_out_and_named(
+    drawn: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "FIGURES", 300_000)
+    monkeypatch.setattr(report, "FRAMES", 18_000)
+    read = Reader(report.render(results.make(), drawn))
+    assert "Left out, to keep this page small: plots/figures/kernels_warm_start.svg" in read.text
+    assert "plots/figures/cost.svg" not in read.text
+    assert "Left out, to keep this page small: warm_start." in read.text
+    assert sum(len(source) for source in read.sources if source.startswith("data:")) < 330_000
+
+
+def test_a_comparison_is_told_in_words_by_its_bounds(read: Reader) -> None:
+    text = re.sub(r"\s+", " ", read.text)
+    assert "as_published is worse than baseline by 40.0 points (30.0 to 50.0)." in text
+    assert "warm_start is better than resize by 15.0 points (5.0 to 25.0)." in text
+    assert "warm_start cannot be told from resize_retrained on these data (+5.0 points" in text
+    row = read.row("warm_start", "resize_retrained")
+    assert row[2:] == ["no difference shown", "+5.0", "−5.0 to +15.0", "31", "13", "0.013"]
+
+
+def test_a_stem_is_held_against_plain_resizing_at_its_cost(read: Reader) -> None:
+    # A sixth of the way from 0.2 GFLOP and 60% to 0.8 GFLOP and 90%.
+    assert "as_published: 50.00% at 0.300 GFLOP, where plain resizing reaches 65.00%" in read.text
+    assert "15.0 points below the line" in read.text
+    assert "10.0 points above the line" in read.text
+
+
+def test_it_says_what_was_measured_on_and_that_the_paper_has_other_data(
+    read: Reader, drawn: dict[str, str]
+) -> None:
+    text = re.sub(r"\s+", " ", read.text)
+    assert "36 frames of 18 clips in 9 groups" in text
+    assert "the 12 test frames, of 12 clips in 9 groups" in text
+    assert "The paper does not name its data. They are not these" in text
+    assert "dealt to train, validation and test by group" in text
+    assert "Leaky split" not in text
+    assert "estimated watt-hours" in text
+    leaky = results.make(split_by="frame")
+    assert "Leaky split" in Reader(report.render(leaky, drawn)).text
+
+
+def test_it_needs_no_other_file_and_runs_no_script(page: str, read: Reader) -> None:
+    assert len(read.sources) > 20
+    assert {source[0] if source[0] == "#" else source[:5] for source in read.sources} == {
+        "#",
+        "data:",
+        "mista",
+        "../re",
+    }
+    assert "<script" not in page
+    assert EVIL in read.text
+
+
+def test_equal_results_give_equal_bytes(page: str, drawn: dict[str, str]) -> None:
+    again = results.make()
+    redrawn = report.draw(again)
+    assert [name for name in drawn if redrawn[name] != drawn[name]] == []
+    assert report.render(again, redrawn) == page
+
+
+def test_a_model_has_one_color_in_all_figures() -> None:
+    chosen = figures.colors([row.name for row in comparison.rows(COMPARED)])
+    assert len(set(chosen.values())) == 6
+    some = figures.colors(["warm_start", "baseline", "as_published"])
+    assert {name: some[name] for name in ("baseline", "as_published", "warm_start")} == {
+        name: chosen[name] for name in ("baseline", "as_published", "warm_start")
+    }
+
+
+def test_a_dead_stem_is_called_dead(read: Reader) -> None:
+    assert read.text.count("nothing but zeros: a dead stem") == 3
+
+
+def test_the_closing_table_has_accuracy_parameters_and_time_beside_the_paper() -> None:
+    epochs = [Epoch(epoch=1, time=0, seconds=2.5, metrics={})]
+    models = [
+        Record(name=name, started=0, metrics={"ms_per_frame": 4.0})
+        for name in (*comparison.CONTROLS, "as_published", "warm_start")
+    ]
+    records = [
+        Record(name="extract_frames", started=0, metrics={"frames_per_second": 50.0}),
+        Record(name="embed_frames", started=0),
+        Record(name="tune_lr", started=0, children=[Record(name="trial 1", started=0, seconds=3)]),
+        Record(name="train_best", started=0, epochs=epochs),
+        Record(name="add_stem@as_published", started=0, epochs=epochs),
+        Record(
+            name="add_stem@warm_start",
+            started=0,
+            epochs=epochs * 2,
+            children=[Record(name=rate, started=0, epochs=epochs * 2) for rate in ("high", "low")],
+        ),
+        Record(name="evaluate", started=0, children=models, energy_wh=0.1, energy_method="guess"),
+        Record(name="export", started=0),
+    ]
+    times = summary.timings(records)
+    assert times.train_seconds["warm_start"] == 10.0
+    assert times.seconds_per_trial == {"trial 1": 3.0}
+    assert times.frames_per_second == {"extract_frames": 50.0}
+    assert times.estimated_wh.method == "guess"
+    table = summary.table(comparison.rows(COMPARED, ["as_published"]), times, "simple")
+    baseline = next(line for line in table.splitlines() if line.startswith("baseline"))
+    for cell in ("90.00%", "92.07%", "1,000", "2.5 s", "78 min", "4.0"):
+        assert cell in baseline
+    stem = next(line for line in table.splitlines() if line.startswith("stem, warm_start"))
+    for cell in ("75.00%", "528", "10.0 s"):
+        assert cell in stem
+    for theirs in ("84.37%", "48 min"):
+        [line] = [line for line in table.splitlines() if theirs in line]
+        assert line.startswith("stem, as_published ")

@@ -1,0 +1,152 @@
+"""Classifiers as LiteRT files: what they answer, what they carry, and what they are judged by."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stemtune.core.errors import InputError
+from stemtune.core.input_specification import InputSpecification
+from stemtune.core.records import Record
+from stemtune.export import conversion, judging, page
+from stemtune.export.exports import Exports
+from stemtune.media import scaling
+from stemtune.networks import classifier, images
+from stemtune.serving.litert import LiteRTClassifier
+from stemtune.store import shards
+from tests.support import clips
+from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
+from tests.support.project import ROOT
+
+FRAMES = np.random.default_rng(2).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
+SMALL = 33
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Returns folders of stored classifiers, by name, each with a file per precision in it."""
+    made = {}
+    for name, start, side in (
+        ("plain", None, SIDE),
+        ("joint", "average", SIDE),
+        ("small", None, SMALL),
+    ):
+        model = dataclasses.replace(tiny_classifier(start), name=name)
+        folder = tmp_path_factory.mktemp(name)
+        classifier.save(model, CLASSES, InputSpecification(3, SIDE, side), folder)
+        calibration = scaling.shrink(FRAMES, side)
+        for precision in conversion.PRECISIONS:
+            conversion.write(classifier.load(folder), folder, precision, calibration, folder)
+        made[name] = folder
+    return made
+
+
+@pytest.mark.parametrize("name", ["plain", "joint", "small"])
+def test_a_file_answers_as_its_classifier_does(name: str, written: dict[str, Path]) -> None:
+    folder = written[name]
+    takes = classifier.specification(folder)
+    expected = classifier.load(folder).predictor(takes.side)(FRAMES)
+    # Frames of the smaller side are rounded to uint8.
+    for precision, off in (("float32", 1e-5 if name != "small" else 2e-3), ("int8", 0.05)):
+        found = LiteRTClassifier(folder / f"{name}_{precision}.tflite", threads=1)
+        assert found.classes == CLASSES
+        assert found.specification == takes
+        assert np.abs(found.frames(FRAMES).to_numpy() - expected).max() < off
+        assert np.allclose(found.frames(FRAMES), found.frames(scaling.shrink(FRAMES, takes.side)))
+
+
+def test_equal_classifiers_make_equal_bytes(written: dict[str, Path], tmp_path: Path) -> None:
+    folder = written["joint"]
+    for precision in conversion.PRECISIONS:
+        path = conversion.write(classifier.load(folder), folder, precision, FRAMES, tmp_path)
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_int8_has_weights_of_a_byte_and_takes_and_gives_what_float32_does(
+    written: dict[str, Path],
+) -> None:
+    for precision, kind in (("float32", np.float32), ("int8", np.int8)):
+        network = LiteRTClassifier(written["plain"] / f"plain_{precision}.tflite")._interpreter
+        assert network.get_input_details()[0]["dtype"] is np.uint8
+        assert network.get_output_details()[0]["dtype"] is np.float32
+        kernels = [
+            tensor["dtype"]
+            for tensor in network.get_tensor_details()
+            if tuple(tensor["shape"]) == (4, 3, 3, 3)
+        ]
+        assert kernels == [kind]
+
+
+def test_averaging_areas_is_what_classifiers_see() -> None:
+    import tensorflow as tf
+
+    for side in (SMALL, 36, 71):
+        expected = images.resize(tf.constant(FRAMES, tf.float32), side).numpy()
+        assert np.abs(scaling.shrink(FRAMES, side) - expected).max() <= 0.51
+
+
+def test_a_clip_is_classified_without_tensorflow(written: dict[str, Path], tmp_path: Path) -> None:
+    clip = clips.write_frames(tmp_path / "clip.mp4", clips.scene(1))
+    file = written["joint"] / "joint_int8.tflite"
+    program = (
+        "import sys\nfrom stemtune.commands.main import main\n"
+        f"code = main(['classify', '--json', '--model', {str(file)!r}, {str(clip)!r}])\n"
+        "sys.exit(code or 'tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    [answer] = json.loads(done.stdout)
+    assert answer["class"] in CLASSES
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.02)
+
+
+def test_a_file_of_others_is_refused(written: dict[str, Path], tmp_path: Path) -> None:
+    bare, other = tmp_path / "bare.tflite", tmp_path / "other.tflite"
+    bare.write_bytes(b"TFL3" * 100)
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("labels.txt", "a")
+    for path in (bare, other, tmp_path / "missing.tflite"):
+        with pytest.raises(InputError, match=f"{path.name} is no export of this project"):
+            LiteRTClassifier(path)
+
+
+def test_a_file_is_judged_against_its_classifier(
+    written: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "FRAMES", tmp_path)
+    shards.write(shards.path_of(tmp_path, "one"), FRAMES)
+    rows = pd.DataFrame(
+        {"shard": "one", "index": range(8), "clip": list("aabbccdd"), "group": list("aabbccdd")}
+    )
+    folder = written["joint"]
+    expected = classifier.load(folder).predictor()(FRAMES)
+    labels = expected.argmax(axis=1)
+    # One of eight frames is another class's.
+    labels[0] = (labels[0] + 1) % 3
+    judge = judging.Judge(rows.assign(label=labels), rows[:4].assign(label=0), 200, 1, SIDE)
+    assert np.array_equal(judge.calibration(SIDE), FRAMES[:4])
+    path = folder / "joint_float32.tflite"
+    found = judge.judge(
+        path, "joint", "float32", judge.answers(classifier.load(folder).predictor())
+    )
+    assert found.keras_accuracy == found.test_accuracy == 7 / 8
+    assert found.difference == found.difference_low == found.difference_high == 0
+    assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
+    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1))
+    assert worse.agreement == 0
+    assert worse.difference == worse.test_accuracy - worse.keras_accuracy
+    times = judging.times(path, 2)
+    assert min(times.values()) > 0
+    record = Record(name="joint_float32", started=0, metrics=times)
+    page.write(tmp_path / "page.html", Exports(exports={"joint_float32": found}), [record])
+    shown = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<svg" in shown
+    assert "<td>87.50%" in shown.replace(' style="text-align: left;"', "")
+    page.write(tmp_path / "page.html", Exports(exports={}), [])
+    assert "Nothing is exported" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -1,0 +1,91 @@
+"""Pretrained weights: read without running what is in them, checked, or refused with a way out."""
+
+import os
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemtune.core.settings.frames import WeightsFile
+from stemtune.networks import torch_file, weights
+
+
+def checkpoint(path: Path, content: object) -> Path:
+    system = {"little_endian": True, "protocol_version": 1001, "type_sizes": {}}
+    parts = [torch_file.MAGIC_NUMBER, torch_file.PROTOCOL, system, content, []]
+    path.write_bytes(b"".join(pickle.dumps(part, protocol=2) for part in parts))
+    return path
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch harmed",)
+
+
+def test_a_pickle_that_runs_code_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pickle.UnpicklingError, match=r"only tensors"):
+        torch_file.read_tensors(checkpoint(tmp_path / "bad.pth", {"weight": Harmful()}))
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_tensor_that_reaches_outside_its_storage_is_refused() -> None:
+    storage = torch_file._Storage("0", np.dtype("<f4"))
+    tensor = torch_file._Tensor(storage, 2, (3, 4), (4, 1))
+    with pytest.raises(ValueError, match="reaches outside"):
+        tensor.array(np.zeros(13, np.float32))
+
+
+def test_another_file_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "zip.pth"
+    path.write_bytes(pickle.dumps("something else"))
+    with pytest.raises(ValueError, match=r"zip.pth.*was expected"):
+        torch_file.read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("variant", "parameters"),
+    [("lite0", 4_694_024), ("lite1", 5_470_344), ("lite2", 6_150_168)],
+)
+def test_the_packaged_checkpoints_fill_every_layer(variant: str, parameters: int) -> None:
+    from stemtune.networks import efficientnet_lite
+
+    path = weights.fetch(f"efficientnet_{variant}")
+    network = efficientnet_lite.build(variant, path, include_top=True)
+    # 1,280 x 1,000 + 1,000 of them are the ImageNet classes'.
+    assert network.count_params() == parameters
+    first = network.get_layer("conv_stem").get_weights()[0]
+    assert abs(float(first.std())) > 0.1
+    # Keras' own exports refuse a layer that is named otherwise.
+    assert all(re.match(r"[A-Za-z0-9.][\w./>-]*$", layer.name) for layer in network.layers)
+
+
+def test_without_network_and_file_both_ways_out_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "KERAS_CACHE", tmp_path)
+    monkeypatch.setattr(weights, "KERAS_ADDRESS", "http://127.0.0.1:9")
+    with pytest.raises(weights.WeightsError) as error:
+        weights.fetch("vgg16")
+    assert "connect to the network" in str(error.value)
+    assert "embed_frames.weights.vgg16" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_file_has_to_have_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    given = WeightsFile(path=str(path), sha256="0" * 64)
+    with pytest.raises(weights.WeightsError, match="does not exist"):
+        weights.fetch("vgg16", given)
+    path.write_bytes(b"weights")
+    with pytest.raises(weights.WeightsError, match=r"has SHA-256 9a.*expected 000"):
+        weights.fetch("vgg16", given)
+
+
+def test_an_unknown_backbone_lists_the_known_ones() -> None:
+    with pytest.raises(weights.WeightsError, match=r"vgg17.*efficientnet_lite0.*vgg16"):
+        weights.fetch("vgg17")

@@ -1,0 +1,321 @@
+"""The search covers its space, repeats itself, and goes on where it was cut off."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stemtune.core.records import Record
+from stemtune.core.results import Epoch
+from stemtune.core.settings.running import Runtime
+from stemtune.core.settings.training import Head, TuneLr
+from stemtune.training import heads, oracles, search, trials
+from stemtune.training.dataset import Labelled, Splits
+from stemtune.training.trials import Trial
+from tests.support.classifiers import head_of
+
+RATES = [0.01, 0.001, 0.0001, 0.00001]
+LOWEST, HIGHEST = 1e-5, 1e-2
+RANGE = {"min": LOWEST, "max": HIGHEST, "sampling": "log"}
+PAPER_HEAD = head_of()
+TUNERS = ["bayesian", "random", "hyperband", "grid"]
+
+
+def settings(tuner: str, **changed: Any) -> TuneLr:
+    given = {
+        "tuner": tuner,
+        "learning_rates": RATES,
+        "max_trials": None,
+        "hyperband_factor": 3,
+        "seeds": [1],
+        "epochs": 2,
+        "batch_size": 16,
+    }
+    if tuner == "hyperband":
+        given["epochs"] = 5
+    return TuneLr.model_validate(given | changed)
+
+
+def run(
+    data: Splits,
+    folder: Path,
+    tune_lr: TuneLr,
+    seed: int = 1,
+    head: Head = PAPER_HEAD,
+    on_progress: Callable[[Trial], None] = lambda trial: None,
+) -> list[Trial]:
+    runtime = Runtime(seed=seed, threads=2)
+    found = search.search(data, 2, tune_lr, head, runtime, folder, "tune_lr", on_progress)
+    return [trial for trial, _ in found]
+
+
+def outcome(found: list[Trial]) -> list[Any]:
+    """All that has to repeat: not the times."""
+    return [
+        (
+            trial.name,
+            trial.learning_rate,
+            trial.epochs,
+            trial.continues,
+            trial.metrics,
+            [[epoch.metrics for epoch in epochs] for epochs in trial.by_seed],
+        )
+        for trial in found
+    ]
+
+
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    random = np.random.default_rng(1)
+
+    def part(count: int) -> Labelled:
+        labels = random.integers(0, 2, count).astype(np.int32)
+        features = random.normal(size=(count, 8)).astype(np.float32) + 2 * labels[:, None]
+        return Labelled(features.astype(np.float32), labels)
+
+    return Splits(part(64), part(32), part(32))
+
+
+@pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
+def test_each_rate_once_and_the_same_again(tmp_path: Path, data: Splits, tuner: str) -> None:
+    first, again = (run(data, tmp_path / str(k), settings(tuner)) for k in range(2))
+    assert sorted(trial.learning_rate for trial in first) == sorted(RATES)
+    assert outcome(first) == outcome(again)
+
+
+@pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
+def test_each_rate_of_a_longer_list_is_drawn_with_any_seed(tmp_path: Path, tuner: str) -> None:
+    rates = [round(0.001 * k, 3) for k in range(1, 13)]
+    for seed in range(1, 41):
+        oracle = oracles.build(settings(tuner, learning_rates=rates), seed)
+        oracle._set_project_dir(str(tmp_path), str(seed))
+        drawn = []
+        while (trial := oracle.create_trial("tuner")).status == "RUNNING":
+            drawn.append(trial.hyperparameters.values["learning_rate"])
+            oracle.update_trial(trial.trial_id, {"validation_accuracy": 0.5})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        assert sorted(drawn) == rates
+
+
+def test_hyperband_begins_each_of_four_rates_and_trains_the_best_two_on(
+    tmp_path: Path, data: Splits
+) -> None:
+    found = run(data, tmp_path, settings("hyperband"))
+    begun, gone_on = found[:4], found[4:]
+    assert sorted(trial.learning_rate for trial in begun) == sorted(RATES)
+    assert {len(trial.history) for trial in begun} == {2}
+    score = {trial.name: trial.metrics["validation_accuracy"] for trial in begun}
+    continued = [trial.continues for trial in gone_on]
+    assert len(set(continued)) == 2
+    assert min(score[name] for name in continued) >= max(
+        value for name, value in score.items() if name not in continued
+    )
+    rates = {trial.name: trial.learning_rate for trial in begun}
+    for trial in gone_on:
+        assert [epoch.epoch for epoch in trial.history] == [3, 4, 5]
+        assert trial.learning_rate == rates[trial.continues]
+    assert trials.best(found) in gone_on
+
+
+def test_hyperband_s_brackets_over_a_range(tmp_path: Path, data: Splits) -> None:
+    found = run(data, tmp_path, settings("hyperband", learning_rates=RANGE))
+    trained = [(trial.epochs, bool(trial.continues)) for trial in found]
+    assert trained == [(2, False)] * 5 + [(5, True)] * 2 + [(5, False)] * 3
+
+
+def test_a_trial_that_goes_on_takes_over_weights_and_moments(
+    tmp_path: Path, data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, taken_over = heads.train, []
+
+    def watched(head, *arguments, initial_epoch, moments, **more):  # type: ignore[no-untyped-def]
+        # Adam's first variable counts its steps.
+        steps = 0 if moments is None else int(moments[0])
+        weights = [value.copy() for value in head.get_weights()]
+        taken_over.append((initial_epoch, steps, weights))
+        return train(head, *arguments, initial_epoch=initial_epoch, moments=moments, **more)
+
+    monkeypatch.setattr(heads, "train", watched)
+    tune_lr = settings("hyperband")
+    runtime = Runtime(seed=1, threads=2)
+    found = search.search(data, 2, tune_lr, PAPER_HEAD, runtime, tmp_path, "tune_lr")
+    head_of_trial = {trial.name: trained[0] for trial, trained in found}
+    steps = 64 // 16
+    for (trial, _), (first, iterations, weights) in zip(found, taken_over, strict=True):
+        if trial.continues:
+            assert (first, iterations) == (2, 2 * steps)
+            begun = head_of_trial[trial.continues].get_weights()
+            for mine, theirs in zip(weights, begun, strict=True):
+                assert np.array_equal(mine, theirs)
+        else:
+            assert (first, iterations) == (0, 0)
+
+
+@pytest.mark.parametrize("tuner", ["bayesian", "random"])
+def test_a_range_is_searched_for_as_many_trials_as_asked(
+    tmp_path: Path, data: Splits, tuner: str
+) -> None:
+    tune_lr = settings(tuner, learning_rates=RANGE, max_trials=5)
+    found = run(data, tmp_path, tune_lr)
+    rates = [trial.learning_rate for trial in found]
+    assert len(rates) == 5
+    assert all(LOWEST <= rate <= HIGHEST for rate in rates)
+    assert len(set(rates) - set(RATES)) >= 3
+
+
+def test_a_trial_is_judged_by_its_mean_over_seeds(tmp_path: Path, data: Splits) -> None:
+    def of(*seeds: int) -> list[Trial]:
+        tune_lr = settings("grid", seeds=list(seeds), learning_rates=RATES[:2])
+        return run(data, tmp_path / str(seeds), tune_lr)
+
+    alone, together = [of(5), of(6), of(7)], of(5, 6, 7)
+    for singles, trial in zip(zip(*alone, strict=True), together, strict=True):
+        accuracies = [one.metrics["validation_accuracy"] for one in singles]
+        assert trial.metrics["validation_accuracy"] == pytest.approx(np.mean(accuracies))
+        assert trial.metrics["validation_accuracy_spread"] == pytest.approx(
+            np.std(accuracies, ddof=1)
+        )
+        assert "validation_accuracy_spread" not in singles[0].metrics
+        losses = [one.history[0].metrics["train_loss"] for one in singles]
+        assert len(set(losses)) == 3
+        assert trial.history[0].metrics["train_loss"] == pytest.approx(np.mean(losses))
+
+
+@pytest.mark.parametrize(
+    "tune_lr",
+    [
+        *map(settings, TUNERS),
+        settings("bayesian", seeds=[1, 2], learning_rates=RANGE, max_trials=5),
+    ],
+    ids=[*TUNERS, "bayesian over a range, two seeds"],
+)
+def test_a_search_that_was_cut_off_goes_on(
+    tmp_path: Path,
+    data: Splits,
+    tune_lr: TuneLr,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = run(data, tmp_path / "whole", tune_lr)
+    # In the last seed of the last trial but one.
+    finished, trains = len(whole) - 2, 0
+    train = heads.train
+
+    def cut_off(*arguments, **more):  # type: ignore[no-untyped-def]
+        nonlocal trains
+        trains += 1
+        if trains == len(tune_lr.seeds) * (finished + 1):
+            raise KeyboardInterrupt
+        return train(*arguments, **more)
+
+    monkeypatch.setattr(heads, "train", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "cut", tune_lr)
+    # What a kill in the middle of its writing leaves of the tuner's own state.
+    for state in (tmp_path / "cut").rglob("oracle.json"):
+        state.write_text(state.read_text()[:100])
+    capsys.readouterr()
+    resumed = run(data, tmp_path / "cut", tune_lr)
+    printed = capsys.readouterr().out
+    assert outcome(resumed) == outcome(whole)
+    for number, trial in enumerate(whole):
+        kept = f"{trial.name} was finished before, kept" in printed
+        trained = f"{trial.name}, learning rate" in printed
+        assert (kept, trained) == (number < finished, number >= finished)
+
+
+def test_other_settings_start_a_search_of_their_own(
+    tmp_path: Path, data: Splits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = settings("grid", learning_rates=RATES[:1])
+    run(data, tmp_path, one)
+    capsys.readouterr()
+    run(data, tmp_path, one, head=head_of(units=4, dropout=0.2))
+    assert "kept" not in capsys.readouterr().out
+
+
+def test_an_error_in_a_trial_ends_the_search_with_its_reason(
+    tmp_path: Path, data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments, **more):  # type: ignore[no-untyped-def]
+        raise MemoryError("no room for features")
+
+    monkeypatch.setattr(heads, "train", broken)
+    with pytest.raises(Exception, match=r"trial 1, learning rate .*no room for features"):
+        run(data, tmp_path, settings("grid"))
+
+
+def test_a_record_shows_the_search_as_it_goes_on(tmp_path: Path, data: Splits) -> None:
+    record, seen = Record.start("tune_lr", {}), []
+
+    def show(trial: Trial) -> None:
+        record.show(trials.record_of(trial))
+        shown = record.children[-1]
+        seen.append((shown.name, shown.status, len(shown.epochs), bool(shown.metrics)))
+
+    tune_lr = settings("grid", seeds=[1, 2], learning_rates=RATES[:2])
+    found = run(data, tmp_path, tune_lr, on_progress=show)
+    assert seen == [
+        (name, status, epochs, status == "finished")
+        for name in ("trial 1", "trial 2")
+        for status, epochs in (
+            *[("running", 0), ("running", 1), ("running", 2)],
+            ("finished", 2),
+        )
+    ]
+    for trial, shown in zip(found, record.children, strict=True):
+        assert shown.params == {"learning_rate": trial.learning_rate, "epochs": 2}
+        assert shown.epochs == trial.history
+        assert (shown.started, shown.seconds) == (trial.started, trial.seconds)
+    # A search that goes on shows what it did before as it was.
+    again = Record.start("tune_lr", {})
+    run(data, tmp_path, tune_lr, on_progress=lambda trial: again.show(trials.record_of(trial)))
+    assert [child.model_dump() for child in again.children] == [
+        child.model_dump() for child in record.children
+    ]
+
+
+def trial_of(rate: float, accuracy: float, loss: float, epochs: int = 5) -> Trial:
+    metrics = {"validation_accuracy": accuracy, "validation_loss": loss}
+    last = Epoch(epoch=epochs, time=0, seconds=1, metrics=metrics)
+    return Trial(
+        name="t",
+        learning_rate=rate,
+        epochs=epochs,
+        started=0,
+        seconds=1,
+        by_seed=((last,),),
+        kept=(last.epoch,),
+    )
+
+
+def test_ties_are_broken_by_loss_and_then_by_the_lower_rate() -> None:
+    tied = [
+        trial_of(1e-2, 0.9, 0.3),
+        trial_of(1e-3, 0.9, 0.2),
+        trial_of(1e-4, 0.9, 0.2),
+        trial_of(1, 0.8, 0),
+        trial_of(1e-5, 0.95, 0, epochs=2),
+    ]
+    assert trials.best(tied).learning_rate == 1e-4
+    assert trials.best(tied[::-1]).learning_rate == 1e-4
+
+
+def test_table_1_has_its_columns_and_no_times(tmp_path: Path, data: Splits) -> None:
+    found = run(data, tmp_path, settings("grid", seeds=[1, 2], learning_rates=RATES[:2]))
+    table = trials.table([trial.tested([0.5, 0.7]) for trial in found])
+    assert list(table.columns) == [
+        "trial",
+        "epochs",
+        "learning_rate",
+        "validation_accuracy",
+        "validation_accuracy_spread",
+        "test_accuracy",
+        "test_accuracy_spread",
+        "continues",
+    ]
+    assert table["test_accuracy"].tolist() == pytest.approx([0.6] * 2)
+    assert table["test_accuracy_spread"].tolist() == pytest.approx([0.1414] * 2, abs=1e-4)
