@@ -6,27 +6,59 @@ run starts the reporter; it follows the later ones too, and notices by their pro
 """
 
 import fcntl
+import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from stemtune.core import errors, params, pipeline_run, records
+import psutil
+
+from stemtune.core import errors, params, pipeline_run, processes, records
 from stemtune.core.errors import InputError
 from stemtune.core.records import Record
 from stemtune.core.stage_outbox import StageOutbox
+
+# Between two looks, seconds: sooner than another DVC is ready to run the stage again.
+LOOK_EVERY = 0.25
 
 
 def run(name: str, main: Callable[[], None]) -> None:
     """Runs a stage, its record followed by the reporter, its failure too.
 
+    It ends when the DVC that started it is killed: nobody waits for its outputs any more, and they
+    would fall among those of the next run.
+
     Args:
         name: As in dvc.yaml (`tune_lr`, `add_stem@as_published`).
         main: The stage.
     """
+    _end_with_owner(name)
     errors.run(name, lambda: _follow(name, main) if _is_tracked() else main())
+
+
+def _end_with_owner(name: str) -> None:
+    """Has this process end once the pipeline run's does, unless it is that itself."""
+    owner = pipeline_run.owner(psutil.Process())
+    if owner.pid == os.getpid():
+        return
+    started = processes.started(owner)
+
+    def watch() -> None:
+        while processes.find(owner.pid, started):
+            time.sleep(LOOK_EVERY)
+        try:
+            print(
+                f"{name}: dvc, process {owner.pid}, was killed, and so this stage ends", flush=True
+            )
+        finally:
+            # Whatever the main thread is in the middle of; what is half-written has no name yet.
+            os._exit(1)
+
+    threading.Thread(target=watch, name="end with dvc", daemon=True).start()
 
 
 def _is_tracked() -> bool:
