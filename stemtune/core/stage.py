@@ -23,7 +23,8 @@ from stemtune.core.records import Record
 from stemtune.core.stage_outbox import StageOutbox
 
 # Between two looks, seconds: sooner than another DVC is ready to run the stage again.
-LOOK_EVERY = 0.25
+LOOK_SECONDS = 0.25
+ORPHANED = "`dvc`, which ran the stage, was killed, so the stage ended; `dvc repro` runs it again"
 
 
 def run(name: str, main: Callable[[], None]) -> None:
@@ -36,29 +37,7 @@ def run(name: str, main: Callable[[], None]) -> None:
         name: As in dvc.yaml (`tune_lr`, `add_stem@as_published`).
         main: The stage.
     """
-    _end_with_owner(name)
-    errors.run(name, lambda: _follow(name, main) if _is_tracked() else main())
-
-
-def _end_with_owner(name: str) -> None:
-    """Has this process end once the pipeline run's does, unless it is that itself."""
-    owner = pipeline_run.owner(psutil.Process())
-    if owner.pid == os.getpid():
-        return
-    started = processes.started(owner)
-
-    def watch() -> None:
-        while processes.find(owner.pid, started):
-            time.sleep(LOOK_EVERY)
-        try:
-            print(
-                f"{name}: dvc, process {owner.pid}, was killed, and so this stage ends", flush=True
-            )
-        finally:
-            # Whatever the main thread is in the middle of; what is half-written has no name yet.
-            os._exit(1)
-
-    threading.Thread(target=watch, name="end with dvc", daemon=True).start()
+    errors.run(name, lambda: (_follow if _is_tracked() else _run)(name, main))
 
 
 def _is_tracked() -> bool:
@@ -69,10 +48,16 @@ def _is_tracked() -> bool:
         return True
 
 
+def _run(name: str, main: Callable[[], None]) -> None:
+    _end_with_owner(name, lambda: None)
+    main()
+
+
 def _follow(name: str, main: Callable[[], None]) -> None:
     outbox = StageOutbox.current(f"{name} by hand")
     outbox.begin(name)
     _start_reporter(name, outbox)
+    _end_with_owner(name, lambda: _fail(name, outbox.stages, InputError(ORPHANED)))
     with records.shown_in(outbox.stages):
         try:
             main()
@@ -81,6 +66,31 @@ def _follow(name: str, main: Callable[[], None]) -> None:
             raise
         finally:
             _attach(name, outbox)
+
+
+def _end_with_owner(name: str, note: Callable[[], None]) -> None:
+    """Has this process end once the pipeline run's does, unless it is that itself.
+
+    Args:
+        name: Of the stage.
+        note: Notes why the stage ended.
+    """
+    owner = pipeline_run.owner(psutil.Process())
+    if owner.pid == os.getpid():
+        return
+    started = processes.started(owner)
+
+    def watch() -> None:
+        while processes.find(owner.pid, started):
+            time.sleep(LOOK_SECONDS)
+        try:
+            note()
+            print(f"{name}: {ORPHANED}", file=sys.stderr, flush=True)
+        finally:
+            # Whatever the main thread is in the middle of; what is half-written has no name yet.
+            os._exit(1)
+
+    threading.Thread(target=watch, name="end with dvc", daemon=True).start()
 
 
 def _start_reporter(name: str, outbox: StageOutbox) -> None:

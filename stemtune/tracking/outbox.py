@@ -116,13 +116,8 @@ class Outbox(StageOutbox):
         """Returns whether a stage of it is at work, or may yet begin."""
         return self.pipeline().alive() or any(begun.find() for begun in self.begun())
 
-    def record(self, begun: Begun, lost: str = LOST) -> Record | None:
-        """Returns the record of a stage that began, as it stands; None where it has none yet.
-
-        Args:
-            begun: The stage.
-            lost: What to say of a stage that ended and did not say how.
-        """
+    def record(self, begun: Begun) -> Record | None:
+        """Returns the record of a stage that began, as it stands; None where it has none yet."""
         # Looked at first, as a process may end with what it writes last.
         has_ended, path = begun.find() is None, self.stages / f"{begun.stage}.json"
         record, at = None, begun.at
@@ -130,7 +125,7 @@ class Outbox(StageOutbox):
             record, at = records.read(path), path.stat().st_mtime
         if has_ended and (record is None or record.status == "running"):
             record = record or Record(name=begun.stage, started=begun.at)
-            record.fail(lost, at)
+            record.fail(LOST, at)
         return record
 
     def state(self, begun: Begun) -> tuple[object, ...]:

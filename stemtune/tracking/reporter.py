@@ -11,7 +11,6 @@ import math
 import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +30,6 @@ RETRY_SECONDS = 15
 # After the pipeline run's end; then the next track does the rest.
 LINGER_SECONDS = 60
 SYSTEM_SECONDS = 5
-ORPHANED = (
-    "`dvc`, which ran the stage, was killed, so the stage was ended; `dvc repro` runs it again"
-)
 
 
 def main(folder: Path) -> None:
@@ -45,7 +41,7 @@ def main(folder: Path) -> None:
         reporter.look()
         time.sleep(LOOK_SECONDS)
     signal.alarm(LINGER_SECONDS)
-    end_orphans(outbox)
+    wait_for_stages(outbox)
     while not reporter.look():
         time.sleep(LOOK_SECONDS)
 
@@ -133,15 +129,10 @@ class _Stage:
             self.monitor = None
 
 
-def end_orphans(outbox: Outbox) -> None:
-    """Ends the stages whose DVC was killed, or they meet those that the next one starts."""
-    for begun in outbox.begun():
-        if process := begun.find():
-            with suppress(psutil.NoSuchProcess):
-                process.terminate()
-            psutil.wait_procs([process], LINGER_SECONDS)
-            if record := outbox.record(begun, ORPHANED):
-                outbox.keep(record)
+def wait_for_stages(outbox: Outbox) -> None:
+    """Waits for stages whose DVC was killed: they end by themselves, and their records say why."""
+    going_on = [process for begun in outbox.begun() if (process := begun.find())]
+    psutil.wait_procs(going_on, LINGER_SECONDS)
 
 
 if __name__ == "__main__":

@@ -56,4 +56,4 @@ def test_a_stage_whose_dvc_is_killed_ends_as_well(folder: Path) -> None:
     _, alive = psutil.wait_procs(below, timeout=20)
     assert not alive
     assert not (folder / "output").exists()
-    assert "long: dvc, process" in (folder / "printed").read_text()
+    assert "long: `dvc`, which ran the stage, was killed" in (folder / "printed").read_text()

@@ -316,19 +316,6 @@ def test_a_stage_that_ends_while_it_is_looked_at_is_not_taken_for_lost(
     assert seen.status == "finished"
 
 
-def test_an_orphan_that_ends_by_itself_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_hand(monkeypatch, tmp_path)
-    kept = Outbox.current("tune_lr by hand")
-    kept.begin("tune_lr")
-    found = iter([ended_process()])
-    monkeypatch.setattr(Begun, "find", lambda _: next(found, None))
-    reporter.end_orphans(kept)
-    [record] = kept.records()
-    assert record.status == "failed"
-
-
 def test_a_reporter_that_cannot_be_killed_keeps_no_one_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
