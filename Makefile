@@ -86,7 +86,7 @@ data: | .venv/ready repository cache
 	touch $@
 
 # uv.lock would hold the address of the package index; these hold hashes alone.
-LOCK = $(BIN)/uv pip compile pyproject.toml --extra s3 --extra postgresql --extra bench --extra demo --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra s3 --extra postgresql --extra bench --extra demo --extra scale --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 lock: .venv/ready ## resolve the dependencies again
 	$(LOCK) --extra cpu -o requirements.lock
 	$(LOCK) --extra gpu -o requirements-gpu.lock

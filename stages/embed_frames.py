@@ -13,9 +13,11 @@ Run:    python -m stages.embed_frames
 """
 
 import time
+from functools import partial
 
-from stemtune.core import files, params, records, stage
-from stemtune.core.paths import EMBEDDINGS, FRAMES, MANIFEST, MIRRORED, RESIZED
+from stemtune.core import params, records, stage
+from stemtune.core.paths import EMBEDDINGS, MANIFEST, MIRRORED, RESIZED
+from stemtune.engine import choice
 from stemtune.networks import reproducibility, weights
 from stemtune.store import embeddings, manifest
 
@@ -23,9 +25,11 @@ from stemtune.store import embeddings, manifest
 def main() -> None:
     """Embeds the frames of clips that have no features yet."""
     settings = params.load()
+    configure = partial(reproducibility.configure, settings.runtime)
+    engine = choice.choose(settings.runtime.threads, configure)
     sources = weights.fetch_all(settings.embed_frames)
-    reproducibility.configure(settings.runtime)
-    from stemtune.networks import backbones, cost, stem
+    configure()
+    from stemtune.networks import backbones, cost, embedding, stem
 
     extract, seed = settings.extract_frames, settings.runtime.seed
     small, own_sizes = settings.small_side, settings.embed_frames.input_sizes
@@ -37,10 +41,11 @@ def main() -> None:
     )
     chosen = settings.evaluate.resize_sides
     further = backbones.resize_sides(shown_as_they_are, chosen, extract.size)
-    networks = {
-        name: backbones.build(name, source, seed, own_sizes.get(name))
+    kinds = {
+        name: embedding.Backbone(name, source, seed, own_sizes.get(name))
         for name, source in sources.items()
     }
+    networks = {name: embedding.network(kind) for name, kind in kinds.items()}
     composite = backbones.concatenate([*networks.values()])
     start = stem.build("average", settings.add_stem.downscale, seed)
     equal = cost.equal_cost_side(composite, start, extract.size, small)
@@ -55,24 +60,18 @@ def main() -> None:
     ]
     flat = params.flat("embed_frames", settings.embed_frames)
     with records.recording("embed_frames", flat) as record:
-        embedded, spent = 0, 0.0
         for each in wanted:
             embeddings.remove_other_backbones(each.folder, keep=list(sources))
         embeddings.write_equal_cost_side(EMBEDDINGS, equal)
-        for name, source in sources.items():
-            network = networks[name]
-            checksum = files.sha256(source) if source else f"random {seed}"
-            identity = embeddings.Identity(
-                network.output_shape[-1], checksum, settings.runtime.threads, own_sizes.get(name)
-            )
-            for gap in embeddings.plan(wanted, name, identity):
-                title = f"{name} at {gap.side} px{', mirrored' if gap.mirrored else ''}"
-                embed = backbones.embedder(network, extract.frames_per_clip, extract.size, gap.side)
-                started = time.perf_counter()
-                count = embeddings.fill(gap, FRAMES, extract.size, embed, title)
-                embedded, spent = embedded + count, spent + time.perf_counter() - started
-        if embedded:
-            record.metrics["frames_per_second"] = embedded / spent
+        gaps = []
+        for name, kind in kinds.items():
+            gaps += [
+                embedding.Embedding(kind, gap, extract.frames_per_clip, extract.size)
+                for gap in embeddings.plan(wanted, name, kind.identity(settings.runtime.threads))
+            ]
+        started = time.perf_counter()
+        if embedded := embedding.fill_all(gaps, engine):
+            record.metrics["frames_per_second"] = embedded / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

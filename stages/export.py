@@ -8,6 +8,8 @@ Writes: exports/, metrics/export.json, records/exports.html, records/export.json
 Run:    python -m stages.export
 """
 
+from functools import partial
+
 from stemtune.core import params, records, stage, typed_json
 from stemtune.core.params import Params
 from stemtune.core.paths import (
@@ -20,6 +22,8 @@ from stemtune.core.paths import (
     STEMS,
 )
 from stemtune.core.records import Record
+from stemtune.engine import choice
+from stemtune.engine.engine import Engine
 from stemtune.evaluation import comparison
 from stemtune.export.exports import Export, Exports
 from stemtune.networks import reproducibility
@@ -28,9 +32,14 @@ from stemtune.networks import reproducibility
 def main() -> None:
     """Writes and judges the files, and shows what they are worth."""
     settings = params.load()
+    configure = partial(reproducibility.configure, settings.runtime)
+    engine = choice.choose(settings.runtime.threads, configure)
     EXPORTS.mkdir(exist_ok=True)
     with records.recording("export", params.flat("export", settings.export)) as record:
-        exports = Exports(exports=export(settings, record) if settings.export.models else {})
+        exports = Exports(exports={})
+        if settings.export.models:
+            configure()
+            exports = Exports(exports=export(settings, record, engine))
         typed_json.write(EXPORT_METRICS, exports)
         from stemtune.export import page
 
@@ -38,9 +47,8 @@ def main() -> None:
         record.artifacts = [str(EXPORT_METRICS), str(EXPORT_PAGE)]
 
 
-def export(settings: Params, record: Record) -> dict[str, Export]:
+def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export]:
     """Writes each model at each precision, and returns what each file is worth, by its name."""
-    reproducibility.configure(settings.runtime)
     from stemtune.export import conversion, judging
     from stemtune.networks import classifier
 
@@ -53,15 +61,15 @@ def export(settings: Params, record: Record) -> dict[str, Export]:
     }
     judge, found = judging.Judge.of(settings), {}
     for folder in (folders[model] for model in settings.export.models):
-        model, takes = classifier.load(folder), classifier.specification(folder)
-        expected = judge.answers(model.predictor(takes.side))
+        model, takes = judging.stored(folder), classifier.specification(folder)
+        expected = judge.answers(partial(judging.predictor, folder, takes.side), engine)
         calibration = judge.calibration(takes.side)
         for precision in conversion.PRECISIONS:
             name = f"{model.name}_{precision}"
             settled = {"model": model.name, "precision": precision, "input_size": takes.side}
             child = record.child(name, settled)
             path = conversion.write(model, folder, precision, calibration, EXPORTS)
-            found[name] = judge.judge(path, model.name, precision, expected)
+            found[name] = judge.judge(path, model.name, precision, expected, engine)
             child.metrics = found[name].numbers() | judging.times(path, settings.runtime.threads)
             child.artifacts = [str(path)]
             child.finish()

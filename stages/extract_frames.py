@@ -17,6 +17,7 @@ from stemtune.core.paths import (
     MANIFEST,
     UNFINISHED_EXTRACTION,
 )
+from stemtune.engine import choice
 from stemtune.ingest import (
     clips,
     data_docs,
@@ -33,14 +34,15 @@ from stemtune.store import manifest
 def main() -> None:
     """Samples frames of every clip, reusing the shards of clips that did not change."""
     settings = params.load()
-    extract, workers = settings.extract_frames, settings.runtime.threads
+    extract, threads = settings.extract_frames, settings.runtime.threads
+    engine = choice.choose(threads)
     # Missing weights should stop the pipeline now, not after an hour of decoding.
     weights.fetch_all(settings.embed_frames)
     lists = extract.split.lists
     list_names = (lists.train, lists.test) if lists else ()
     with records.recording("extract_frames", params.flat("extract_frames", extract)) as record:
         found = clips.find_clips(
-            DATA, list_names, workers, extract.split.folders, extract.classes or ()
+            DATA, list_names, threads, extract.split.folders, extract.classes or ()
         )
         empty = clips.empty_folders(DATA, found, depth=2 if extract.split.folders else 1)
         group_table = groups.read_table(DATA / clips.GROUPS_FILE)
@@ -52,7 +54,7 @@ def main() -> None:
             FRAMES,
             extraction.outcomes_of(before),
             extract,
-            workers,
+            engine,
             UNFINISHED_EXTRACTION,
         )
         seconds = time.perf_counter() - started

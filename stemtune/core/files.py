@@ -1,5 +1,6 @@
 """Reading files, writing them whole or not at all, and naming content by its checksum."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,18 +18,44 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# No room left: on the disk, in a quota, or in what `ulimit -f` allows.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def needing_room(path: Path) -> Iterator[None]:
+    """Says in words that there was no room to write a file.
+
+    Raises:
+        InputError: There was none.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise InputError(
+            f"there is no room for {path} ({error.strerror}); make room where it lies and run "
+            "again: what is done is kept"
+        ) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; renames it to `path` when the block succeeds.
 
     Creates the parent folder. On an error nothing is left behind and `path` is as it was.
+
+    Raises:
+        InputError: There is no room for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        yield beside
-        beside.replace(path)
+        with needing_room(path):
+            yield beside
+            beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 

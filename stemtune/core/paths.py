@@ -28,7 +28,7 @@ TIMINGS = Path("metrics/timings.json")
 # DVC's own: what each stage made of what.
 LOCK = Path("dvc.lock")
 # No outputs: the state of an extraction, and of a search, that was cut off.
-UNFINISHED_EXTRACTION = Path(".extraction.jsonl")
+UNFINISHED_EXTRACTION = Path(".extraction")
 UNFINISHED_SEARCH = Path(".search")
 # No output either: what MLflow has not been told yet.
 TRACKING = Path(".tracking")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,19 @@ import pandas as pd
 
 from stemtune.core.params import Params
 from stemtune.core.paths import FRAMES, MANIFEST
+from stemtune.engine.engine import Engine, split
 from stemtune.evaluation import metrics
 from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export
 from stemtune.media import scaling
-from stemtune.networks.classifier import Predict
+from stemtune.networks import classifier
+from stemtune.networks.classifier import Classifier, Predict
 from stemtune.serving.litert import LiteRTClassifier
 from stemtune.store import manifest
 from stemtune.training.dataset import FrameBatches
 
 BATCH = 32
+# Whole batches, so that a classifier sees the same ones wherever it is.
+FRAMES_OF_A_CHUNK = 8 * BATCH
 TIMED_FRAMES = 50
 
 
@@ -63,13 +68,24 @@ class Judge:
 
     def calibration(self, side: int) -> np.ndarray:
         """Returns the frames (n, side, side, 3), uint8, that int8 is laid out for."""
-        return scaling.shrink(np.concatenate([*self._stored(self.calibrated)]), side)
+        return scaling.shrink(np.concatenate([*_stored(self.calibrated, self.size)]), side)
 
-    def answers(self, predict: Predict) -> np.ndarray:
-        """Returns the probabilities (test frames, classes) that a classifier gives."""
-        return np.concatenate([predict(frames) for frames in self._stored(self.test)])
+    def answers(self, load: Callable[[], Predict], engine: Engine) -> np.ndarray:
+        """Returns the probabilities (test frames, classes) that a classifier gives.
 
-    def judge(self, path: Path, model: str, precision: str, expected: np.ndarray) -> Export:
+        Args:
+            load: Loads the classifier.
+            engine: Where it answers.
+        """
+        parts = [
+            Questions(self.test.iloc[[*rows]], self.size)
+            for rows in split(engine, range(len(self.test)), FRAMES_OF_A_CHUNK)
+        ]
+        return np.concatenate([*engine.map_loaded(partial(_answering, load), parts)])
+
+    def judge(
+        self, path: Path, model: str, precision: str, expected: np.ndarray, engine: Engine
+    ) -> Export:
         """Returns what an export is worth.
 
         Args:
@@ -77,16 +93,15 @@ class Judge:
             model: Name of the classifier.
             precision: Of the file.
             expected: What the classifier in Keras answers, from `answers`.
+            engine: Where the file answers.
         """
-        # The last bits, and so now and then an answer, may differ with the number of threads.
-        classifier = LiteRTClassifier(path, threads=1)
-        found = self.answers(classifier.probabilities)
+        found = self.answers(partial(_load_export, path), engine)
         scores = metrics.scores(found, self.test, self.samples, self.seed)
         compared = metrics.compare(found, expected, self.test, self.samples, self.seed)
         return Export(
             model=model,
             precision=precision,
-            side=classifier.specification.side,
+            side=LiteRTClassifier(path).specification.side,
             bytes=path.stat().st_size,
             test_accuracy=scores.test_accuracy,
             test_accuracy_low=scores.test_accuracy_low,
@@ -98,11 +113,43 @@ class Judge:
             agreement=float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()),
         )
 
-    def _stored(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        """Yields the stored frames of rows of the frame table, a batch at a time."""
-        batches = FrameBatches(FRAMES, rows, self.size, BATCH, seed=None)
-        for number in range(batches.num_batches):
-            yield batches[number][0]
+
+@dataclass(frozen=True)
+class Questions:
+    """Frames to be answered: rows of the frame table, and the side of the stored frames, px."""
+
+    rows: pd.DataFrame
+    size: int
+
+
+@cache
+def stored(folder: Path) -> Classifier:
+    """Returns a stored classifier, the same one each time."""
+    return classifier.load(folder)
+
+
+def predictor(folder: Path, side: int) -> Predict:
+    """Returns a stored classifier's answers to frames, which it sees at `side`, px."""
+    return stored(folder).predictor(side)
+
+
+def _load_export(path: Path) -> Predict:
+    # The last bits, and so now and then an answer, may differ with the number of threads.
+    return LiteRTClassifier(path, threads=1).probabilities
+
+
+def _answering(load: Callable[[], Predict]) -> Callable[[Questions], np.ndarray]:
+    predict = load()
+    return lambda asked: np.concatenate(
+        [predict(frames) for frames in _stored(asked.rows, asked.size)]
+    )
+
+
+def _stored(rows: pd.DataFrame, size: int) -> Iterator[np.ndarray]:
+    """Yields the stored frames of rows of the frame table, a batch at a time."""
+    batches = FrameBatches(FRAMES, rows, size, BATCH, seed=None)
+    for number in range(batches.num_batches):
+        yield batches[number][0]
 
 
 def times(path: Path, threads: int) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Brings the frame store in step with the clips, decoding what is missing, and lists it."""
 
-import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,15 @@ from pydantic import BaseModel, ConfigDict
 
 from stemtune.core import files
 from stemtune.core.settings.frames import ExtractFrames, Limits
-from stemtune.ingest import groups, near_duplicates, splits
+from stemtune.engine.engine import Engine, split
+from stemtune.ingest import groups, journal, near_duplicates, splits
 from stemtune.ingest.clips import Clip
 from stemtune.ingest.worker_pool import Failure, map_clips
 from stemtune.media import decoding, sampling
 from stemtune.store import frame_store, manifest, shards
 
+# How many a chunk has that is decoded elsewhere.
+CLIPS = 32
 # Frames of less contrast, all of a clip's together, show one flat colour.
 MIN_CONTRAST = 1.0
 
@@ -104,13 +107,61 @@ def extract(job: Job) -> Outcome:
     )
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Clips to decode one after another, and where what comes of them is noted.
+
+    Attributes:
+        jobs: By shard name.
+        notes: Folder of the journal.
+        workers: Number of processes.
+    """
+
+    jobs: Mapping[str, Job]
+    notes: Path
+    workers: int
+
+    @property
+    def name(self) -> str:
+        """In the journal: equal clips, equal name."""
+        return files.key(*self.jobs)
+
+
+def decode(chunk: Chunk) -> dict[str, Failure]:
+    """Decodes a chunk but for clips that were done when it was begun before.
+
+    Returns:
+        Why clips have no shard, by shard name. What the others came to is in the journal.
+    """
+    noted = journal.read(chunk.notes, chunk.name, Measurements)
+    jobs = {name: job for name, job in chunk.jobs.items() if not _is_done(job, noted.get(name))}
+    if not jobs:
+        return {}
+    limits, failures = next(iter(jobs.values())).limits, {}
+    decoded = map_clips(
+        extract,
+        [*jobs.values()],
+        chunk.workers,
+        limits.decode_seconds,
+        limits.memory_mib,
+        "decoding",
+    )
+    with journal.noting(chunk.notes, chunk.name) as note:
+        for name, outcome in zip(jobs, decoded, strict=True):
+            if isinstance(outcome, Failure):
+                failures[name] = outcome
+            else:
+                note(name, outcome)
+    return failures
+
+
 def extract_all(
     found: Sequence[Clip],
     folder: Path,
     known: Mapping[str, Outcome],
     params: ExtractFrames,
-    workers: int,
-    journal: Path,
+    engine: Engine,
+    notes: Path,
 ) -> Extracted:
     """Makes the folder hold the shards of these clips and no others.
 
@@ -120,8 +171,8 @@ def extract_all(
         known: Outcomes of an earlier run by shard name, from `outcomes_of`. One whose shard is
             whole is not decoded again.
         params: How many frames of which size, and what a clip may take.
-        workers: Number of processes.
-        journal: Where outcomes are noted as they come, so that a run which was cut off goes on
+        engine: Where clips are decoded.
+        notes: Folder where outcomes are noted as they come, so that a run which was cut off goes on
             where it stopped. Deleted at the end.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,52 +182,28 @@ def extract_all(
             name = shard_name(clip, params)
             path = shards.path_of(folder, name)
             jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
-    known = {**known, **_read_journal(journal)}
-    shape = frame_store.shape(params.size)
-    outcomes = {
-        name: known[name]
-        for name, job in jobs.items()
-        if name in known
-        and (
-            isinstance(known[name], Failure) or shards.is_whole(job.shard, shape, frame_store.DTYPE)
-        )
-    }
+    known = {**known, **journal.read_all(notes, Measurements)}
+    outcomes = {name: known[name] for name, job in jobs.items() if _is_done(job, known.get(name))}
     missing = [name for name in jobs if name not in outcomes]
-    decoded = map_clips(
-        extract,
-        [jobs[name] for name in missing],
-        workers,
-        params.limits.decode_seconds,
-        params.limits.memory_mib,
-        "decoding",
-    )
-    with journal.open("a", encoding="utf-8") as lines:
-        for name, outcome in zip(missing, decoded, strict=True):
-            outcomes[name] = outcome
-            if not isinstance(outcome, Failure):
-                lines.write(json.dumps([name, outcome.model_dump()]) + "\n")
-                lines.flush()
-    journal.unlink()
+    chunks = [
+        Chunk({name: jobs[name] for name in names}, notes, engine.workers)
+        for names in split(engine, missing, CLIPS)
+    ]
+    for failures in engine.map(decode, chunks):
+        outcomes |= failures
+    decoded = journal.read_all(notes, Measurements)
+    outcomes |= {name: decoded[name] for name in missing if name not in outcomes}
     made = {name for name, outcome in outcomes.items() if not isinstance(outcome, Failure)}
     shards.remove_others(folder, keep=made)
+    shutil.rmtree(notes, ignore_errors=True)
     return Extracted(outcomes, missing)
 
 
-def _read_journal(journal: Path) -> dict[str, Outcome]:
-    if not journal.exists():
-        return {}
-    text = journal.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        # The last line was cut off with the run.
-        files.write_text(journal, whole)
-    noted = [json.loads(line) for line in whole.splitlines()]
-    # As in `outcomes_of`.
-    return {
-        name: Measurements.model_validate(outcome)
-        for name, outcome in noted
-        if set(outcome) == set(Measurements.model_fields)
-    }
+def _is_done(job: Job, outcome: Outcome | None) -> bool:
+    """Returns whether a clip needs no decoding: it has an outcome and, if that is one, a shard."""
+    if isinstance(outcome, Measurements):
+        return shards.is_whole(job.shard, frame_store.shape(job.side), frame_store.DTYPE)
+    return outcome is not None
 
 
 def make_manifest(

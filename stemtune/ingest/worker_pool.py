@@ -1,6 +1,8 @@
 """Runs a function over clips in worker processes, so that a bad clip costs itself alone."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -68,6 +70,19 @@ def map_clips(
             yield outcome
 
 
+def _begin(memory: int) -> None:
+    """Sets up a worker process: its memory, MiB, and its end with the process that it works for."""
+    decoding.limit_memory(memory)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # Whoever is killed limits no time any more, and some clips take for ever.
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
 def _in_processes(
     function: Callable[[Item], Result],
     items: Sequence[Item],
@@ -78,7 +93,7 @@ def _in_processes(
     with ProcessPool(
         max_workers=workers,
         context=multiprocessing.get_context("spawn"),
-        initializer=decoding.limit_memory,
+        initializer=_begin,
         initargs=[memory],
     ) as pool:
         results = pool.map(function, items, timeout=seconds).result()

@@ -5,7 +5,6 @@
 network computed them.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
@@ -53,18 +52,27 @@ class Gap:
     """What a backbone's features at one side lack.
 
     Attributes:
+        backbone: Its name.
         folder: Where the features of that side lie.
         side: At which the backbone sees the frames, px.
         missing: Shards without features.
         kept: How many shards have theirs.
+        features: Of a frame.
         mirrored: Whether the features are of the frames' mirror images.
     """
 
+    backbone: str
     folder: Path
     side: int
     missing: Sequence[str]
     kept: int
+    features: int
     mirrored: bool
+
+    @property
+    def title(self) -> str:
+        """What is said to be embedded."""
+        return f"{self.backbone} at {self.side} px{', mirrored' if self.mirrored else ''}"
 
 
 def write_equal_cost_side(folder: Path, side: int) -> None:
@@ -114,11 +122,7 @@ def sides(folder: Path, backbones: Sequence[str]) -> list[int]:
 def missing(folder: Path, names: Sequence[str], features: int) -> list[str]:
     """Returns the shards that a side's folder lacks, after deleting those of removed clips."""
     shards.remove_others(folder, keep=set(names))
-    return [
-        name
-        for name in names
-        if not shards.is_whole(shards.path_of(folder, name), (features,), DTYPE)
-    ]
+    return [name for name in names if not _has(folder, name, features)]
 
 
 def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Gap]:
@@ -130,31 +134,27 @@ def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Ga
             folder = side_folder(each.folder, backbone, side)
             lacking = missing(folder, each.shards, identity.features)
             kept = len(each.shards) - len(lacking)
-            gaps.append(Gap(folder, side, lacking, kept, each.mirrored))
+            gaps.append(
+                Gap(backbone, folder, side, lacking, kept, identity.features, each.mirrored)
+            )
     return gaps
 
 
-def fill(gap: Gap, frames: Path, size: int, embed: Embed, title: str) -> int:
-    """Embeds what a backbone's features lack at one side, and says what it did.
+def fill(gap: Gap, frames: Path, size: int, embed: Embed) -> int:
+    """Embeds what a backbone's features lack at one side; what is whole by now stays.
 
     Args:
-        gap: From `plan`.
+        gap: From `plan`, or a part of one.
         frames: The frame store.
         size: Side of the stored frames, px.
         embed: As `embed_shards` takes it.
-        title: What is said to be embedded.
 
     Returns:
         The number of frames embedded.
     """
-    started = time.perf_counter()
     shown = (lambda stored: embed(stored[:, :, ::-1])) if gap.mirrored else embed
-    count = embed_shards(frames, gap.folder, gap.missing, size, shown, title)
-    print(
-        f"embed_frames: {title}: {len(gap.missing)} clips embedded, {gap.kept} reused; {count} "
-        f"frames in {time.perf_counter() - started:.1f} s"
-    )
-    return count
+    lacking = [name for name in gap.missing if not _has(gap.folder, name, gap.features)]
+    return embed_shards(frames, gap.folder, lacking, size, shown, gap.title)
 
 
 def embed_shards(
@@ -207,6 +207,10 @@ def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame
             clip = shards.read(shards.path_of(home, str(name)), (width,), DTYPE)
             features[rows, end - width : end] = clip[indexes[rows]]
     return features
+
+
+def _has(folder: Path, name: str, features: int) -> bool:
+    return shards.is_whole(shards.path_of(folder, name), (features,), DTYPE)
 
 
 def _read_identity(home: Path) -> Identity:

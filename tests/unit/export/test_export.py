@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from stemtune.core.errors import InputError
 from stemtune.core.input_specification import InputSpecification
 from stemtune.core.records import Record
+from stemtune.engine.engine import Local
 from stemtune.export import conversion, judging, page
 from stemtune.export.exports import Exports
 from stemtune.media import scaling
@@ -132,13 +134,13 @@ def test_a_file_is_judged_against_its_classifier(
     judge = judging.Judge(rows.assign(label=labels), rows[:4].assign(label=0), 200, 1, SIDE)
     assert np.array_equal(judge.calibration(SIDE), FRAMES[:4])
     path = folder / "joint_float32.tflite"
-    found = judge.judge(
-        path, "joint", "float32", judge.answers(classifier.load(folder).predictor())
-    )
+    here = Local(1)
+    answers = judge.answers(partial(judging.predictor, folder, SIDE), here)
+    found = judge.judge(path, "joint", "float32", answers, here)
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
-    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1))
+    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1), here)
     assert worse.agreement == 0
     assert worse.difference == worse.test_accuracy - worse.keras_accuracy
     times = judging.times(path, 2)

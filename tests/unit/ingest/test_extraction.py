@@ -12,6 +12,7 @@ import pytest
 
 from stages import extract_frames
 from stemtune.core import params
+from stemtune.engine.engine import Local
 from stemtune.ingest import clips, data_docs, expectations, extraction, ingest_summary
 from stemtune.ingest.worker_pool import Failure, map_clips
 from stemtune.store import manifest
@@ -37,7 +38,7 @@ def extract(data: Path) -> tuple[pd.DataFrame, int]:
     found = clips.find_clips(data)
     before = manifest.read(path) if path.exists() else None
     extracted = extraction.extract_all(
-        found, store, extraction.outcomes_of(before), EXTRACT, 2, data.parent / "journal"
+        found, store, extraction.outcomes_of(before), EXTRACT, Local(2), data.parent / "journal"
     )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, EXTRACT)
     manifest.write(table, path)
@@ -111,13 +112,14 @@ def test_an_extraction_that_was_killed_goes_on_where_it_stopped(
     program = "import sys, pathlib; from tests.unit.ingest import test_extraction as t; "
     program += "t.extract(pathlib.Path(sys.argv[1]))"
     running = subprocess.Popen([sys.executable, "-c", program, data], cwd=ROOT)
-    while not journal.exists() or not journal.read_text():
+    while not any(path.read_text().strip() for path in journal.glob("*")):
         assert running.poll() is None
         time.sleep(0.01)
     running.kill()
     running.wait()
-    noted = journal.read_text().count("\n")
-    with journal.open("a") as file:
+    [notes] = journal.iterdir()
+    noted = sum(map(bool, notes.read_text().splitlines()))
+    with notes.open("a") as file:
         file.write('["torn')
     table, decoded = extract(data)
     assert 1 <= noted < 16

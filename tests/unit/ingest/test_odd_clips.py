@@ -14,6 +14,7 @@ import pytest
 from PIL import ImageCms
 
 from stemtune.core import params
+from stemtune.engine.engine import Local
 from stemtune.ingest import clips, extraction
 from stemtune.ingest.worker_pool import Failure
 from stemtune.store import manifest
@@ -197,7 +198,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         extracted = extraction.extract_all(
-            found, root / "frames", {}, settings, 2, root / "journal"
+            found, root / "frames", {}, settings, Local(2), root / "journal"
         )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
     manifest.write(table, root / "manifest.parquet")
@@ -251,12 +252,17 @@ def test_a_clip_past_a_limit_is_tried_again_in_the_next_run(
     found = [clips.Clip(f"a/{name}", path, "a", "content", "")]
     settings = EXTRACT.model_copy(update={"limits": EXTRACT.limits.model_copy(update=limits)})
     extracted = extraction.extract_all(
-        found, tmp_path / "frames", {}, settings, 1, tmp_path / "journal"
+        found, tmp_path / "frames", {}, settings, Local(1), tmp_path / "journal"
     )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
     assert said in table["quarantined"].item()
     again = extraction.extract_all(
-        found, tmp_path / "frames", extraction.outcomes_of(table), EXTRACT, 1, tmp_path / "journal"
+        found,
+        tmp_path / "frames",
+        extraction.outcomes_of(table),
+        EXTRACT,
+        Local(1),
+        tmp_path / "journal",
     )
     assert len(again.decoded) == 1
     assert not isinstance(again.outcomes[again.decoded[0]], Failure)

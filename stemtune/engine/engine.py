@@ -1,0 +1,59 @@
+"""The seam: a function is run over chunks of clips, wherever that may be."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+
+
+class Engine(Protocol):
+    """Runs functions over chunks.
+
+    What is handed over is importable by name or can be pickled, and is small: frames and features
+    are read and written where the function runs, in the folder that all machines share. A chunk may
+    be begun again where a machine died, so that a function skips what is there already.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many processes a chunk may start."""
+
+    @property
+    def spreads(self) -> bool:
+        """Whether chunks run side by side, and elsewhere."""
+
+    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+        """Yields what a function returns for each chunk, in order; raises what it raises."""
+
+    def map_loaded(
+        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
+    ) -> Iterator[Result]:
+        """Does as `map`, with a function that holds a network, loaded once in each process."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """Runs chunks in this process, one after another."""
+
+    workers: int
+
+    spreads = False
+
+    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+        """Does as `Engine.map`."""
+        return map(function, chunks)
+
+    def map_loaded(
+        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
+    ) -> Iterator[Result]:
+        """Does as `Engine.map_loaded`."""
+        return map(load(), chunks)
+
+
+def split(engine: Engine, items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Returns items in chunks of a size where they are spread, else in one; none of no items."""
+    step = size if engine.spreads else max(len(items), 1)
+    return [items[start : start + step] for start in range(0, len(items), step)]

@@ -1,0 +1,229 @@
+"""Runs chunks on the machines of a Ray cluster.
+
+Ray starts what a machine's death ended again, on another one. The project lies in a folder that
+all machines see under one path; its code is imported from there.
+"""
+
+import logging
+import os
+import pickle
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stemtune.core.errors import InputError, first_line
+from stemtune.engine.engine import Chunk, Result
+
+# Ray reads them when it is imported. What a user has set stays.
+GUARDED = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+# A cluster of this machine alone is one of 127.0.0.1, on Linux too.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# How often a chunk is begun again after what it ran in died.
+RETRIES = 2
+# No frames go through it.
+OBJECT_STORE_BYTES = 128 * 2**20
+
+
+class EngineError(InputError):
+    """The cluster cannot be reached, or cannot do the work."""
+
+
+@dataclass
+class RayEngine:
+    """Runs chunks as tasks, and those that need a network in actors that hold it.
+
+    Attributes:
+        address: Of a cluster; "": one of this machine is started.
+        threads: Of a network.
+        prepare: Is run once in each process, before anything is loaded; None: chunks run no
+            network.
+    """
+
+    address: str
+    threads: int
+    prepare: Callable[[], None] | None
+    # Actors that hold a network, or may, and have nothing to do.
+    _free: list[Any] = field(default_factory=list)
+
+    workers = 1
+    spreads = True
+
+    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+        """Does as `Engine.map`: a chunk is a task, which Ray begins again where it was lost."""
+        if not chunks:
+            return
+        ray = self._connected()
+        task = ray.remote(_run).options(max_retries=RETRIES, **self._needs())
+        packed = [pickle.dumps((function, chunk)) for chunk in chunks]
+        waiting = [task.remote(Path.cwd(), self.prepare, each) for each in packed]
+        for reference in waiting:
+            yield _result(reference)
+
+    def map_loaded(
+        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
+    ) -> Iterator[Result]:
+        """Does as `Engine.map_loaded`: as many actors as there is room for share the chunks.
+
+        A chunk whose actor died goes to whichever is free first, an old one or a new one: where a
+        machine died too, there may be no room for a new one.
+        """
+        if not chunks:
+            return
+        ray = self._connected()
+        packed = pickle.dumps(load)
+        actor = ray.remote(_Loaded).options(**self._needs())
+        going: dict[Any, tuple[Any, int | None]] = {}
+        waiting, tries, results = deque(range(len(chunks))), Counter[int | None](), {}
+
+        def start() -> None:
+            started = actor.remote(Path.cwd(), self.prepare)
+            going[started.ready.remote()] = (started, None)
+
+        for _ in range(min(self._places(), len(chunks)) - len(self._free)):
+            start()
+        for number in range(len(chunks)):
+            while number not in results:
+                while waiting and self._free:
+                    free, following = self._free.pop(), waiting.popleft()
+                    begun = free.run.remote(packed, pickle.dumps(chunks[following]))
+                    going[begun] = (free, following)
+                [over], _ = ray.wait([*going])
+                free, held = going.pop(over)
+                try:
+                    results[held] = _result(over)
+                    self._free.append(free)
+                except ray.exceptions.RayActorError as error:
+                    tries[held] += 1
+                    if tries[held] > RETRIES:
+                        raise _died(error) from error
+                    if held is not None:
+                        waiting.appendleft(held)
+                    start()
+            yield results.pop(number)
+
+    def _connected(self) -> Any:
+        """Returns Ray, connected to the cluster."""
+        for name, value in (GUARDED if self.address else GUARDED | LOOPBACK).items():
+            os.environ.setdefault(name, value)
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise EngineError(
+                f"the engine ray needs the package ray ({error}); install the extra scale, or "
+                "choose the engine local"
+            ) from None
+        if not ray.is_initialized():
+            try:
+                ray.init(
+                    self.address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    include_dashboard=None if self.address else False,
+                    object_store_memory=None if self.address else OBJECT_STORE_BYTES,
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise EngineError(
+                    f"no Ray cluster answers at {self.address or 'this machine'} "
+                    f"({first_line(error)}); start it, give its address and its token, or choose "
+                    "the engine local"
+                ) from error
+        return ray
+
+    def _needs(self) -> dict[str, float]:
+        """Returns what a chunk takes: on fewer processors than threads it runs, only slower."""
+        if self.prepare is None:
+            return {"num_cpus": 1}
+        most = _most("CPU")
+        return {"num_cpus": min(self.threads, most) or 1, "num_gpus": min(_most("GPU"), 1)}
+
+    def _places(self) -> int:
+        """Returns for how many networks the cluster has room; 1 or more."""
+        needs = self._needs()
+        taken = {"CPU": needs["num_cpus"], "GPU": needs.get("num_gpus", 0)}
+        return max(1, sum(_room(machine, taken) for machine in _machines()))
+
+
+class _Loaded:
+    """An actor: a process with a network in it."""
+
+    def __init__(self, project: Path, prepare: Callable[[], None] | None) -> None:
+        _enter(project, prepare)
+        self._loaded = b""
+        self._function: Callable[[Any], Any] | None = None
+
+    def ready(self) -> None:
+        """Returns once the process is prepared."""
+
+    def run(self, load: bytes, chunk: bytes) -> Any:
+        """Runs what `load` returns over a chunk, both pickled; loads it anew if it is another."""
+        if self._function is None or load != self._loaded:
+            self._function, self._loaded = pickle.loads(load)(), load  # noqa: S301
+        return self._function(pickle.loads(chunk))  # noqa: S301
+
+
+def _run(
+    project: Path,
+    prepare: Callable[[], None] | None,
+    packed: bytes,
+) -> Any:
+    """Runs a function over a chunk, both pickled: what they need is imported once all is set."""
+    _enter(project, prepare)
+    function, chunk = pickle.loads(packed)  # noqa: S301
+    return function(chunk)
+
+
+def _enter(project: Path, prepare: Callable[[], None] | None) -> None:
+    """Brings a process of Ray's, which may have been there before, to where stages run."""
+    if not _entered:
+        os.chdir(project)
+        if prepare is not None:
+            prepare()
+        _entered.append(project)
+
+
+# Of this process: a project has a cluster's processes for itself while a stage runs.
+_entered: list[Path] = []
+
+
+def _machines() -> list[dict[str, float]]:
+    import ray
+
+    return [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
+
+
+def _most(resource: str) -> float:
+    return max((machine.get(resource, 0) for machine in _machines()), default=0)
+
+
+def _room(machine: dict[str, float], taken: dict[str, float]) -> int:
+    return min(int(machine.get(name, 0) // amount) for name, amount in taken.items() if amount)
+
+
+def _result(reference: Any) -> Any:
+    """Returns what came of a task.
+
+    Raises:
+        RayActorError: The actor died.
+        EngineError: Whatever the task ran in died, each time.
+        Exception: What the function raised.
+    """
+    import ray
+    from ray import exceptions
+
+    try:
+        return ray.get(reference)
+    except exceptions.RayTaskError as error:
+        raise error.cause from error
+    except exceptions.RayActorError:
+        raise
+    except exceptions.RayError as error:
+        raise _died(error) from error
+
+
+def _died(error: Exception) -> EngineError:
+    return EngineError(
+        f"what a chunk of clips ran in died {RETRIES + 1} times ({first_line(error)}); see the "
+        "machine's memory and Ray's logs, then run again: what is done is kept"
+    )

@@ -1,0 +1,108 @@
+"""Fills gaps in the embeddings with backbones that are built once in each process."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import keras
+
+from stemtune.core import files
+from stemtune.core.paths import FRAMES
+from stemtune.engine.engine import Engine, split
+from stemtune.networks import backbones
+from stemtune.store import embeddings
+from stemtune.store.embeddings import Gap
+
+# How many a chunk has that is embedded elsewhere.
+CLIPS = 32
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a frozen backbone is built of, so that another process builds the same.
+
+    Attributes:
+        name: One of `backbones.REGISTRY`.
+        source: As `backbones.build` takes a weights file.
+        seed: Of random weights.
+        input_size: As `backbones.build` takes it.
+    """
+
+    name: str
+    source: Path | None
+    seed: int
+    input_size: int | None
+
+    def identity(self, threads: int) -> embeddings.Identity:
+        """Returns what decides about its features, computed on so many threads."""
+        checksum = files.sha256(self.source) if self.source else f"random {self.seed}"
+        features = network(self).output_shape[-1]
+        return embeddings.Identity(features, checksum, threads, self.input_size)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Gaps of one backbone to fill, all of the same frames per clip.
+
+    Attributes:
+        backbone: Whose features are missing.
+        gap: Where, and of which clips.
+        frames_per_clip: The most that a clip has.
+        size: Side of the stored frames, px.
+    """
+
+    backbone: Backbone
+    gap: Gap
+    frames_per_clip: int
+    size: int
+
+    def parts(self, engine: Engine) -> list["Embedding"]:
+        """Returns it in chunks of clips."""
+        return [
+            replace(self, gap=replace(self.gap, missing=names))
+            for names in split(engine, self.gap.missing, CLIPS)
+        ]
+
+
+@cache
+def network(backbone: Backbone) -> keras.Model:
+    """Returns a backbone, the same model each time."""
+    return backbones.build(backbone.name, backbone.source, backbone.seed, backbone.input_size)
+
+
+def load() -> Callable[[Embedding], int]:
+    """Returns what fills a gap and returns how many frames it embedded.
+
+    It keeps the function that it has compiled last: gaps at one side follow one another.
+    """
+    compiled: dict[tuple[Backbone, int], embeddings.Embed] = {}
+
+    def fill(wanted: Embedding) -> int:
+        gap, kind = wanted.gap, (wanted.backbone, wanted.gap.side)
+        if kind not in compiled:
+            compiled.clear()
+            compiled[kind] = backbones.embedder(
+                network(wanted.backbone), wanted.frames_per_clip, wanted.size, gap.side
+            )
+        return embeddings.fill(gap, FRAMES, wanted.size, compiled[kind])
+
+    return fill
+
+
+def fill_all(wanted: Sequence[Embedding], engine: Engine) -> int:
+    """Fills gaps, says what it did for each, and returns how many frames it embedded."""
+    parts = [each.parts(engine) for each in wanted]
+    counts = engine.map_loaded(load, [part for several in parts for part in several])
+    total, started = 0, time.perf_counter()
+    for each, several in zip(wanted, parts, strict=True):
+        count = sum(next(counts) for _ in several)
+        now = time.perf_counter()
+        print(
+            f"embed_frames: {each.gap.title}: {len(each.gap.missing)} clips embedded, "
+            f"{each.gap.kept} reused; {count} frames in {now - started:.1f} s",
+            flush=True,
+        )
+        total, started = total + count, now
+    return total
