@@ -10,9 +10,11 @@ Run:    python -m stages.add_stem <variant>
 """
 
 import sys
+from functools import partial
 
 from stemtune.core import errors, params, records, stage
 from stemtune.core.paths import BASELINE, MANIFEST, STEMS, UNFINISHED_SEARCH
+from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 from stemtune.training import tuned
@@ -27,7 +29,9 @@ def main(variant: str) -> None:
             f"unknown variant {variant!r}; params.yaml, add_stem.variants, has "
             f"{', '.join(add_stem.variants)}"
         )
-    reproducibility.configure(settings.runtime, through_backbone=True)
+    configure = partial(reproducibility.configure, settings.runtime, through_backbone=True)
+    engine = choice.choose(settings.runtime.threads, configure)
+    configure()
     from stemtune.networks import classifier
     from stemtune.training import search, stem_variants, trainer, trials
 
@@ -48,6 +52,7 @@ def main(variant: str) -> None:
             chosen.rates(tuned.read().learning_rate),
             lambda rate: record.following(f"{variant} at {rate:g}", {"learning_rate": rate}),
             lambda trial: record.show(trials.record_of(trial)),
+            engine,
         )
         takes = settings.input_specification(settings.extract_frames.size)
         classifier.save(found.classifier, manifest.classes(table), takes, folder)

@@ -55,6 +55,8 @@ class RayEngine:
         if not chunks:
             return
         ray = self._connected()
+        # They would keep their processors.
+        self._free.clear()
         task = ray.remote(_run).options(max_retries=RETRIES, **self._needs())
         packed = [pickle.dumps((function, chunk)) for chunk in chunks]
         waiting = [task.remote(Path.cwd(), self.prepare, each) for each in packed]

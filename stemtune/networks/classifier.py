@@ -100,11 +100,16 @@ def save(
 
     A `.keras` file would hold the time of saving: whatever depends on it would run again.
     """
+    save_network(classifier, folder)
+    files.write_json(folder / CLASSES_FILE, classes)
+    files.write_json(folder / SPECIFICATION_FILE, asdict(takes))
+
+
+def save_network(classifier: Classifier, folder: Path) -> None:
+    """Stores what `load` needs."""
     files.write_text(folder / ARCHITECTURE_FILE, classifier.model.to_json(indent=1))
     with files.replacing(folder / WEIGHTS_FILE) as beside:
         classifier.model.save_weights(beside)
-    files.write_json(folder / CLASSES_FILE, classes)
-    files.write_json(folder / SPECIFICATION_FILE, asdict(takes))
 
 
 def specification(folder: Path) -> InputSpecification:

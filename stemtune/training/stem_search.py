@@ -1,7 +1,7 @@
 """Trains a stem at each of its learning rates, and keeps the weights that validate best."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pandas as pd
 
 from stemtune.core.results import Epoch, preference
 from stemtune.core.settings.training import Variant
-from stemtune.networks.classifier import Classifier
+from stemtune.engine.engine import Engine
+from stemtune.networks.classifier import Classifier, load, save_network
 from stemtune.store import manifest
 from stemtune.training import heads, rates
 from stemtune.training.dataset import FrameBatches, Splits
@@ -94,9 +95,7 @@ def train(
     Raises:
         ValueError: The classifier has no stem.
     """
-    trainer = StemTrainer(
-        classifier, data.size, settings.objective, settings.head == "joint", settings.clipnorm
-    )
+    trainer = _trainer(classifier, data, settings)
     start, trainings = [variable.numpy() for variable in trainer.variables], []
     for rate in learning_rates:
         _assign(trainer.variables, start)
@@ -114,6 +113,68 @@ def train(
         trainings.append(training)
     _assign(trainer.variables, best(trainings).weights)
     return trainings
+
+
+@dataclass(frozen=True)
+class StoredStem:
+    """A stem to be trained at one rate, as `train` has it, and where it is stored for that."""
+
+    folder: Path
+    data: StemData
+    settings: Variant
+    learning_rate: float
+    epochs: int
+    title: str
+
+
+def train_all(
+    classifier: Classifier, stems: Sequence[StoredStem], watch: Watch, engine: Engine
+) -> list[StemTraining]:
+    """Trains a stem at several rates, and leaves the best weights in it.
+
+    Where rates are spread, a rate's epochs are told when it is over.
+
+    Args:
+        classifier: With the stem.
+        stems: The stem at each rate.
+        watch: Follows the training at each rate.
+        engine: Where it is trained.
+    """
+    first = stems[0]
+    if not engine.spreads or len(stems) == 1:
+        rates = [stem.learning_rate for stem in stems]
+        return train(
+            classifier, first.data, first.settings, rates, first.epochs, first.title, watch
+        )
+    save_network(classifier, first.folder)
+    trainings = []
+    for stem, training in zip(stems, engine.map(_train_stored, stems), strict=True):
+        with watch(stem.learning_rate) as on_epoch:
+            for epoch in training.epochs:
+                on_epoch(epoch)
+        trainings.append(training)
+    trainer = _trainer(classifier, first.data, first.settings)
+    _assign(trainer.variables, best(trainings).weights)
+    return trainings
+
+
+def _train_stored(stem: StoredStem) -> StemTraining:
+    @contextmanager
+    def unwatched(rate: float) -> Iterator[Callable[[Epoch], None]]:
+        yield lambda epoch: None
+
+    rates = [stem.learning_rate]
+    classifier = load(stem.folder)
+    [training] = train(
+        classifier, stem.data, stem.settings, rates, stem.epochs, stem.title, unwatched
+    )
+    return training
+
+
+def _trainer(classifier: Classifier, data: StemData, settings: Variant) -> StemTrainer:
+    return StemTrainer(
+        classifier, data.size, settings.objective, settings.head == "joint", settings.clipnorm
+    )
 
 
 def best(trainings: Sequence[StemTraining]) -> StemTraining:

@@ -8,12 +8,13 @@ import keras
 import pandas as pd
 
 from stemtune.core.params import Params
-from stemtune.core.paths import EMBEDDINGS, FRAMES
+from stemtune.core.paths import EMBEDDINGS, FRAMES, UNFINISHED_SEARCH
+from stemtune.engine.engine import Engine
 from stemtune.networks import stem
 from stemtune.networks.classifier import Classifier
 from stemtune.store import manifest
 from stemtune.training import dataset, retrained_heads, stem_search
-from stemtune.training.stem_search import StemData, Watch
+from stemtune.training.stem_search import StemData, StoredStem, Watch
 from stemtune.training.stem_training import StemTraining
 from stemtune.training.trials import Trial
 
@@ -50,6 +51,7 @@ def train(
     learning_rates: Sequence[float],
     watch: Watch,
     on_trial: Callable[[Trial], None],
+    engine: Engine,
 ) -> TrainedVariant:
     """Trains a variant.
 
@@ -61,6 +63,7 @@ def train(
         learning_rates: At which the stem is trained.
         watch: Follows the stem's training at each rate.
         on_trial: Follows the search of a new head, as `search.search` takes it.
+        engine: Where the stem is trained, if at several rates.
     """
     add_stem, title = settings.add_stem, f"add_stem@{variant}"
     chosen = add_stem.variants[variant]
@@ -81,15 +84,12 @@ def train(
     joint = chosen.head == "joint"
     if joint:
         classifier, _ = with_new_head(classifier, "head")
-    trainings = stem_search.train(
-        classifier,
-        _data(baseline, variant, table, settings),
-        chosen,
-        learning_rates,
-        chosen.epochs or add_stem.epochs,
-        title,
-        watch,
-    )
+    data, epochs = _data(baseline, variant, table, settings), chosen.epochs or add_stem.epochs
+    stems = [
+        StoredStem(UNFINISHED_SEARCH / title, data, chosen, rate, epochs, title)
+        for rate in learning_rates
+    ]
+    trainings = stem_search.train_all(classifier, stems, watch, engine)
     best = stem_search.best(trainings)
     metrics = best.metrics
     if chosen.head != "frozen":

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,3 +22,8 @@ def job(item: str) -> str:
     if item == "mistake":
         raise KeyError("hashes")
     return item.upper()
+
+
+def load_job() -> Callable[[str], str]:
+    """Returns `job`."""
+    return job
