@@ -165,9 +165,9 @@ def processes(project: Project) -> list[psutil.Process]:
         return any(one.cmdline()[:1] == ["ray::IDLE"] for one in several)
 
     found = []
-    for process in psutil.process_iter():
+    for process in psutil.process_iter(["cwd"]):
         try:
-            if process.cwd() == str(project.root) and not is_idle(process):
+            if process.info["cwd"] == str(project.root) and not is_idle(process):
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

@@ -25,6 +25,7 @@ from stemtune.store import shards
 from tests.support import clips
 from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
 from tests.support.project import ROOT
+from tests.support.spread import Spread
 
 FRAMES = np.random.default_rng(2).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
 SMALL = 33
@@ -134,13 +135,18 @@ def test_a_file_is_judged_against_its_classifier(
     judge = judging.Judge(rows.assign(label=labels), rows[:4].assign(label=0), 200, 1, SIDE)
     assert np.array_equal(judge.calibration(SIDE), FRAMES[:4])
     path = folder / "joint_float32.tflite"
-    here = Local(1)
-    answers = judge.answers(partial(judging.predictor, folder, SIDE), here)
-    found = judge.judge(path, "joint", "float32", answers, here)
+    load = partial(judging.predictor, folder, SIDE)
+    found = judge.judge(path, "joint", "float32", judge.answers(load, Local(1)), Local(1))
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
-    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1), here)
+    # In chunks of whole batches, elsewhere, the answers are the same.
+    monkeypatch.setattr(judging, "BATCH", 2)
+    monkeypatch.setattr(judging, "FRAMES_OF_A_CHUNK", 4)
+    here = judge.answers(load, Local(1))
+    assert np.array_equal(judge.answers(load, Spread(1)), here)
+    assert judge.judge(path, "joint", "float32", here, Spread(1)) == found
+    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1), Local(1))
     assert worse.agreement == 0
     assert worse.difference == worse.test_accuracy - worse.keras_accuracy
     times = judging.times(path, 2)

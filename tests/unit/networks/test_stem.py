@@ -19,7 +19,9 @@ from stemtune.networks.classifier import Classifier
 from stemtune.store import shards
 from stemtune.store.manifest import TRAIN, VALIDATION
 from stemtune.training import dataset, heads, stem_search, stem_training
+from stemtune.training.stem_search import StoredStem
 from tests.support.classifiers import tiny_classifier
+from tests.support.spread import Spread
 
 SIDE = 72
 STRIDES = (2, 3, 4)
@@ -199,6 +201,13 @@ def test_of_several_rates_the_stem_that_validates_best_is_kept(tmp_path: Path) -
     answers = stemmed.predictor()(FRAMES)
     loss = -np.log(answers[range(6), LABELS]).mean()
     assert loss == pytest.approx(best.metrics["validation_loss"], rel=1e-4)
+    # Where rates are spread, a stored stem is trained at each by itself.
+    apart = tiny_classifier("average")
+    stems = [StoredStem(tmp_path / "stem", data, settings, rate, 2, "tested") for rate in rates]
+    found = stem_search.train_all(apart, stems, watch, Spread(1))
+    assert [each.metrics for each in found] == [each.metrics for each in trainings]
+    assert followed[10.0] == found[2].epochs
+    assert np.array_equal(apart.predictor()(FRAMES), answers)
     died, chosen, advice = stem_search.notes(trainings, "add_stem.variants.tested")
     assert died.startswith("the stem died at 10: ")
     assert chosen == "validates best at learning rate 0.01"

@@ -1,0 +1,28 @@
+"""An engine that hands chunks to a function as another machine would get them, in this process."""
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from stemtune.engine.engine import Chunk, Local, Result
+
+
+@dataclass(frozen=True)
+class Spread(Local):
+    """Hands over copies, as a cluster does."""
+
+    spreads = True
+
+    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+        """Does as `Engine.map`."""
+        for chunk in chunks:
+            copied, of_chunk = pickle.loads(pickle.dumps((function, chunk)))  # noqa: S301
+            yield copied(of_chunk)
+
+    def map_loaded(
+        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
+    ) -> Iterator[Result]:
+        """Does as `Engine.map_loaded`."""
+        function = pickle.loads(pickle.dumps(load))()  # noqa: S301
+        for chunk in chunks:
+            yield function(pickle.loads(pickle.dumps(chunk)))  # noqa: S301
