@@ -7,6 +7,7 @@ all machines see under one path; its code is imported from there.
 import logging
 import os
 import pickle
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ GUARDED = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # How often a chunk is begun again after what it ran in died.
 RETRIES = 2
+CONNECT_SECONDS = 10
 # No frames go through it.
 OBJECT_STORE_BYTES = 128 * 2**20
 
@@ -118,6 +120,7 @@ class RayEngine:
             ) from None
         if not ray.is_initialized():
             try:
+                _require_listener(self.address)
                 ray.init(
                     self.address or "local",
                     log_to_driver=False,
@@ -125,7 +128,7 @@ class RayEngine:
                     include_dashboard=None if self.address else False,
                     object_store_memory=None if self.address else OBJECT_STORE_BYTES,
                 )
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise EngineError(
                     f"no Ray cluster answers at {self.address or 'this machine'} "
                     f"({first_line(error)}); start it, give its address and its token, or choose "
@@ -163,6 +166,13 @@ class _Loaded:
         if self._function is None or load != self._loaded:
             self._function, self._loaded = pickle.loads(load)(), load  # noqa: S301
         return self._function(pickle.loads(chunk))  # noqa: S301
+
+
+def _require_listener(address: str) -> None:
+    """Raises OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
 def _run(

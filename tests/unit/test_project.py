@@ -46,7 +46,7 @@ def test_every_stage_is_described(stage: str) -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("stages.extract_frames", ("tensorflow", "mlflow", "great_expectations", "keras")),
+        ("stages.extract_frames", ("tensorflow", "mlflow", "great_expectations", "keras", "ray")),
         ("stages.track", ("tensorflow", "mlflow", "great_expectations", "keras", "matplotlib")),
         ("stages.evaluate", ("tensorflow", "mlflow", "great_expectations")),
         ("stemtune.tracking.publisher", ("tensorflow", "great_expectations")),

@@ -1,6 +1,7 @@
 """A cluster of this machine alone: what comes back, who can reach it, and that it ends."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ import psutil
 import pytest
 
 from bench.project import inherited
+from stemtune.engine.ray_engine import EngineError, RayEngine
+from tests.support.jobs import job
 from tests.support.project import ROOT
 
 PROGRAM = """
@@ -47,3 +50,11 @@ def test_a_cluster_of_one_machine_does_the_work_unheard_and_ends() -> None:
     while any(psutil.pid_exists(number) for number in below):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_where_no_cluster_listens_the_stage_says_so_at_once() -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unheard.getsockname()[1]}"
+        with pytest.raises(EngineError, match=f"no Ray cluster answers at {address}"):
+            next(RayEngine(address, 1, None).map(job, ["a"]))
