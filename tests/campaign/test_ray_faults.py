@@ -187,15 +187,7 @@ def kill_worker(nodes: Nodes, case: Case) -> None:
 
 
 def kill_node(nodes: Nodes, case: Case) -> None:
-    [raylet] = [
-        raylet
-        for raylet in nodes.raylets()
-        if any(
-            process.cmdline()[:1] and process.cmdline()[0].startswith(f"ray::{case.process}")
-            for process in raylet.children(recursive=True)
-        )
-    ][:1]
-    raylet.kill()
+    nodes.kill_node_of(case.process)
 
 
 @pytest.mark.parametrize("kill", [kill_worker, kill_node])

@@ -39,18 +39,16 @@ class Nodes:
         while len(self._nodes) < self._count:
             self._nodes.append(self._cluster.add_node(num_cpus=1))
 
-    def raylets(self) -> list[psutil.Process]:
-        """Returns the process of each node that all its others are below."""
-        return [psutil.Process(_raylet(node).pid) for node in self._nodes]
-
     def workers(self, task: str) -> list[psutil.Process]:
         """Returns the processes that run a task or hold an actor of a name."""
-        return [
-            process
-            for raylet in self.raylets()
-            for process in raylet.children(recursive=True)
-            if process.cmdline()[:1] and process.cmdline()[0].startswith(f"ray::{task}")
-        ]
+        return [worker for node in self._nodes for worker in _workers(node, task)]
+
+    def kill_node_of(self, task: str) -> None:
+        """Kills the process above all others of a node that runs a task of a name."""
+        raylet = _raylet(next(node for node in self._nodes if _workers(node, task)))
+        raylet.kill()
+        # Its workers take a zombie for alive.
+        raylet.wait()
 
 
 @contextmanager
@@ -75,3 +73,11 @@ def running(nodes: int) -> Iterator[Nodes]:
 
 def _raylet(node: Any) -> subprocess.Popen[bytes]:
     return node.all_processes["raylet"][0].process
+
+
+def _workers(node: Any, task: str) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.Process(_raylet(node).pid).children(recursive=True)
+        if " ".join(process.cmdline()).startswith(f"ray::{task}")
+    ]

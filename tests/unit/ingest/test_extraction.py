@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from stages import extract_frames
@@ -294,3 +295,21 @@ def test_an_interrupt_ends_the_workers_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         outcomes.throw(KeyboardInterrupt)
     assert time.monotonic() - started < 30
+
+
+def test_a_worker_ends_with_whoever_it_works_for_even_if_that_is_killed() -> None:
+    program = (
+        "from stemtune.ingest.worker_pool import map_clips; from tests.support.jobs import job\n"
+        "if __name__ == '__main__':\n"
+        "    for found in map_clips(job, ['a', 'slow'], 1, 60, 4096, 'testing'):\n"
+        "        print(found, flush=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "A\n"
+        below = psutil.Process(running.pid).children(recursive=True)
+        running.kill()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
