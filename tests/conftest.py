@@ -13,6 +13,7 @@ from tests.support.project import Project
 FIRST = (
     "test_pipeline",
     "test_kills",
+    "test_ray_faults",
     "test_ci",
     "test_tracking_servers",
     "test_bench",
