@@ -14,9 +14,9 @@ repository: .venv/ready
 	@git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/dvc config core.no_scm | grep -qix true || { echo 'make: this folder is not a git repository, which DVC asks for: run `git init`, or do without experiments: $(BIN)/dvc config --local core.no_scm true' >&2; exit 1; }
 
 # DVC takes other stages' outputs from its cache by itself, but none that stages add to.
-repro: .venv/ready repository data ## bring the data, run what is not cached, print the comparison
+repro: .venv/ready repository data ## bring the data, run what is not cached, print the comparison; PROFILE=smoke: with profiles/smoke.yaml over params.yaml
 	@test -e frames || $(BIN)/dvc checkout --quiet --allow-missing extract_frames embed_frames
-	$(BIN)/dvc repro
+	$(if $(PROFILE),$(BIN)/python -m profiles '$(PROFILE)',$(BIN)/dvc repro)
 
 # Tests of what is not on this machine are left out, and said to be.
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))

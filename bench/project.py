@@ -16,6 +16,7 @@ CODE = (
     "stages",
     "stemtune",
     "ci",
+    "profiles",
     "dvc.yaml",
     "params.yaml",
     ".gitignore",

@@ -84,11 +84,24 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise ParamsError(
             f"{path} is missing; run from the folder that holds dvc.yaml and params.yaml"
         ) from None
+    return check(content, str(path))
+
+
+def check(content: Any, name: str) -> Params:
+    """Returns settings, checked.
+
+    Args:
+        content: What params.yaml holds, as `files.read_yaml` returns it.
+        name: What holds it, to be named where it is wrong.
+
+    Raises:
+        ParamsError: As from `load`.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
-        raise ParamsError("\n".join([f"{path} is not accepted:", *lines])) from None
+        raise ParamsError("\n".join([f"{name} is not accepted:", *lines])) from None
 
 
 def flat(name: str, block: BaseModel) -> dict[str, Any]:
