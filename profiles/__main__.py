@@ -1,7 +1,7 @@
 """Runs the pipeline with a profile over params.yaml, as an experiment of DVC's.
 
-A profile, `profiles/<name>.yaml`, holds some settings, nested as in params.yaml. Stages and DVC read
-params.yaml, which therefore holds both while they run, and is as it was afterwards.
+A profile, `profiles/<name>.yaml`, holds some settings, nested as in params.yaml. Stages and DVC
+read params.yaml, which therefore holds both while they run, and is as it was afterwards.
 
 Run:    make repro PROFILE=smoke, or python -m profiles smoke
 """
@@ -88,8 +88,7 @@ def put_over(
     for name, value in profile.items():
         field = block.model_fields.get(name)
         inner = field.annotation if field else None
-        is_block = isinstance(inner, type) and issubclass(inner, Block)
-        if is_block and isinstance(value, dict) and isinstance(content.get(name), dict):
+        if isinstance(inner, type) and issubclass(inner, Block) and isinstance(value, dict):
             put_over(content[name], value, inner)
         else:
             content[name] = value
