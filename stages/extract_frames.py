@@ -3,9 +3,10 @@
 Reads:  data/, block extract_frames of params.yaml
 Writes: frames/, manifest.parquet, metrics/extract_frames.json, records/extract_frames.json,
         records/data_docs.html
-Run:    python -m stages.extract_frames
+Run:    python -m stages.extract_frames; with --part 2/4: the frames of a part of the clips, alone
 """
 
+import sys
 import time
 
 from stemtune.core import params, records, stage, typed_json
@@ -25,6 +26,7 @@ from stemtune.ingest import (
     extraction,
     groups,
     ingest_summary,
+    parts,
     splits,
 )
 from stemtune.networks import weights
@@ -38,12 +40,8 @@ def main() -> None:
     engine = choice.choose(threads)
     # Missing weights should stop the pipeline now, not after an hour of decoding.
     weights.fetch_all(settings.embed_frames)
-    lists = extract.split.lists
-    list_names = (lists.train, lists.test) if lists else ()
     with records.recording("extract_frames", params.flat("extract_frames", extract)) as record:
-        found = clips.find_clips(
-            DATA, list_names, threads, extract.split.folders, extract.classes or ()
-        )
+        found = clips.find(DATA, extract, threads)
         empty = clips.empty_folders(DATA, found, depth=2 if extract.split.folders else 1)
         group_table = groups.read_table(DATA / clips.GROUPS_FILE)
         given = splits.given(found, DATA, extract.split)
@@ -77,4 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run("extract_frames", main)
+    if not parts.run(sys.argv[1:]):
+        stage.run("extract_frames", main)

@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from stemtune.core import litter
 from stemtune.core.errors import InputError
 from stemtune.core.files import sha256
-from stemtune.core.settings.frames import SplitFolders
+from stemtune.core.settings.frames import ExtractFrames, SplitFolders
 from stemtune.core.text import composed
 from stemtune.ingest import layout, words
 from stemtune.store import manifest
@@ -65,12 +65,27 @@ class Entry(NamedTuple):
     problem: str
 
 
+def find(
+    data: Path, params: ExtractFrames, workers: int, wanted: Callable[[str], bool] | None = None
+) -> list[Clip]:
+    """Returns the clips of a data folder that is laid out as the settings say.
+
+    Args:
+        data, workers, wanted: As of `find_clips`, which says what is raised.
+        params: The settings.
+    """
+    lists = params.split.lists
+    names = (lists.train, lists.test) if lists else ()
+    return find_clips(data, names, workers, params.split.folders, params.classes or (), wanted)
+
+
 def find_clips(
     data: Path,
     lists: Collection[str] = (),
     workers: int = 1,
     folders: SplitFolders | None = None,
     classes: Collection[str] = (),
+    wanted: Callable[[str], bool] | None = None,
 ) -> list[Clip]:
     """Returns the clips below a data folder, sorted by name.
 
@@ -84,6 +99,7 @@ def find_clips(
         workers: Number of threads that compute checksums.
         folders: The folders that are splits, if there are such.
         classes: Names of folders that are classes for sure.
+        wanted: Whether the clip of a name is returned; None: all are.
 
     Raises:
         ClipsError: There is no folder or no clip, or something lies outside a class folder.
@@ -102,8 +118,11 @@ def find_clips(
             f"{data}/ holds no clips; put clips of at least two classes into {data}/<class>/"
         )
     places = layout.places([entry.name for entry in found], folders, classes)
+    chosen = [
+        each for each in zip(found, places, strict=True) if wanted is None or wanted(each[0].name)
+    ]
     with ThreadPoolExecutor(workers) as threads:
-        clips = threads.map(_clip, found, places)
+        clips = threads.map(lambda each: _clip(*each), chosen)
     return sorted(clips, key=lambda clip: clip.name)
 
 

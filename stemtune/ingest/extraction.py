@@ -175,13 +175,7 @@ def extract_all(
         notes: Folder where outcomes are noted as they come, so that a run which was cut off goes on
             where it stopped. Deleted at the end.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = {}
-    for clip in found:
-        if not clip.problem:
-            name = shard_name(clip, params)
-            path = shards.path_of(folder, name)
-            jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
+    jobs = _jobs(found, folder, params)
     known = {**known, **journal.read_all(notes, Measurements)}
     outcomes = {name: known[name] for name, job in jobs.items() if _is_done(job, known.get(name))}
     missing = [name for name in jobs if name not in outcomes]
@@ -197,6 +191,41 @@ def extract_all(
     shards.remove_others(folder, keep=made)
     shutil.rmtree(notes, ignore_errors=True)
     return Extracted(outcomes, missing)
+
+
+def extract_some(
+    found: Sequence[Clip],
+    folder: Path,
+    known: Mapping[str, Outcome],
+    params: ExtractFrames,
+    workers: int,
+    notes: Path,
+) -> tuple[list[str], dict[str, Failure]]:
+    """Makes the folder hold the shards of these clips too, for `extract_all` to find.
+
+    Args:
+        found, folder, known, params, notes: As of `extract_all`; what is noted stays.
+        workers: Number of processes.
+
+    Returns:
+        Names of the shards that were missing, and why some still are.
+    """
+    jobs = _jobs(found, folder, params)
+    known = {**known, **journal.read_all(notes, Measurements)}
+    missing = {name: job for name, job in jobs.items() if not _is_done(job, known.get(name))}
+    return list(missing), decode(Chunk(missing, notes, workers))
+
+
+def _jobs(found: Sequence[Clip], folder: Path, params: ExtractFrames) -> dict[str, Job]:
+    """Returns the clips to decode, by shard name, and makes the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = {}
+    for clip in found:
+        if not clip.problem:
+            name = shard_name(clip, params)
+            path = shards.path_of(folder, name)
+            jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
+    return jobs
 
 
 def _is_done(job: Job, outcome: Outcome | None) -> bool:
