@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -20,11 +21,16 @@ def write(path: Path, levels: list[int], size: tuple[int, int] = (96, 64), rate:
     return write_frames(path, [np.full(shape, level, np.uint8) for level in levels], rate)
 
 
-def write_frames(path: Path, frames: list[np.ndarray], rate: int = 10) -> Path:
-    """Writes an H.264 clip of frames (h, w, 3), uint8, RGB, and returns its path."""
+def write_frames(
+    path: Path,
+    frames: list[np.ndarray],
+    rate: int = 10,
+    codec: Literal["libx264", "mpeg4"] = "libx264",
+) -> Path:
+    """Writes a clip of frames (h, w, 3), uint8, RGB, H.264 unless told, and returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate)
+        stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width, _ = frames[0].shape
         stream.pix_fmt = "yuv420p"
         for frame in frames:
