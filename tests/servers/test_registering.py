@@ -1,6 +1,7 @@
 """A classifier gets into MLflow's registry once, whoever publishes it, and whatever cuts it off."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -168,11 +169,12 @@ registry.publish(MlflowClient(), run, "stemmed", "stem", Path(folder), "d1")
     ],
 )
 def test_after_a_kill_the_next_publisher_completes(
-    client: MlflowClient, folders: dict[str, Path], call: str
+    client: MlflowClient, folders: dict[str, Path], warm: dict[str, str], call: str
 ) -> None:
     run = ended_run(client)
-    command = [str(PYTHON), "-c", KILLED, run, str(folders["stemmed"]), call]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = ["python", "-c", KILLED, run, str(folders["stemmed"]), call]
+    environment = os.environ | warm
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     version = registry.publish(client, run, "stemmed", "stem", folders["stemmed"], "d1")
     assert versions(client) == {int(version): "d1"}

@@ -25,6 +25,8 @@ from tests.support.project import HALF_TO_TRAIN, ONE_VARIANT, RECORDED, Project
 
 ARTIFACTS = f"s3://{servers.BUCKET}/runs"
 NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+# With it, stages are children of DVC: to be killed, or to have its file systems.
+OWN_PROCESSES = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
 
@@ -39,17 +41,16 @@ class Setting:
     server: servers.Server
     where: dict[str, str]
     client: MlflowClient
+    warm: dict[str, str]
 
     def env(self, **more: str) -> dict[str, str]:
-        return {"MLFLOW_TRACKING_URI": self.server.address, **more}
+        return {**self.warm, "MLFLOW_TRACKING_URI": self.server.address, **more}
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
-        environment = os.environ | self.env(**env)
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         return subprocess.Popen(
             command,
             cwd=self.project.root,
-            env=environment,
+            env=os.environ | self.env(**env),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -74,7 +75,7 @@ class Setting:
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+def setting(warm: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     folder = tmp_path_factory.mktemp("servers")
     database = servers.PostgreSQL(folder / "postgresql")
     project = Project(tmp_path_factory.mktemp("project"))
@@ -98,7 +99,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
         where["AWS_DEFAULT_REGION"] = "us-east-1"
         with servers.mlflow_server(folder, database.uri, ARTIFACTS, False, **where) as server:
             client = MlflowClient(server.address)
-            yield Setting(project, database, bucket, server, where, client)
+            yield Setting(project, database, bucket, server, where, client, warm)
     database.stop()
 
 
@@ -207,7 +208,7 @@ def test_a_full_disk_costs_no_result_and_is_made_up_for(setting: Setting, tmp_pa
     # A file system of its own, for this command alone.
     full = "mount -t tmpfs -o size=64k none mlruns && exec dvc repro"
     command = ["unshare", "--mount", "--map-root-user", "sh", "-c", full]
-    code, printed = setting.run(*command, MLFLOW_TRACKING_URI=store)
+    code, printed = setting.run(*command, MLFLOW_TRACKING_URI=store, **OWN_PROCESSES)
     assert code == 0, printed
     assert "track: WARNING: pipeline" in printed
     assert "No space left on device" in printed
@@ -244,7 +245,7 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> obje
 
 def test_track_killed_in_the_middle_is_made_up_for(setting: Setting) -> None:
     before = {run.info.run_id for run in runs(setting.client)}
-    process = setting.start("dvc", "repro")
+    process = setting.start("dvc", "repro", **OWN_PROCESSES)
     track = wait_for(lambda: track_of(process), process)
     assert isinstance(track, psutil.Process)
     wait_for(lambda: len(runs(setting.client)) > len(before) + 3, process)
@@ -274,9 +275,8 @@ def test_two_publishers_at_once_leave_one_run_per_key(setting: Setting) -> None:
 
 
 def test_epochs_are_live_and_a_killed_stage_of_an_experiment_fails(setting: Setting) -> None:
-    process = setting.start(
-        "dvc", "exp", "run", "--name", "endless", "--set-param", "train_best.epochs=1000000"
-    )
+    endless = ("--name", "endless", "--set-param", "train_best.epochs=1000000")
+    process = setting.start("dvc", "exp", "run", *endless, **OWN_PROCESSES)
 
     def live() -> Run | None:
         for run in runs(setting.client):

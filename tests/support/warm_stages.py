@@ -1,10 +1,11 @@
 """Starts stages from a process that has imported TensorFlow and its like already.
 
 Python's import of them takes longer than what a stage does in a test. Where a project's PATH begins
-with `python` from here, `python -m stages.<name>` is forked off that process, with the environment,
-folder and standard streams of whoever asked. All else goes to the real Python. Such a stage is no
-child of DVC, so that MLflow would show each as a run of its own: this is for projects that do not
-tell MLflow anything. TensorFlow chooses its kernels when it is imported, here once for all stages.
+with `python` from here, `python -m stages.<name>` and `python -c …` are forked off that process,
+with the environment, folder and standard streams of whoever asked. All else goes to the real
+Python. Such a stage is no child of DVC, but finds the ancestors of whoever asked, so that MLflow
+shows it where it belongs; to kill DVC's children does not kill it. TensorFlow chooses its kernels
+when it is imported, here once for all stages.
 """
 
 import array
@@ -16,6 +17,7 @@ import select
 import shlex
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,26 +26,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from bench.project import ROOT, inherited
 
-IMPORTED = ("tensorflow", "keras_tuner", "great_expectations", "matplotlib.pyplot", "pandas")
+IMPORTED = (
+    "tensorflow",
+    "keras_tuner",
+    "great_expectations",
+    "matplotlib.pyplot",
+    "pandas",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+)
 # Of the process, so that it says nothing when it imports.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # What `python` runs.
 CLIENT = """
-import array, json, os, socket, sys
-if sys.argv[1:2] != ["-m"] or not sys.argv[2:3] or not sys.argv[2].startswith("stages."):
+import array, json, os, signal, socket, sys
+option, named = [*sys.argv[1:3], "", ""][:2]
+if option != "-c" and not (option == "-m" and named.startswith("stages.")):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
-    asked = json.dumps([sys.argv[2:], os.getcwd(), dict(os.environ)]).encode()
+    asked = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
     streams = array.array("i", [0, 1, 2]).tobytes()
     server.sendmsg([len(asked).to_bytes(4)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
     server.sendall(asked)
     status = server.recv(1)
 if not status:
-    print("the stage died", file=sys.stderr)
-sys.exit(status[0] if status else 70)
+    # It was killed, and so is what stands for it.
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(status[0])
 """
 
 
@@ -79,6 +93,11 @@ def serve(address: str) -> None:
     """Forks a stage for each that asks, until standard input is closed."""
     for name in IMPORTED:
         importlib.import_module(name)
+    # The first in a process finds out what the machine has.
+    codecarbon = importlib.import_module("codecarbon")
+    codecarbon.OfflineEmissionsTracker(
+        country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
+    )
     # What is forked is not waited for here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -96,6 +115,8 @@ def serve(address: str) -> None:
 def _answer(asking: socket.socket) -> None:
     """Is the stage that was asked for, then says how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _take_the_ancestors_of(struct.unpack("3i", credentials)[0])
     length, [(_, _, streams)], _, _ = asking.recvmsg(4, socket.CMSG_SPACE(12))
     content = b""
     while len(content) < int.from_bytes(length):
@@ -111,11 +132,24 @@ def _answer(asking: socket.socket) -> None:
     os._exit(0)
 
 
+def _take_the_ancestors_of(asker: int) -> None:
+    here, parents = os.getpid(), psutil.Process.parents
+
+    def found(process: psutil.Process) -> list[psutil.Process]:
+        return parents(psutil.Process(asker) if process.pid == here else process)
+
+    psutil.Process.parents = found  # type: ignore[assignment, method-assign]
+
+
 def _run(words: list[str], folder: str) -> int:
-    """Runs `python -m` with these words and returns its exit status."""
-    sys.argv, sys.path[0] = list(words), folder
+    """Runs Python with these words and returns its exit status."""
+    option, named, *given = words
+    sys.argv, sys.path[0] = [option if option == "-c" else named, *given], folder
     try:
-        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        if option == "-c":
+            exec(named, {"__name__": "__main__"})  # noqa: S102
+        else:
+            runpy.run_module(named, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
