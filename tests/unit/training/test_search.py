@@ -78,9 +78,27 @@ def data() -> Splits:
     return Splits(part(64), part(32), part(32))
 
 
+@pytest.fixture(scope="module")
+def searched(
+    data: Splits, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[TuneLr], list[Trial]]:
+    """Runs a search once, for all tests that look at it."""
+    found: dict[str, list[Trial]] = {}
+
+    def search_once(tune_lr: TuneLr) -> list[Trial]:
+        key = tune_lr.model_dump_json()
+        if key not in found:
+            found[key] = run(data, tmp_path_factory.mktemp("searched"), tune_lr)
+        return found[key]
+
+    return search_once
+
+
 @pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
-def test_each_rate_once_and_the_same_again(tmp_path: Path, data: Splits, tuner: str) -> None:
-    first, again = (run(data, tmp_path / str(k), settings(tuner)) for k in range(2))
+def test_each_rate_once_and_the_same_again(
+    tmp_path: Path, data: Splits, searched: Callable[[TuneLr], list[Trial]], tuner: str
+) -> None:
+    first, again = searched(settings(tuner)), run(data, tmp_path, settings(tuner))
     assert sorted(trial.learning_rate for trial in first) == sorted(RATES)
     assert outcome(first) == outcome(again)
 
@@ -101,9 +119,9 @@ def test_each_rate_of_a_longer_list_is_drawn_with_any_seed(tmp_path: Path, tuner
 
 
 def test_hyperband_begins_each_of_four_rates_and_trains_the_best_two_on(
-    tmp_path: Path, data: Splits
+    searched: Callable[[TuneLr], list[Trial]],
 ) -> None:
-    found = run(data, tmp_path, settings("hyperband"))
+    found = searched(settings("hyperband"))
     begun, gone_on = found[:4], found[4:]
     assert sorted(trial.learning_rate for trial in begun) == sorted(RATES)
     assert {len(trial.history) for trial in begun} == {2}
@@ -195,11 +213,12 @@ def test_a_trial_is_judged_by_its_mean_over_seeds(tmp_path: Path, data: Splits) 
 def test_a_search_that_was_cut_off_goes_on(
     tmp_path: Path,
     data: Splits,
+    searched: Callable[[TuneLr], list[Trial]],
     tune_lr: TuneLr,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole = run(data, tmp_path / "whole", tune_lr)
+    whole = searched(tune_lr)
     # In the last seed of the last trial but one.
     finished, trains = len(whole) - 2, 0
     train = heads.train
