@@ -36,7 +36,7 @@ test: .venv/ready data ## all tests but the campaigns and the chains as they are
 	$(call pytest,campaign footage $(WITHOUT))
 	$(left_out)
 
-test-all: .venv/ready data ## the campaigns and these chains too
+test-all: .venv/ready data ## these chains, the longest benchmarks and the campaigns too
 	$(call pytest,$(WITHOUT))
 	$(left_out)
 

@@ -11,16 +11,17 @@ from tests.support.project import Project
 
 # Each of these takes minutes. Whoever begins one last keeps the other worker waiting.
 FIRST = (
-    "test_pipeline",
     "test_kills",
     "test_ray_faults",
-    "test_ci",
+    "test_pipeline",
     "test_tracking_servers",
+    "test_ci",
     "test_bench",
-    "test_search",
     "test_networks",
-    "test_matrix",
+    "test_notebook",
+    "test_search",
     "test_stem",
+    "test_matrix",
 )
 
 
@@ -53,7 +54,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[dict[str, str]]:
-    """Variables of a project that tells MLflow nothing, with which its stages start at once."""
+    """Variables of a project with which its stages start at once."""
     with warm_stages.serving() as environment:
         yield environment
 

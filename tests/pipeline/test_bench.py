@@ -17,8 +17,19 @@ KEYS = {
 }  # fmt: skip
 
 
+# Each of these takes half a minute or more: whole chains, or three large networks twice.
+LONG = {"embed", "stem_epoch", "noop", "one_clip", "growth"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in SUBJECTS if name != "tune_share"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.footage] if name in LONG else [])
+        for name in SUBJECTS
+        if name != "tune_share"
+    ],
+)
 def test_a_benchmark_runs_and_both_sides_agree(tmp_path: Path, name: str) -> None:
     results = tmp_path / "results.json"
     command = [sys.executable, "-m", "bench", "--tiny", "--results", str(results), name]

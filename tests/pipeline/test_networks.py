@@ -71,6 +71,7 @@ def test_a_local_weights_file_with_another_checksum_stops_the_run_before_decodin
     assert not (small.root / "frames").exists()
 
 
+@pytest.mark.footage
 def test_a_third_backbone_is_the_only_one_that_runs(small: Project, weights_file: Path) -> None:
     use(small, PAPER[:2], weights_file, sha256(weights_file))
     printed = small.run("dvc", "repro", "embed_frames")
@@ -129,6 +130,7 @@ def write_ucf101(data: Path, split: Split) -> None:
         (data / name).write_text("".join(f"{line}\r\n" for line in lines))
 
 
+@pytest.mark.footage
 def test_the_paper_s_profile_runs_on_a_tree_like_ucf101_s(ucf101: Project) -> None:
     printed = ucf101.run("python", "-m", "profiles", "paper")
     assert "kept as the experiment paper-" in printed

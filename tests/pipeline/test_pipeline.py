@@ -56,15 +56,26 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.footage)])
+def is_real(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "real")
+
+
+@pytest.fixture(scope="module")
+def environment(is_real: bool, warm: dict[str, str]) -> dict[str, str]:
+    """Variables with which, on real footage, each stage is a process of its own, as it is used."""
+    return {} if is_real else warm
+
+
+@pytest.fixture(scope="module")
 def prepared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    is_real: bool, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
     """The project with a subset of clips, settings that make it quick, and one run behind it.
 
     Real and rendered clips are classes of one project: a stage takes longer to start than to run.
     """
     project = Project(tmp_path_factory.mktemp("project with spaces и кириллицей"))
-    is_real = request.param == "real"
+    project.environment = environment
     for source in SOURCES if is_real else [SAMPLES]:
         project.fill(source, per_split=2)
     if is_real:
@@ -349,9 +360,11 @@ def test_other_sides_of_plain_resizing_train_nothing_again(
     assert metrics(prepared) == before
 
 
-def test_everything_is_bit_identical_after_deleting_outputs_and_cache(prepared: Project) -> None:
-    # In processes of their own, as the first time.
-    prepared.environment = {}
+def test_everything_is_bit_identical_after_deleting_outputs_and_cache(
+    prepared: Project, environment: dict[str, str]
+) -> None:
+    # As the first time.
+    prepared.environment = environment
     before = contents(prepared)
     for name in [*OUTPUTS, "records", "metrics", ".dvc/cache"]:
         path = prepared.root / name
@@ -390,6 +403,7 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
     assert after[before.index].equals(before)
 
 
+@pytest.mark.footage
 def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: Project) -> None:
     # One that learns labels, one that learns probabilities, those of the small frames here, and one
     # that gets a new head in the end. Of what is taken out nothing is to be left.
