@@ -2,24 +2,27 @@
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from bench.project import LEVELS, write_noise
+from stemtune.core import files
+from stemtune.core.settings.frames import Split
 from stemtune.evaluation.comparison import CONTROLS
+from stemtune.ingest import splits
 from tests.support.bucket import Bucket, serving
-from tests.support.project import LITE, ONE_VARIANT, RECORDED, ROOT, STAGES, UNTRACKED, Project
+from tests.support.project import ONE_VARIANT, RECORDED, ROOT, STAGES, UNTRACKED, Project
 
 pytestmark = pytest.mark.slow
 
-# These two a head tells apart after a few steps.
-CLASSES = ("dots", "ribs")
+SIDE = 96
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,13 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 def author(
     bucket: Bucket, warm: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    """A project with sample clips in the repository, as this one has them, and a team's bucket."""
+    """A project with samples in the repository, as this one has them, and a team's bucket."""
     project = Project(tmp_path_factory.mktemp("author"))
     project.environment = warm
-    project.fill(ROOT / "data", per_split=4, classes=CLASSES)
     project.set_params(
-        extract_frames={"size": 96, "frames_per_clip": 2, "max_quarantined": 0.5},
-        # The small one would not tell them apart.
-        embed_frames=LITE,
+        extract_frames={"size": SIDE, "frames_per_clip": 1, "max_quarantined": 0.5},
+        # As with a backbone that is trained already, features do not depend on the seed.
+        embed_frames={"weights": {}},
         tune_lr={"epochs": 20, "batch_size": 8, "learning_rates": [0.01], "seeds": [1]},
         train_best={"epochs": 20, "batch_size": 8},
         add_stem={"epochs": 1, "variants": ONE_VARIANT},
@@ -80,7 +82,7 @@ def author(
             "max_stem_gap": None,
         },
     )
-    project.run("dvc", "add", "--quiet", "data")
+    project.add_pictures(per_split=4, side=SIDE)
     project.run("dvc", "remote", "add", "samples", "../samples")
     project.run("dvc", "push", "--quiet", "--remote", "samples", "data.dvc")
     project.run("dvc", "remote", "add", "--default", "team", f"s3://{bucket.name}/dvc")
@@ -152,20 +154,25 @@ def test_clips_that_were_not_pushed_are_asked_for(
 
 
 def change_clips(project: Project) -> tuple[list[str], str]:
-    """Adds three clips and removes one; returns their names."""
-    data = project.root / "data"
-    rows = dict(line.split(",") for line in (ROOT / "data/groups.csv").read_text().splitlines())
+    """Adds a clip to each split and removes one; returns their names."""
+    data, random = project.root / "data", np.random.default_rng(2)
+    settings = files.read_yaml(project.root / "params.yaml")["extract_frames"]["split"]
+    split, label = Split.model_validate(settings), next(iter(LEVELS))
     here = dict(line.split(",") for line in (data / "groups.csv").read_text().splitlines())
-    added = [name for name in rows if name.split("/")[0] in CLASSES and name not in here][:3]
+    groups: dict[str, str] = {}
+    for number in range(1000, 1100):
+        groups.setdefault(splits.split_of(f"{label} {number}", split), f"{label} {number}")
+    added = {f"{group.replace(' ', '/')}.png": group for group in groups.values()}
+    assert len(added) == 3
     for name in added:
-        shutil.copy(ROOT / "data" / name, data / name)
-        here[name] = rows[name]
+        write_noise(data / name, LEVELS[label], SIDE, random)
     table = pd.read_parquet(project.root / "manifest.parquet")
     removed = str(table.loc[table["split"] == "train", "clip"].iloc[0])
     (data / removed).unlink()
     del here[removed]
-    (data / "groups.csv").write_text("".join(f"{name},{group}\n" for name, group in here.items()))
-    return added, removed
+    rows = (here | added).items()
+    (data / "groups.csv").write_text("".join(f"{name},{group}\n" for name, group in rows))
+    return list(added), removed
 
 
 def test_a_change_of_data_reruns_what_it_touched_and_shows_the_effect(
@@ -234,11 +241,11 @@ def test_mislabelled_clips_fail_the_gate(author: Project, tmp_path: Path) -> Non
     table = pd.read_parquet(author.root / "manifest.parquet")
     tested = list(table.loc[table["split"] == "test", "clip"])
     groups = (data / "groups.csv").read_text()
-    other = dict(zip(CLASSES, reversed(CLASSES), strict=True))
+    other = dict(zip(LEVELS, reversed(LEVELS), strict=True))
     for name in tested:
         label, file = name.split("/")
-        (data / name).rename(data / other[label] / file)
-        groups = groups.replace(f"{name},", f"{other[label]}/{file},")
+        (data / name).rename(data / other[label] / f"of {label} {file}")
+        groups = groups.replace(f"{name},", f"{other[label]}/of {label} {file},")
     (data / "groups.csv").unlink()
     (data / "groups.csv").write_text(groups)
     author.run("dvc", "add", "--quiet", "data")

@@ -2,7 +2,6 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +83,8 @@ class Project(project.Project):
         outbox.end_reporters(self.root)
         shutil.rmtree(self.root)
 
-    def fill(self, source: Path, per_split: int, classes: Sequence[str] = ()) -> None:
-        """Takes clips from a folder so that every class, or those named, has as many in each split.
+    def fill(self, source: Path, per_split: int) -> None:
+        """Takes clips from a folder so that every class has as many in each split.
 
         Half of the groups are for training; their rows of groups.csv come along. Clips of other
         classes that are there already stay.
@@ -100,7 +99,7 @@ class Project(project.Project):
             # What is in no row is left to itself, so that its group is known beforehand.
             group = rows.get(clip.name, f"clip {clip.sha256[:16]}")
             place = (clip.label, splits.split_of(group, split))
-            if taken[place] < per_split and (not classes or clip.label in classes):
+            if taken[place] < per_split:
                 taken[place] += 1
                 target = self.root / "data" / clip.name
                 target.parent.mkdir(parents=True, exist_ok=True)
