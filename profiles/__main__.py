@@ -7,6 +7,7 @@ Run:    make repro PROFILE=smoke, or python -m profiles smoke
 """
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stemtune.core import errors, files, params
+from stemtune.core import errors, files, params, pipeline_run
 from stemtune.core.errors import InputError
 from stemtune.core.params import Params
 from stemtune.core.settings.block import Block
@@ -27,6 +28,12 @@ FOLDER = Path("profiles")
 PARAMS = Path("params.yaml")
 # Holds params.yaml as it was, while a profile is over it.
 KEPT = Path(".params.yaml.kept")
+# DVC commits an experiment, for which git wants a name, where whoever runs it has given none.
+NOBODY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "profiles"), ("EMAIL", "profiles@localhost"))
+}
 
 
 def main() -> None:
@@ -117,7 +124,9 @@ def in_place(text: str) -> Iterator[None]:
 
 
 def _run_experiment(name: str) -> int:
-    with subprocess.Popen([sys.executable, "-m", "dvc", "exp", "run", "--name", name]) as dvc:  # noqa: S603
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--name", name]
+    known = pipeline_run.git("config", "user.name") and pipeline_run.git("config", "user.email")
+    with subprocess.Popen(command, env=({} if known else NOBODY) | os.environ) as dvc:  # noqa: S603
         # A terminal sends these to DVC too, which ends as it does without a profile.
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)

@@ -30,8 +30,12 @@ stages:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project of one stage, all of it committed, and a profile that sets the seed."""
+    """A project of one stage, all of it committed, and a profile that sets the seed.
+
+    Whoever runs it has not told git a name, as on a machine where nobody commits.
+    """
     project = Project(tmp_path_factory.mktemp("profiles") / "project")
+    project.environment["HOME"] = str(tmp_path_factory.mktemp("home"))
     (project.root / "dvc.yaml").write_text(PIPELINE)
     (project.root / "begin").write_text("1")
     (project.root / "profiles/seven.yaml").write_text("runtime:\n  seed: 7\n")
