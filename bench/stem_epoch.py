@@ -6,6 +6,7 @@ is in a process of its own, for a process has one choice of TensorFlow's kernels
 
 import multiprocessing
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def untrained_classifier(name: str, classes: int) -> "Classifier":
     return classifier.Classifier(name, network, head, stem.build("average", 2, SEED))
 
 
-class _Side:
+class _Side(ABC):
     """A classifier with a stem, trained anew from the same start in each run."""
 
     def __init__(self, name: str, store: Path, table: pd.DataFrame, size: Size) -> None:
@@ -114,11 +115,13 @@ class _Side:
         self._classifier.require_stem().set_weights(self._start)
         return self._train()
 
+    @abstractmethod
     def _take(self, store: Path, table: pd.DataFrame) -> None:
-        raise NotImplementedError
+        """Takes what is trained on: frames in a store, and their frame table."""
 
+    @abstractmethod
     def _train(self) -> list[Epoch]:
-        raise NotImplementedError
+        """Trains the stem from the weights that it has."""
 
 
 class _Ours(_Side):

@@ -144,6 +144,16 @@ def begun(project: Project) -> Counter[str]:
     return Counter(log.read_text().split() if log.exists() else [])
 
 
+def assert_few_begun_again(project: Project, most: int, what: str) -> None:
+    """Asserts that at most so many clips were begun twice, and none more often."""
+    times = begun(project)
+    # The killer is tried once more by itself, each time.
+    again = {name: count for name, count in times.items() if count > 1 and name != KILLER}
+    print(f"\n{what}: {len(times)} clips, begun again: {again}")
+    assert max(again.values(), default=2) == 2
+    assert len(again) <= most
+
+
 def wait_until_begun(project: Project, stage: subprocess.Popen[str], count: int) -> None:
     while begun(project).total() < count:
         assert stage.poll() is None, stage.communicate()
@@ -205,12 +215,7 @@ def test_what_dies_costs_the_clip_that_it_was_at(
     end(stage)
     assert outputs(project, case.stage) == expected[case.stage]
     if case is EXTRACT:
-        times = begun(project)
-        # The killer is tried once more by itself, each time.
-        again = {name: count for name, count in times.items() if count > 1 and name != KILLER}
-        print(f"\n{kill.__name__}: {len(times)} clips, begun again: {again}")
-        assert max(again.values(), default=2) == 2
-        assert len(again) <= 2
+        assert_few_begun_again(project, 2, kill.__name__)
         table = manifest.read(project.root / "manifest.parquet")
         assert [*table["clip"][table["quarantined"] != ""]] == [f"b/{KILLER}.mp4"]
     assert_left_alone(project)
@@ -226,10 +231,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_stopped(
     assert_left_alone(project)
     end(begin(project, nodes, EXTRACT, anew=False))
     assert outputs(project, EXTRACT.stage) == expected[EXTRACT.stage]
-    again = {name: count for name, count in begun(project).items() if count > 1 and name != KILLER}
-    print(f"\ndriver killed: begun again: {again}")
-    assert max(again.values(), default=2) == 2
-    assert len(again) <= 4
+    assert_few_begun_again(project, 4, "driver killed")
     assert not (project.root / ".extraction").exists()
     assert_left_alone(project)
 
