@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from stemtune.core import files
 from stemtune.core.paths import FRAMES
@@ -17,6 +18,8 @@ from stemtune.store.embeddings import Gap
 
 # How many a chunk has that is embedded elsewhere.
 CLIPS = 32
+# Frames that keep a GPU busy: with those of one clip it waits for most of the time.
+FRAMES_ON_GPU = 128
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,26 @@ def load() -> Callable[[Embedding], int]:
 
     def fill(wanted: Embedding) -> int:
         gap, kind = wanted.gap, (wanted.backbone, wanted.gap.side)
+        clips = clips_at_once(wanted.frames_per_clip)
         if kind not in compiled:
             compiled.clear()
             compiled[kind] = backbones.embedder(
-                network(wanted.backbone), wanted.frames_per_clip, wanted.size, gap.side
+                network(wanted.backbone), wanted.frames_per_clip * clips, wanted.size, gap.side
             )
-        return embeddings.fill(gap, FRAMES, wanted.size, compiled[kind])
+        return embeddings.fill(gap, FRAMES, wanted.size, compiled[kind], clips)
 
     return fill
+
+
+def clips_at_once(frames_per_clip: int) -> int:
+    """Returns of how many clips a network is given the frames at a time.
+
+    On processors, where a clip's frames are enough work, it is one, so that the clip's features
+    depend on nothing but the clip. On a GPU there are as many as fill it.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        return 1
+    return max(1, FRAMES_ON_GPU // frames_per_clip)
 
 
 def fill_all(wanted: Sequence[Embedding], engine: Engine) -> int:

@@ -140,7 +140,7 @@ def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Ga
     return gaps
 
 
-def fill(gap: Gap, frames: Path, size: int, embed: Embed) -> int:
+def fill(gap: Gap, frames: Path, size: int, embed: Embed, clips: int = 1) -> int:
     """Embeds what a backbone's features lack at one side; what is whole by now stays.
 
     Args:
@@ -148,22 +148,26 @@ def fill(gap: Gap, frames: Path, size: int, embed: Embed) -> int:
         frames: The frame store.
         size: Side of the stored frames, px.
         embed: As `embed_shards` takes it.
+        clips: As `embed_shards` takes it.
 
     Returns:
         The number of frames embedded.
     """
     shown = (lambda stored: embed(stored[:, :, ::-1])) if gap.mirrored else embed
     lacking = [name for name in gap.missing if not _has(gap.folder, name, gap.features)]
-    return embed_shards(frames, gap.folder, lacking, size, shown, gap.title)
+    return embed_shards(frames, gap.folder, lacking, size, shown, gap.title, clips)
 
 
 def embed_shards(
-    frames: Path, folder: Path, names: Sequence[str], size: int, embed: Embed, description: str
+    frames: Path,
+    folder: Path,
+    names: Sequence[str],
+    size: int,
+    embed: Embed,
+    description: str,
+    clips: int = 1,
 ) -> int:
     """Embeds shards of frames.
-
-    A clip is embedded alone, never in a batch with others, so that its features depend on nothing
-    but the clip.
 
     Args:
         frames: The frame store.
@@ -172,16 +176,23 @@ def embed_shards(
         size: Side of the stored frames, px.
         embed: From frames (n, size, size, 3), uint8, to features (n, d), float32.
         description: For the progress bar, which shows on a terminal only.
+        clips: Of how many clips the frames are embedded at a time. Of one, a clip's features depend
+            on nothing but the clip; of more, its neighbours may change their last bits.
 
     Returns:
         The number of frames embedded.
     """
     count = 0
-    for name in tqdm(names, desc=description, unit="clip", disable=None):
-        stored = read_clip(frames, name, size)
-        shards.write(shards.path_of(folder, name), embed(stored))
-        count += len(stored)
-    return count
+    with tqdm(total=len(names), desc=description, unit="clip", disable=None) as progress:
+        for some in (names[start : start + clips] for start in range(0, len(names), clips)):
+            stored = [read_clip(frames, name, size) for name in some]
+            ends = np.cumsum([len(clip) for clip in stored])
+            features = np.split(embed(np.concatenate(stored)), ends[:-1])
+            for name, clip in zip(some, features, strict=True):
+                shards.write(shards.path_of(folder, name), clip)
+            count += ends[-1]
+            progress.update(len(some))
+    return int(count)
 
 
 def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame) -> np.ndarray:

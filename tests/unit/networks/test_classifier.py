@@ -9,7 +9,7 @@ import pytest
 
 from stemtune.evaluation import architecture, insides
 from stemtune.networks import backbones, classifier, cost, stem
-from stemtune.store import frame_store
+from stemtune.store import embeddings, frame_store, shards
 from stemtune.store.manifest import TRAIN
 from stemtune.training import dataset, heads, live_features
 from tests.support.classifiers import CLASSES, SIDE, head_of, small_backbone, tiny_classifier
@@ -174,6 +174,25 @@ def test_an_embedding_depends_on_its_frame_alone() -> None:
     assert np.array_equal(embed(FRAMES)[2:3], embed(FRAMES[2:3]))
     small = backbones.embedder(network, batch=6, size=SIDE, side=32)
     assert small(FRAMES).shape == (6, 4)
+
+
+def test_clips_that_are_embedded_together_have_the_features_of_each_alone(tmp_path: Path) -> None:
+    clips = {"one": FRAMES[:2], "two": FRAMES[2:3], "three": FRAMES[3:5], "four": FRAMES[5:]}
+    for name, stored in clips.items():
+        shards.write(shards.path_of(tmp_path, name), stored)
+    for folder, at_once in (("alone", 1), ("together", 3)):
+        embed = backbones.embedder(small_backbone(), 2 * at_once, SIDE, SIDE)
+        counted = embeddings.embed_shards(
+            tmp_path, tmp_path / folder, [*clips], SIDE, embed, "", at_once
+        )
+        assert counted == len(FRAMES)
+    for name, stored in clips.items():
+        alone, together = (
+            shards.read(shards.path_of(tmp_path / folder, name), (4,), embeddings.DTYPE)
+            for folder in ("alone", "together")
+        )
+        assert alone.shape == (len(stored), 4)
+        assert np.allclose(together, alone, rtol=1e-4), name
 
 
 def test_a_side_too_small_for_a_backbone_is_refused() -> None:
