@@ -10,6 +10,7 @@ from functools import partial
 
 from stemtune.core import files, params, records, stage
 from stemtune.core.paths import EMBEDDINGS, FRAMES, MANIFEST, TRIALS, UNFINISHED_SEARCH
+from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 from stemtune.training import rates, tuned
@@ -18,18 +19,20 @@ from stemtune.training import rates, tuned
 def main() -> None:
     """Trains heads at each learning rate, chooses on validation, then tests each once."""
     settings = params.load()
-    reproducibility.configure(settings.runtime)
+    configure = partial(reproducibility.configure, settings.runtime)
+    engine = choice.choose(settings.runtime.threads, configure)
+    configure()
     from stemtune.networks import backbones
     from stemtune.training import dataset, heads, live_features, search, trials
 
     table = manifest.read(MANIFEST)
     size, side = settings.extract_frames.size, settings.trained_side
-    head = settings.train_best.head
-    data = dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, side, table)
+    embed, head, seed = settings.embed_frames, settings.train_best.head, settings.runtime.seed
+    load = partial(dataset.load_embedded, EMBEDDINGS, embed.backbones, side, table)
     if not head.cached_features:
-        network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
-        embedder = partial(backbones.embedder, network, size=size, side=side)
-        data = live_features.attach(data, embedder, FRAMES, table, size, head.mirrors)
+        build = partial(backbones.build_embedder, embed, seed, size, side)
+        load = partial(live_features.load, load, build, FRAMES, table, size, head.mirrors)
+    data = load()
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
         found = search.search(
             data,
@@ -40,6 +43,7 @@ def main() -> None:
             UNFINISHED_SEARCH,
             "tune_lr",
             lambda trial: record.show(trials.record_of(trial)),
+            elsewhere=search.Elsewhere(engine, load),
         )
         tried = [
             trial.tested([heads.accuracy(head, data.test) for head in trained])

@@ -46,6 +46,10 @@ class Splits(NamedTuple):
         return self._replace(train=Labelled(features, labels))
 
 
+# Loads them in whichever process it is called; can be pickled.
+Load = Callable[[], Splits]
+
+
 def load_embedded(folder: Path, backbones: list[str], side: int, table: pd.DataFrame) -> Splits:
     """Returns the features that a manifest's frames have at `side`, by split."""
     frames = manifest.frame_table(table)

@@ -22,7 +22,8 @@ def build(features: int, classes: int, params: Head, seed: int) -> keras.Model:
     `seed`, and so does all that its training draws later.
     """
     keras.utils.set_random_seed(seed)
-    inputs = x = keras.Input((features,))
+    # Keras would number it, and a model's bytes would tell how many heads were built before.
+    inputs = x = keras.Input((features,), name="features")
     if params.units is not None:
         x = keras.layers.Dense(params.units, "relu", name="hidden")(x)
     if params.dropout:

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from stemtune.store import manifest
-from stemtune.training.dataset import FrameBatches, Splits, Targets
+from stemtune.store.embeddings import Embed
+from stemtune.training.dataset import FrameBatches, Load, Splits, Targets
 
 
 class LiveFeatures(keras.utils.PyDataset):
     """Batches of features (n, d), float32, with labels: each frame embedded as it is asked for."""
 
-    def __init__(self, frames: FrameBatches, embed: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, frames: FrameBatches, embed: Embed) -> None:
         super().__init__()
         self._frames, self._embed = frames, embed
 
@@ -32,9 +33,27 @@ class LiveFeatures(keras.utils.PyDataset):
         self._frames.draw_order()
 
 
+def load(
+    cached: Load,
+    build: Callable[[], Callable[[int], Embed]],
+    folder: Path,
+    table: pd.DataFrame,
+    size: int,
+    mirror: bool,
+) -> Splits:
+    """Loads cached features, builds a network, and returns what `attach` makes of them.
+
+    Args:
+        cached: Loads the features.
+        build: Gives the embedder that `attach` takes.
+        folder: As `attach` takes it, like the rest.
+    """
+    return attach(cached(), build(), folder, table, size, mirror)
+
+
 def attach(
     data: Splits,
-    embedder: Callable[[int], Callable[[np.ndarray], np.ndarray]],
+    embedder: Callable[[int], Embed],
     folder: Path,
     table: pd.DataFrame,
     size: int,

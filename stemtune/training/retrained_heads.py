@@ -16,7 +16,7 @@ import tensorflow as tf
 from stemtune.core.params import Params
 from stemtune.core.paths import UNFINISHED_SEARCH
 from stemtune.core.settings.training import TuneLr
-from stemtune.networks.classifier import Classifier
+from stemtune.networks.classifier import Classifier, load
 from stemtune.store import manifest
 from stemtune.training import heads, live_features, search, trials
 from stemtune.training.dataset import FrameBatches, Labelled, Splits, labels_of
@@ -43,6 +43,7 @@ def train(
     title: str,
     on_progress: Callable[[Trial], None] = lambda trial: None,
     start: keras.Model | None = None,
+    elsewhere: search.Elsewhere | None = None,
 ) -> RetrainedHead:
     """Searches a head for features, and returns the one that validates best.
 
@@ -53,6 +54,7 @@ def train(
         title: Of the search, for the terminal.
         on_progress: As `search.search` takes it.
         start: A trained head to go on from, which stays if none validates better; None: new ones.
+        elsewhere: As `search.search` takes it.
     """
     chosen, seed = settings.add_stem.retrained_head, settings.runtime.seed
     each_rate_once = TuneLr(
@@ -75,6 +77,7 @@ def train(
         on_progress,
         keep_best=True,
         start=None if start is None else start.get_weights(),
+        elsewhere=elsewhere,
     )
     best = trials.best([trial for trial, _ in found])
     [trained] = next(trained for trial, trained in found if trial is best)
@@ -120,3 +123,10 @@ def features_behind(
     if not settings.train_best.head.cached_features:
         return live_features.attach(data, lambda _: embed, folder, table, size, mirrors)
     return data.with_more(of_split(manifest.TRAIN, -1)) if mirrors else data
+
+
+def features_behind_stored(
+    stored: Path, folder: Path, table: pd.DataFrame, settings: Params
+) -> Splits:
+    """Returns what `features_behind` does for the classifier that is stored in a folder."""
+    return features_behind(load(stored), folder, table, settings)

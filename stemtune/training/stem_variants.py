@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -11,9 +12,10 @@ from stemtune.core.params import Params
 from stemtune.core.paths import EMBEDDINGS, FRAMES, UNFINISHED_SEARCH
 from stemtune.engine.engine import Engine
 from stemtune.networks import stem
-from stemtune.networks.classifier import Classifier
+from stemtune.networks.classifier import Classifier, save_network
 from stemtune.store import manifest
 from stemtune.training import dataset, retrained_heads, stem_search
+from stemtune.training.search import Elsewhere
 from stemtune.training.stem_search import StemData, StoredStem, Watch
 from stemtune.training.stem_training import StemTraining
 from stemtune.training.trials import Trial
@@ -63,7 +65,7 @@ def train(
         learning_rates: At which the stem is trained.
         watch: Follows the stem's training at each rate.
         on_trial: Follows the search of a new head, as `search.search` takes it.
-        engine: Where the stem is trained, if at several rates.
+        engine: Where the stem is trained, if at several rates, and a new head on live features.
     """
     add_stem, title = settings.add_stem, f"add_stem@{variant}"
     chosen = add_stem.variants[variant]
@@ -76,7 +78,13 @@ def train(
 
         data = retrained_heads.features_behind(classifier, FRAMES, table, settings)
         classes = len(manifest.classes(table))
-        found = retrained_heads.train(data, classes, settings, f"{title}: {name}", told, start)
+        stored = UNFINISHED_SEARCH / f"{title}, {name}"
+        if engine.spreads:
+            save_network(classifier, stored)
+        load = partial(retrained_heads.features_behind_stored, stored, FRAMES, table, settings)
+        found = retrained_heads.train(
+            data, classes, settings, f"{title}: {name}", told, start, Elsewhere(engine, load)
+        )
         return WithHead(replace(classifier, head=found.head), found.trial)
 
     start = stem.build(chosen.start, add_stem.downscale, settings.runtime.seed)

@@ -2,6 +2,8 @@
 
 import json
 import re
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.slow
 def noise(project: Project, warm: dict[str, str]) -> Project:
     project.environment = warm
     project.set_params(
+        # With as many as there are processors, Ray would run one trial after another.
+        runtime={"threads": 1},
         extract_frames={"size": 96, "frames_per_clip": 1},
         embed_frames={"input_sizes": {small_backbone.NAME: 80}},
         tune_lr={"epochs": 2, "seeds": [1], "learning_rates": [0.001]},
@@ -73,3 +77,35 @@ def test_frames_mirrored_and_seen_at_a_side_of_their_own_run_through_the_whole_c
     answers = [classes[label] for label in predict(np.stack(shown)).argmax(axis=1)]
     said = pd.read_csv(noise.root / "plots/confusion/baseline.csv")["predicted"]
     assert said.tolist() == answers
+
+
+class Tuned(NamedTuple):
+    """What tune_lr came to, and whether its trials ran side by side."""
+
+    files: list[bytes]
+    trials: list[Any]
+    side_by_side: bool
+
+
+def tune(project: Project) -> Tuned:
+    project.run("python", "-m", "stages.tune_lr")
+    trials = json.loads((project.root / "records/tune_lr.json").read_text())["children"]
+    times = sorted((trial["started"], trial["started"] + trial["seconds"]) for trial in trials)
+    return Tuned(
+        [(project.root / "tuning" / name).read_bytes() for name in ("trials.csv", "best.json")],
+        [
+            (trial["name"], trial["metrics"], [epoch["metrics"] for epoch in trial["epochs"]])
+            for trial in trials
+        ],
+        any(start < end for (_, end), (start, _) in pairwise(times)),
+    )
+
+
+def test_on_ray_trials_run_side_by_side_and_come_to_the_same(noise: Project) -> None:
+    noise.set_params(tune_lr={"learning_rates": [0.01, 0.001, 0.0001, 0.00001], "seeds": [1, 2]})
+    here = tune(noise)
+    assert len(here.trials) == 4
+    assert not here.side_by_side
+    # A cluster of its own, whose processes are no forks.
+    noise.environment = {"STEMTUNE_ENGINE": "ray"}
+    assert tune(noise) == here._replace(side_by_side=True)

@@ -81,6 +81,7 @@ def test_a_stream_draws_the_order_of_each_epoch_however_the_last_one_ended(tmp_p
 def test_a_head_has_the_width_and_dropout_that_are_asked_for() -> None:
     plain = heads.build(4, 3, head_of(), seed=1)
     assert plain.count_params() == (4 + 1) * 3
+    assert heads.build(4, 3, head_of(), seed=1).to_json() == plain.to_json()
     deep = heads.build(4, 3, head_of(units=5, dropout=0.5), seed=1)
     assert deep.count_params() == (4 + 1) * 5 + (5 + 1) * 3
     features = np.ones((1, 4), np.float32)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from stemtune.training import heads, oracles, search, trials
 from stemtune.training.dataset import Labelled, Splits
 from stemtune.training.trials import Trial
 from tests.support.classifiers import head_of
+from tests.support.spread import Spread
 
 RATES = [0.01, 0.001, 0.0001, 0.00001]
 LOWEST, HIGHEST = 1e-5, 1e-2
@@ -64,6 +66,19 @@ def outcome(found: list[Trial]) -> list[Any]:
         )
         for trial in found
     ]
+
+
+class Batches(keras.utils.PyDataset):
+    """Features in one batch."""
+
+    num_batches = 1
+
+    def __init__(self, train: Labelled) -> None:
+        super().__init__()
+        self._train = train
+
+    def __getitem__(self, batch: int) -> Labelled:
+        return self._train
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +259,34 @@ def test_a_search_that_was_cut_off_goes_on(
         kept = f"{trial.name} was finished before, kept" in printed
         trained = f"{trial.name}, learning rate" in printed
         assert (kept, trained) == (number < finished, number >= finished)
+
+
+@pytest.mark.parametrize(
+    ("tune_lr", "live"),
+    [
+        (settings("grid", learning_rates=RATES[:2]), False),
+        (settings("hyperband", learning_rates=RATES[:2]), True),
+        (settings("random", learning_rates=RANGE, max_trials=2), True),
+    ],
+    ids=["on cached features", "hyperband", "a range"],
+)
+def test_trials_that_take_seconds_or_need_others_run_one_after_another(
+    tmp_path: Path,
+    data: Splits,
+    tune_lr: TuneLr,
+    live: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def batches(batch_size: int, seed: int) -> Batches:
+        return Batches(data.train)
+
+    shown = data._replace(live=batches) if live else data
+    elsewhere = search.Elsewhere(Spread(1), lambda: shown)
+    runtime = Runtime(seed=1, threads=2)
+    search.search(shown, 2, tune_lr, PAPER_HEAD, runtime, tmp_path, "tune_lr", elsewhere=elsewhere)
+    printed = capsys.readouterr().out
+    assert "trial 2, learning rate" in printed
+    assert "side by side" not in printed
 
 
 def test_other_settings_start_a_search_of_their_own(
