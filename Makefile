@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
 SHELL := /bin/sh
+# What is imported is compiled once and kept, even where images of containers have this set: to compile
+# all that is installed takes longer than all that a second clone does, and TensorFlow is imported often.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -81,7 +84,7 @@ data: | .venv/ready repository cache
 	$(PYTHON) -m venv .setup
 	.setup/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
 	.setup/bin/uv venv --clear .venv
-	.setup/bin/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	.setup/bin/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
 	.setup/bin/uv pip install --python $(BIN)/python --no-deps --offline --editable .
 	touch $@
 
