@@ -43,6 +43,9 @@ SUBJECTS: dict[str, Any] = {
 }
 
 
+MET = {True: "yes", False: "NO", None: ""}
+
+
 def main() -> None:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
@@ -87,6 +90,13 @@ def subject(row: dict[str, Any]) -> str:
     return str(row["name"]).split("/")[0]
 
 
+def target(row: dict[str, Any]) -> str:
+    """Returns what was asked of a row, in words."""
+    if row["target"] is None:
+        return "struck"
+    return f"{'≤' if measuring.is_share(row['name']) else '≥'} {row['target']:.3g}"
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Returns rows as a table in Markdown."""
     shown = [
@@ -97,8 +107,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             "unit, and what theirs is": row["other"],
             "ratio": f"{row['ratio']:.3g}",
             "spread": f"{row['spread']:.0%}",
-            "target": f"{'≤' if measuring.is_share(row['name']) else '≥'} {row['target']:.3g}",
-            "met": "yes" if row["met"] else "NO",
+            "target": target(row),
+            "met": MET[row["met"]],
             "runs": row["runs"],
         }
         for row in rows

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-TARGET, IN_MEMORY_TARGET = 1.5, 0.85
+TARGET, IN_MEMORY_TARGET = 1.0, 0.85
 SEED, PER_CLIP = 1, 4
 PREDICT_BATCH = 32
 # Relative to the largest feature: sums of another order.

@@ -19,8 +19,8 @@ class Row(TypedDict):
         other: Their unit, and what "theirs" is.
         ratio: Of a share, ours over theirs; else how many times better ours is.
         spread: Largest less smallest ratio of one run, over `ratio`.
-        target: See `SHARES`.
-        met: Whether the ratio reaches the target.
+        target: See `SHARES`; None: it was struck, and docs/benchmarks.md says why.
+        met: Whether the ratio reaches the target; None where there is none.
         runs: How often each side was measured.
     """
 
@@ -30,8 +30,8 @@ class Row(TypedDict):
     other: str
     ratio: float
     spread: float
-    target: float
-    met: bool
+    target: float | None
+    met: bool | None
     runs: int
 
 
@@ -61,7 +61,7 @@ def _spent() -> float:
 
 
 def of_times(
-    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float
+    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float | None
 ) -> Row:
     """Makes a row of times, or of anything else of which less is better."""
     if is_share(name):
@@ -70,7 +70,7 @@ def of_times(
 
 
 def of_rates(
-    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float
+    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float | None
 ) -> Row:
     """Makes a row of which more is better."""
     return _row(name, ours, theirs, other, target, lambda one, two: one / two)
@@ -86,7 +86,7 @@ def _row(
     ours: Sequence[float],
     theirs: Sequence[float],
     other: str,
-    target: float,
+    target: float | None,
     divide: Callable[[float, float], float],
 ) -> Row:
     ratios = [divide(*pair) for pair in zip(ours, theirs, strict=True)]
@@ -100,6 +100,10 @@ def _row(
         "ratio": ratio,
         "spread": (max(ratios) - min(ratios)) / ratio,
         "target": target,
-        "met": ratio <= target if is_share(name) else ratio >= target,
+        "met": None if target is None else _reaches(name, ratio, target),
         "runs": len(ours),
     }
+
+
+def _reaches(name: str, ratio: float, target: float) -> bool:
+    return ratio <= target if is_share(name) else ratio >= target

@@ -11,7 +11,8 @@ from stemtune.core import files
 
 # In all, as much as a bare no-op three times over and one import of MLflow.
 ALLOWED_NO_OPS = 3
-TARGET = 1.0
+# Struck: it takes what DVC and the import and the store of MLflow take.
+TARGET = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def measure(size: Size) -> list[measuring.Row]:
     """Returns the rows `one_clip/<size>`, in seconds.
 
     Their target is the share of the full run that starting up takes, which is seen where one clip
-    is added to `FEW`, and a tenth of the rest.
+    is added to `FEW`, and a tenth of the rest. Where starting up is more than half of the full run,
+    nothing is asked.
     """
     counts = dict.fromkeys((FEW, *size.clips))
     seen: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
@@ -50,7 +51,7 @@ def measure(size: Size) -> list[measuring.Row]:
                 added,
                 full,
                 f"s, all {count} clips; one added to {FEW} takes {start:.1f} s",
-                (start + ALLOWED_SHARE * max(0.0, whole - start)) / whole,
+                (start + ALLOWED_SHARE * (whole - start)) / whole if whole > 2 * start else None,
             )
         )
     return rows

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from stemtune.training.dataset import Splits
 
 TARGET, SHARE_TARGET = 15.0, 0.05
+# Of fewer frames, starting the stage is most of what is measured.
+SHARE_FRAMES = 20_000
 SEED, PER_CLIP = 1, 4
 BACKBONE = "efficientnet_lite0"
 # Accuracies are counts of frames over all; a frame on the edge between classes might tip over.
@@ -264,5 +266,5 @@ def _share(size: Size, frames: int, ours: _Ours) -> measuring.Row:
         tuned,
         passed,
         f"s, {BACKBONE} over {frames} frames of {size.side} px once, by its rate on {size.frames}",
-        SHARE_TARGET,
+        SHARE_TARGET if frames >= SHARE_FRAMES else None,
     )

@@ -37,7 +37,15 @@ def run(name: str, main: Callable[[], None]) -> None:
         name: As in dvc.yaml (`tune_lr`, `add_stem@as_published`).
         main: The stage.
     """
-    errors.run(name, lambda: (_follow if _is_tracked() else _run)(name, main))
+
+    def watched() -> None:
+        if _is_tracked():
+            _follow(name, main)
+        else:
+            _end_with_owner(name)
+            main()
+
+    errors.run(name, watched)
 
 
 def _is_tracked() -> bool:
@@ -46,11 +54,6 @@ def _is_tracked() -> bool:
     except InputError:
         # The stage fails of it, which is to be seen in MLflow.
         return True
-
-
-def _run(name: str, main: Callable[[], None]) -> None:
-    _end_with_owner(name, lambda: None)
-    main()
 
 
 def _follow(name: str, main: Callable[[], None]) -> None:
@@ -68,7 +71,7 @@ def _follow(name: str, main: Callable[[], None]) -> None:
             _attach(name, outbox)
 
 
-def _end_with_owner(name: str, note: Callable[[], None]) -> None:
+def _end_with_owner(name: str, note: Callable[[], None] = lambda: None) -> None:
     """Has this process end once the pipeline run's does, unless it is that itself.
 
     Args:

@@ -175,13 +175,10 @@ def extract_all(
         notes: Folder where outcomes are noted as they come, so that a run which was cut off goes on
             where it stopped. Deleted at the end.
     """
-    jobs = _jobs(found, folder, params)
-    known = {**known, **journal.read_all(notes, Measurements)}
-    outcomes = {name: known[name] for name, job in jobs.items() if _is_done(job, known.get(name))}
-    missing = [name for name in jobs if name not in outcomes]
+    outcomes, missing = _done_and_missing(found, folder, known, params, notes)
     chunks = [
-        Chunk({name: jobs[name] for name in names}, notes, engine.workers)
-        for names in split(engine, missing, CLIPS)
+        Chunk({name: missing[name] for name in names}, notes, engine.workers)
+        for names in split(engine, [*missing], CLIPS)
     ]
     for failures in engine.map(decode, chunks):
         outcomes |= failures
@@ -190,7 +187,7 @@ def extract_all(
     made = {name for name, outcome in outcomes.items() if not isinstance(outcome, Failure)}
     shards.remove_others(folder, keep=made)
     shutil.rmtree(notes, ignore_errors=True)
-    return Extracted(outcomes, missing)
+    return Extracted(outcomes, [*missing])
 
 
 def extract_some(
@@ -210,22 +207,32 @@ def extract_some(
     Returns:
         Names of the shards that were missing, and why some still are.
     """
-    jobs = _jobs(found, folder, params)
-    known = {**known, **journal.read_all(notes, Measurements)}
-    missing = {name: job for name, job in jobs.items() if not _is_done(job, known.get(name))}
-    return list(missing), decode(Chunk(missing, notes, workers))
+    _, missing = _done_and_missing(found, folder, known, params, notes)
+    return [*missing], decode(Chunk(missing, notes, workers))
 
 
-def _jobs(found: Sequence[Clip], folder: Path, params: ExtractFrames) -> dict[str, Job]:
-    """Returns the clips to decode, by shard name, and makes the folder."""
+def _done_and_missing(
+    found: Sequence[Clip],
+    folder: Path,
+    known: Mapping[str, Outcome],
+    params: ExtractFrames,
+    notes: Path,
+) -> tuple[dict[str, Outcome], dict[str, Job]]:
+    """Returns, by shard name, the outcomes that stand and the clips to decode; makes the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = {}
+    known = {**known, **journal.read_all(notes, Measurements)}
+    outcomes, missing = {}, {}
     for clip in found:
-        if not clip.problem:
-            name = shard_name(clip, params)
-            path = shards.path_of(folder, name)
-            jobs[name] = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
-    return jobs
+        if clip.problem:
+            continue
+        name = shard_name(clip, params)
+        path = shards.path_of(folder, name)
+        job = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
+        if _is_done(job, known.get(name)):
+            outcomes[name] = known[name]
+        else:
+            missing[name] = job
+    return outcomes, missing
 
 
 def _is_done(job: Job, outcome: Outcome | None) -> bool:

@@ -32,13 +32,15 @@ def labels_of(frames: pd.DataFrame) -> np.ndarray:
 class Splits(NamedTuple):
     """Features and labels of each split.
 
-    With `live`, the train split is embedded anew instead: from batch size and seed to batches.
+    With `live`, the train split is embedded anew instead: from batch size and seed to batches. Then
+    `mirrored` tells whether every other frame is mirrored.
     """
 
     train: Labelled
     validation: Labelled
     test: Labelled
     live: Callable[[int, int], keras.utils.PyDataset] | None = None
+    mirrored: bool = False
 
     def with_more(self, train: Labelled) -> "Splits":
         """Returns these, with more to train on."""

@@ -79,4 +79,4 @@ def attach(
         batches = FrameBatches(folder, train, size, batch_size, seed, mirror=mirror)
         return LiveFeatures(batches, embedder(batch_size))
 
-    return data._replace(live=live)
+    return data._replace(live=live, mirrored=mirror)
