@@ -49,8 +49,8 @@ def main(variant: str) -> None:
             variant,
             table,
             settings,
-            chosen.rates(tuned.read().learning_rate),
-            lambda rate: record.following(f"{variant} at {rate:g}", {"learning_rate": rate}),
+            chosen.attempts(tuned.read().learning_rate),
+            lambda attempt: record.following(f"{variant} {attempt}", attempt._asdict()),
             lambda trial: record.show(trials.record_of(trial)),
             engine,
         )
@@ -61,7 +61,7 @@ def main(variant: str) -> None:
         record.params["learning_rate"] = found.training.learning_rate
         record.epochs, record.metrics = [*epochs], dict(found.metrics)
         for child in record.children:
-            # A rate's ends with its last epoch; a trial's has its metrics.
+            # An attempt's ends with its last epoch; a trial's has its metrics.
             child.metrics = child.metrics or dict(child.epochs[-1].metrics)
         for note in found.notes:
             record.note(note)

@@ -1,4 +1,4 @@
-"""Trains a stem at each of its learning rates, and keeps the weights that validate best."""
+"""Trains a stem several times, and keeps the weights that validate best."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stemtune.core.results import Epoch, preference
-from stemtune.core.settings.training import Variant
+from stemtune.core.settings.training import Attempt, Variant
 from stemtune.engine.engine import Engine
 from stemtune.networks.classifier import Classifier, load, save_network
 from stemtune.store import manifest
@@ -18,8 +18,8 @@ from stemtune.training import heads, rates
 from stemtune.training.dataset import FrameBatches, Splits
 from stemtune.training.stem_training import StemTrainer, StemTraining
 
-# Is entered when the training at a rate begins, and gives what is told of its epochs.
-Watch = Callable[[float], AbstractContextManager[Callable[[Epoch], None]]]
+# Is entered when an attempt begins, and gives what is told of its epochs.
+Watch = Callable[[Attempt], AbstractContextManager[Callable[[Epoch], None]]]
 
 
 @dataclass(frozen=True)
@@ -71,41 +71,42 @@ def train(
     classifier: Classifier,
     data: StemData,
     settings: Variant,
-    learning_rates: Sequence[float],
+    attempts: Sequence[Attempt],
     epochs: int,
     title: str,
     watch: Watch,
 ) -> list[StemTraining]:
-    """Trains the stem of a classifier at each rate, and leaves the best weights in it.
+    """Trains the stem of a classifier several times, and leaves the best weights in it.
 
-    Each rate begins with the weights that there are now and with the same order of frames.
+    Each attempt begins with the weights that there are now. How good the stem becomes differs with
+    the order of frames by some points, and what validates better also tests better.
 
     Args:
         classifier: With a stem.
         data: What the stem is trained and validated on.
         settings: How.
-        learning_rates: Adam's.
-        epochs: How many at each rate.
+        attempts: Their learning rates and orders of frames.
+        epochs: How many of each.
         title: What is said to be trained.
-        watch: Follows the training at each rate.
+        watch: Follows each attempt.
 
     Returns:
-        A training for each rate.
+        A training for each attempt.
 
     Raises:
         ValueError: The classifier has no stem.
     """
     trainer = _trainer(classifier, data, settings)
     start, trainings = [variable.numpy() for variable in trainer.variables], []
-    for rate in learning_rates:
+    for attempt in attempts:
         _assign(trainer.variables, start)
-        with watch(rate) as on_epoch:
+        with watch(attempt) as on_epoch:
             training = trainer.train(
-                data.batches(manifest.TRAIN, data.seed),
+                data.batches(manifest.TRAIN, attempt.order_seed(data.seed)),
                 data.batches(manifest.VALIDATION, None),
-                rate,
+                attempt.learning_rate,
                 epochs,
-                f"{title} at {rate:g}",
+                f"{title} {attempt}",
                 on_epoch,
                 keep_best=settings.keep_epoch == "best",
                 decay=settings.decay == "cosine",
@@ -117,12 +118,12 @@ def train(
 
 @dataclass(frozen=True)
 class StoredStem:
-    """A stem to be trained at one rate, as `train` has it, and where it is stored for that."""
+    """A stem to be trained once, as `train` has it, and where it is stored for that."""
 
     folder: Path
     data: StemData
     settings: Variant
-    learning_rate: float
+    attempt: Attempt
     epochs: int
     title: str
 
@@ -130,26 +131,26 @@ class StoredStem:
 def train_all(
     classifier: Classifier, stems: Sequence[StoredStem], watch: Watch, engine: Engine
 ) -> list[StemTraining]:
-    """Trains a stem at several rates, and leaves the best weights in it.
+    """Trains a stem several times, and leaves the best weights in it.
 
-    Where rates are spread, a rate's epochs are told when it is over.
+    Where attempts are spread, the epochs of one are told when it is over.
 
     Args:
         classifier: With the stem.
-        stems: The stem at each rate.
-        watch: Follows the training at each rate.
+        stems: The stem for each attempt.
+        watch: Follows each attempt.
         engine: Where it is trained.
     """
     first = stems[0]
     if not engine.spreads or len(stems) == 1:
-        rates = [stem.learning_rate for stem in stems]
+        attempts = [stem.attempt for stem in stems]
         return train(
-            classifier, first.data, first.settings, rates, first.epochs, first.title, watch
+            classifier, first.data, first.settings, attempts, first.epochs, first.title, watch
         )
     save_network(classifier, first.folder)
     trainings = []
     for stem, training in zip(stems, engine.map(_train_stored, stems), strict=True):
-        with watch(stem.learning_rate) as on_epoch:
+        with watch(stem.attempt) as on_epoch:
             for epoch in training.epochs:
                 on_epoch(epoch)
         trainings.append(training)
@@ -160,13 +161,13 @@ def train_all(
 
 def _train_stored(stem: StoredStem) -> StemTraining:
     @contextmanager
-    def unwatched(rate: float) -> Iterator[Callable[[Epoch], None]]:
+    def unwatched(attempt: Attempt) -> Iterator[Callable[[Epoch], None]]:
         yield lambda epoch: None
 
-    rates = [stem.learning_rate]
+    attempts = [stem.attempt]
     classifier = load(stem.folder)
     [training] = train(
-        classifier, stem.data, stem.settings, rates, stem.epochs, stem.title, unwatched
+        classifier, stem.data, stem.settings, attempts, stem.epochs, stem.title, unwatched
     )
     return training
 
@@ -183,24 +184,29 @@ def best(trainings: Sequence[StemTraining]) -> StemTraining:
     return min(trainings, key=preference)
 
 
-def notes(trainings: Sequence[StemTraining], setting: str) -> list[str]:
+def notes(
+    attempts: Sequence[Attempt], trainings: Sequence[StemTraining], setting: str
+) -> list[str]:
     """Returns what people should know of the trainings, in words.
 
     Args:
-        trainings: In the order of their rates.
+        attempts: What was tried.
+        trainings: What that came to, in the same order.
         setting: Of params.yaml, that holds the variant, by its dotted name.
     """
+    pairs, kept = list(zip(attempts, trainings, strict=True)), best(trainings)
     said = [
-        f"the stem died at {training.learning_rate:g}: {training.death}; give {setting} other "
-        "learning_rates, lower ones in most cases, or start: average"
-        for training in trainings
+        f"the stem died {attempt}: {training.death}; give {setting} other learning_rates, lower "
+        "ones in most cases, or start: average"
+        for attempt, training in pairs
         if training.death
     ]
-    if len(trainings) > 1:
-        rate = best(trainings).learning_rate
-        said.append(f"validates best at learning rate {rate:g}")
-        tried = [training.learning_rate for training in trainings]
-        said.append(rates.advice(tried, rate, f"{setting}.learning_rates"))
+    chosen = next(attempt for attempt, training in pairs if training is kept)
+    if len(attempts) > 1:
+        said.append(f"validates best {chosen}")
+    tried = list(dict.fromkeys(attempt.learning_rate for attempt in attempts))
+    if len(tried) > 1:
+        said.append(rates.advice(tried, chosen.learning_rate, f"{setting}.learning_rates"))
     return [note for note in said if note]
 
 

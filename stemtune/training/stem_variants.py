@@ -10,6 +10,7 @@ import pandas as pd
 
 from stemtune.core.params import Params
 from stemtune.core.paths import EMBEDDINGS, FRAMES, UNFINISHED_SEARCH
+from stemtune.core.settings.training import Attempt
 from stemtune.engine.engine import Engine
 from stemtune.networks import stem
 from stemtune.networks.classifier import Classifier, save_network
@@ -50,7 +51,7 @@ def train(
     variant: str,
     table: pd.DataFrame,
     settings: Params,
-    learning_rates: Sequence[float],
+    attempts: Sequence[Attempt],
     watch: Watch,
     on_trial: Callable[[Trial], None],
     engine: Engine,
@@ -62,10 +63,10 @@ def train(
         variant: A name in `add_stem.variants`.
         table: The manifest.
         settings: The content of params.yaml.
-        learning_rates: At which the stem is trained.
-        watch: Follows the stem's training at each rate.
+        attempts: To train the stem, the best of which is kept.
+        watch: Follows each of them.
         on_trial: Follows the search of a new head, as `search.search` takes it.
-        engine: Where the stem is trained, if at several rates, and a new head on live features.
+        engine: Where the stem is trained, if several times, and a new head on live features.
     """
     add_stem, title = settings.add_stem, f"add_stem@{variant}"
     chosen = add_stem.variants[variant]
@@ -94,8 +95,8 @@ def train(
         classifier, _ = with_new_head(classifier, "head")
     data, epochs = _data(baseline, variant, table, settings), chosen.epochs or add_stem.epochs
     stems = [
-        StoredStem(UNFINISHED_SEARCH / title, data, chosen, rate, epochs, title)
-        for rate in learning_rates
+        StoredStem(UNFINISHED_SEARCH / title, data, chosen, attempt, epochs, title)
+        for attempt in attempts
     ]
     trainings = stem_search.train_all(classifier, stems, watch, engine)
     best = stem_search.best(trainings)
@@ -105,7 +106,7 @@ def train(
         name, start = ("head again", classifier.head) if joint else ("head", None)
         classifier, trial = with_new_head(classifier, name, start)
         metrics = trial.metrics
-    notes = stem_search.notes(trainings, f"add_stem.variants.{variant}")
+    notes = stem_search.notes(attempts, trainings, f"add_stem.variants.{variant}")
     return TrainedVariant(classifier, best, metrics, notes)
 
 

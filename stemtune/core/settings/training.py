@@ -1,6 +1,6 @@
 """Settings of the stages that train: tune_lr, train_best and add_stem."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
@@ -132,6 +132,29 @@ def _free(name: str) -> str:
     return name
 
 
+# Between the seeds of two orders of frames, so that few runs with other seeds share one.
+ORDERS_APART = 100
+
+
+class Attempt(NamedTuple):
+    """A training of a stem, one of several of which the best is kept.
+
+    Attributes:
+        learning_rate: Adam's.
+        order: Of the frames, counted from 1; None: each attempt has the same.
+    """
+
+    learning_rate: float
+    order: int | None = None
+
+    def __str__(self) -> str:
+        return f"at {self.learning_rate:g}" + (f", order {self.order}" if self.order else "")
+
+    def order_seed(self, seed: int) -> int:
+        """Returns the seed of its order, which for the first is `seed`."""
+        return seed + ORDERS_APART * ((self.order or 1) - 1)
+
+
 class Variant(Augmented):
     """What sets one stem apart: where it starts, what it is trained for, and how.
 
@@ -145,6 +168,8 @@ class Variant(Augmented):
         clipnorm: The largest norm that a variable's gradient may have; None: any.
         keep_epoch: Whether the stem is the one after the last epoch, or that of the epoch which
             validates best, its start included.
+        orders: In how many orders of frames it is trained at each rate; the stem that validates
+            best is kept.
     """
 
     start: Literal["random", "average"]
@@ -154,20 +179,22 @@ class Variant(Augmented):
     clipnorm: Annotated[float, Field(gt=0)] | None
     keep_epoch: Literal["last", "best"]
     learning_rates: Annotated[list[RateOrTuned], Field(min_length=1), AfterValidator(distinct)]
+    orders: Count
     epochs: Count | None
 
-    def rates(self, tuned: float) -> list[float]:
-        """Returns the learning rates that are tried, `tuned` being the one that tune_lr found."""
-        return list(
-            dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
-        )
+    def attempts(self, tuned: float) -> list[Attempt]:
+        """Returns the trainings to choose from, `tuned` being the rate that tune_lr found."""
+        rates = dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
+        orders = range(1, self.orders + 1) if self.orders > 1 else [None]
+        return [Attempt(rate, order) for rate in rates for order in orders]
 
     @property
     def as_in_paper(self) -> bool:
         """Whether it starts and learns as the paper's stem does."""
         started = (self.start, self.objective, self.head, self.augmentation)
-        trained = (self.decay, self.clipnorm, self.keep_epoch)
-        return (*started, *trained) == ("random", "labels", "frozen", "none", "none", None, "last")
+        trained = (self.decay, self.clipnorm, self.keep_epoch, self.orders)
+        paper = ("random", "labels", "frozen", "none", "none", None, "last", 1)
+        return (*started, *trained) == paper
 
 
 class RetrainedHead(Augmented):

@@ -19,6 +19,7 @@ VARIANT = {
     "decay": "none",
     "clipnorm": None,
     "keep_epoch": "best",
+    "orders": 2,
     "augmentation": "flip",
     "epochs": None,
 }

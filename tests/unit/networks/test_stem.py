@@ -13,7 +13,7 @@ import tensorflow as tf
 from bench.project import QUICK_STEM
 from stemtune.core import geometry
 from stemtune.core.results import Epoch
-from stemtune.core.settings.training import Variant
+from stemtune.core.settings.training import Attempt, Variant
 from stemtune.networks import images, stem
 from stemtune.networks.classifier import Classifier
 from stemtune.store import shards
@@ -152,7 +152,7 @@ def test_a_stem_that_died_is_told(tmp_path: Path) -> None:
     last.bias.assign([-100.0] * 3)
     training = train(stemmed, tmp_path, "labels")
     assert len({epoch.metrics["train_accuracy"] for epoch in training.epochs}) == 1
-    [note] = stem_search.notes([training], "add_stem.variants.tested")
+    [note] = stem_search.notes([Attempt(0.01)], [training], "add_stem.variants.tested")
     assert "the stem died at 0.01: it hands on nothing but zeros" in note
     assert "add_stem.variants.tested other learning_rates, " in note
     # So bright that no frame is told from another.
@@ -174,7 +174,7 @@ def test_a_stem_that_imitates_looks_at_no_label(tmp_path: Path) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(*kernels, strict=True))
 
 
-def test_of_several_rates_the_stem_that_validates_best_is_kept(tmp_path: Path) -> None:
+def test_of_several_attempts_the_stem_that_validates_best_is_kept(tmp_path: Path) -> None:
     shards.write(shards.path_of(tmp_path, "one"), FRAMES)
     rows = pd.DataFrame({"shard": "one", "index": range(6), "label": LABELS})
     table = pd.concat([rows.assign(split=split) for split in (TRAIN, VALIDATION)])
@@ -182,35 +182,41 @@ def test_of_several_rates_the_stem_that_validates_best_is_kept(tmp_path: Path) -
         tiny_classifier("average"),
         stem_search.StemData(tmp_path, table, SIDE, 4, 1, False, None),
     )
-    followed: dict[float, list[Epoch]] = {}
+    followed: dict[Attempt, list[Epoch]] = {}
 
     @contextmanager
-    def watch(rate: float) -> Iterator[Callable[[Epoch], None]]:
-        followed[rate] = []
-        yield followed[rate].append
+    def watch(attempt: Attempt) -> Iterator[Callable[[Epoch], None]]:
+        followed[attempt] = []
+        yield followed[attempt].append
 
     settings = Variant.model_validate({**QUICK_STEM, "keep_epoch": "last"})
-    rates = [1e-2, 1e-2, 10.0]
-    trainings = stem_search.train(stemmed, data, settings, rates, 2, "tested", watch)
-    first, again, last = trainings
-    assert followed == {1e-2: again.epochs, 10.0: last.epochs}
-    # Each rate starts from the same weights and sees frames in the same order.
+    attempts = [Attempt(1e-2), Attempt(1e-2), Attempt(10.0), Attempt(1e-2, 2), Attempt(20.0)]
+    trainings = stem_search.train(stemmed, data, settings, attempts, 2, "tested", watch)
+    first, again, last, other, _ = trainings
+    assert followed == {
+        attempt: training.epochs
+        for attempt, training in zip(attempts[1:], trainings[1:], strict=True)
+    }
+    # Each attempt starts from the same weights, and sees frames in its order.
     assert [epoch.metrics for epoch in first.epochs] == [epoch.metrics for epoch in again.epochs]
+    assert other.epochs[0].metrics != first.epochs[0].metrics
     best = stem_search.best([last, first])
     assert best is first
+    best = stem_search.best(trainings)
     answers = stemmed.predictor()(FRAMES)
     loss = -np.log(answers[range(6), LABELS]).mean()
     assert loss == pytest.approx(best.metrics["validation_loss"], rel=1e-4)
-    # Where rates are spread, a stored stem is trained at each by itself.
+    # Where attempts are spread, a stored stem is trained for each by itself.
     apart = tiny_classifier("average")
-    stems = [StoredStem(tmp_path / "stem", data, settings, rate, 2, "tested") for rate in rates]
+    stems = [StoredStem(tmp_path / "stem", data, settings, each, 2, "tested") for each in attempts]
     found = stem_search.train_all(apart, stems, watch, Spread(1))
     assert [each.metrics for each in found] == [each.metrics for each in trainings]
-    assert followed[10.0] == found[2].epochs
+    assert followed[attempts[2]] == found[2].epochs
     assert np.array_equal(apart.predictor()(FRAMES), answers)
-    died, chosen, advice = stem_search.notes(trainings, "add_stem.variants.tested")
+    died, *_, chosen, advice = stem_search.notes(attempts, trainings, "add_stem.variants.tested")
     assert died.startswith("the stem died at 10: ")
-    assert chosen == "validates best at learning rate 0.01"
+    kept = next(one for one, each in zip(attempts, trainings, strict=True) if each is best)
+    assert chosen == f"validates best {kept}"
     assert "add it to add_stem.variants.tested.learning_rates" in advice
 
 
