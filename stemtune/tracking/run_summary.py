@@ -21,7 +21,7 @@ MEANING = {
     "paper_test_accuracy": "what the paper reports for such a model, on its own, unnamed data",
     "validation_accuracy": "the same of validation frames, by which all was chosen",
     "trainable_params": "parameters that were trained, all others being frozen",
-    "train_seconds": "of all epochs, at all rates that were tried; heads train on cached features",
+    "train_seconds": "of all epochs, of all attempts; heads train on cached features",
     "ms_per_frame": "on this machine, frames already decoded; stems convolve in blocks, which a "
     "model that plain Keras loads does not",
     "flops_per_frame": "operations, counted: a multiplication with its addition as two",

@@ -133,7 +133,7 @@ def closing(rows: Sequence[Row], records: Sequence[Record], exported: Exports) -
         table(rows, timings(records), "simple"),
         *([table_of_exports(exported, records, "simple")] if exported.exports else []),
         *notes(records),
-        "Training is the epochs alone, at all rates that a stem tried; heads train on the features "
+        "Training is the epochs alone, of all attempts at a stem; heads train on the features "
         "that embed_frames keeps. "
         "The paper's data are others.\n"
         f"The report: {REPORT}. The exports: {EXPORT_PAGE}. The runs: make ui",
