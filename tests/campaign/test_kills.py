@@ -198,7 +198,9 @@ def first_shown(project: Project) -> float:
     """Returns when MLflow heard of the first pipeline run, seconds since 1970."""
     client = MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     experiment = client.get_experiment_by_name("stemtune")
-    return float(experiment.creation_time) / 1000
+    assert experiment
+    assert experiment.creation_time
+    return experiment.creation_time / 1000
 
 
 def clear_torn_locks(project: Project) -> None:
