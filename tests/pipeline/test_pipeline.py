@@ -291,7 +291,9 @@ def test_stem_and_head_never_end_worse_on_validation_than_they_began(prepared: P
     assert [child["name"] for child in children] == [
         "head, trial 1",
         "head, trial 2",
-        "joint at 0.003",
+        "joint at 0.003, order 1",
+        "joint at 0.003, order 2",
+        "joint at 0.003, order 3",
         "head again, trial 1",
         "head again, trial 2",
     ]
