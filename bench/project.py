@@ -25,6 +25,8 @@ CODE = (
 )
 # What variables are called that belong to another run, repository or account.
 FOREIGN = ("MLFLOW_", "DVC_", "AWS_", "GIT_", "GITHUB_", "STEMTUNE_")
+# A folder whose `python` comes before this process's own.
+PYTHON_VARIABLE = "BENCH_PYTHON"
 # Brightness of noise by its class.
 LEVELS = {"dark": 60, "light": 190}
 # A stem that is quick to train, as a setting of add_stem.variants.
@@ -151,7 +153,8 @@ def inherited() -> dict[str, str]:
         # Each stage would compile the project's code anew.
         if not key.startswith(FOREIGN) and key != "PYTHONDONTWRITEBYTECODE"
     }
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+    first = [os.environ.get(PYTHON_VARIABLE), str(Path(sys.executable).parent), kept["PATH"]]
+    return kept | {"PATH": os.pathsep.join(filter(None, first))}
 
 
 def attempt(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> tuple[int, str]:

@@ -56,10 +56,11 @@ TINY = Size({"efficientnet_lite0": 16, "resnet50": 16, "vgg16": 16}, side=72, ba
 
 def measure(size: Size) -> list[measuring.Row]:
     """Returns the rows `stem_epoch/<network>`, in seconds."""
-    return [_measure(name, count, size) for name, count in size.frames.items()]
+    with _process(through_backbone=True) as fast, _process(through_backbone=False) as usual:
+        return [_measure(name, count, size, fast, usual) for name, count in size.frames.items()]
 
 
-def _measure(name: str, count: int, size: Size) -> measuring.Row:
+def _measure(name: str, count: int, size: Size, fast: Any, usual: Any) -> measuring.Row:
     epochs: dict[str, list[Epoch]] = {}
 
     def last_epoch(side: str, run: Callable[[], list[Epoch]]) -> Callable[[], float]:
@@ -72,15 +73,11 @@ def _measure(name: str, count: int, size: Size) -> measuring.Row:
     with tempfile.TemporaryDirectory() as temporary:
         store = Path(temporary)
         table = fill_frame_store(store, count, PER_CLIP, size.side)
-        with (
-            _process(through_backbone=True) as fast,
-            _process(through_backbone=False) as usual,
-        ):
-            ours = fast.Ours(name, store, table, size)
-            theirs = usual.Theirs(name, store, table, size)
-            measured, plain = measuring.in_turns(
-                size.runs, last_epoch("ours", ours.run), last_epoch("theirs", theirs.run)
-            )
+        ours = fast.Ours(name, store, table, size)
+        theirs = usual.Theirs(name, store, table, size)
+        measured, plain = measuring.in_turns(
+            size.runs, last_epoch("ours", ours.run), last_epoch("theirs", theirs.run)
+        )
     _require_equal(name, epochs["ours"], epochs["theirs"])
     return measuring.of_times(
         f"stem_epoch/{name}",

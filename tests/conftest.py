@@ -9,19 +9,22 @@ from tests.support import clips, warm_stages
 from tests.support.clips import WriteClip
 from tests.support.project import Project
 
-# Each of these takes minutes. Whoever begins one last keeps the other worker waiting.
+# Each of these takes a minute or more, the longest first. Whoever begins one last keeps the other
+# worker waiting.
 FIRST = (
-    "test_kills",
-    "test_ray_faults",
     "test_pipeline",
+    "test_networks",
+    "test_bench",
+    "test_notebook",
     "test_tracking_servers",
     "test_ci",
-    "test_bench",
-    "test_networks",
-    "test_notebook",
+    "test_ray_faults",
+    "test_kills",
+    "test_publisher",
     "test_search",
-    "test_stem",
+    "test_places",
     "test_matrix",
+    "test_stem",
 )
 
 

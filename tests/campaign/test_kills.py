@@ -9,9 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from mlflow.tracking import MlflowClient
+from voluptuous import Invalid
 
 from stemtune.core import files
+from stemtune.core.errors import InputError
 from stemtune.tracking.outbox import Outbox
 from tests.support.mlflow_tree import assert_one_run_per_key, parents, runs
 from tests.support.project import ONE_VARIANT, Project
@@ -25,8 +28,11 @@ ALL, GROUP, DVC, STAGE, REPORTER = (
     "the stage alone",
     "the reporter alone",
 )
-# The shortest and the longest time to a kill, in those that a stage takes on average.
+# The shortest and the longest time to a kill, in those that a stage takes on average; to one of the
+# reporter, in what it takes until MLflow shows something.
 SOONEST, LATEST = 0.2, 2.2
+# The stage that always runs, and how many kills may hit it before the others are to run again.
+LAST, AT_THE_END = "stages.track", 3
 PRINTED = Path(".dvc/tmp/printed.log")
 
 pytestmark = pytest.mark.campaign
@@ -78,8 +84,11 @@ class Victim:
 
     def _below(self) -> dict[str, psutil.Process]:
         below = {}
-        for process in self._dvc.children(recursive=True):
+        # Stages that are forked are no children of DVC.
+        for process in psutil.Process().children(recursive=True):
             try:
+                if not self._began(process):
+                    continue
                 command = process.cmdline()
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
@@ -97,6 +106,10 @@ class Victim:
                 below = {kind: one for kind, one in below.items() if one != reporter}
                 below[REPORTER] = reporter
         return below
+
+    def _began(self, process: psutil.Process) -> bool:
+        is_later = process.create_time() >= self._dvc.create_time()
+        return is_later and process != self._dvc and process.cwd() == str(self._project.root)
 
 
 def outputs(project: Project) -> dict[str, bytes]:
@@ -131,9 +144,10 @@ def changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project(tmp_path: Path, warm: dict[str, str]) -> Iterator[Project]:
     """Few pictures, and settings that give every stage parts: trials, attempts and models."""
     made = Project(tmp_path / "whole")
+    made.environment = warm
     variant = ONE_VARIANT["warm_start"] | {"learning_rates": [0.003, 0.001]}
     made.set_params(
         extract_frames={"size": 72, "frames_per_clip": 1},
@@ -157,15 +171,16 @@ def test_after_any_kills_the_outputs_are_the_same_and_no_run_is_left_going_on(
     project: Project, tmp_path: Path
 ) -> None:
     other = Project.__new__(Project)
-    other.root, other.environment = tmp_path / "killed", {}
+    other.root, other.environment = tmp_path / "killed", project.environment
     shutil.copytree(project.root, other.root)
-    started = time.monotonic()
+    started = time.time()
     stages = len(project.repro())
-    pace = (time.monotonic() - started) / stages
-    print(f"\n{stages} stages undisturbed, {pace:.1f} s each")
+    pace = (time.time() - started) / stages
+    shown = first_shown(project) - started
+    print(f"\n{stages} stages undisturbed, {pace:.1f} s each, shown after {shown:.1f} s")
 
-    play(other, pace)
-    clear_torn_lock(other)
+    play(other, pace, shown)
+    clear_torn_locks(other)
     printed = other.run("dvc", "repro")
     assert changed(outputs(project), outputs(other)) == []
     print(f"{len(outputs(other))} output files are the same to the bit")
@@ -179,26 +194,51 @@ def test_after_any_kills_the_outputs_are_the_same_and_no_run_is_left_going_on(
     assert_one_run_per_key(client)
 
 
-def clear_torn_lock(project: Project) -> None:
-    """Deletes DVC's lock where it is empty: killed while it writes the lock, DVC cannot go on."""
-    lock = project.root / ".dvc/tmp/rwlock"
-    if lock.exists() and not lock.read_bytes().strip():
-        print(f"DVC left {lock.name} empty; deleted")
-        lock.unlink()
+def first_shown(project: Project) -> float:
+    """Returns when MLflow heard of the first pipeline run, seconds since 1970."""
+    client = MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("stemtune")
+    assert experiment
+    assert experiment.creation_time
+    return experiment.creation_time / 1000
 
 
-def play(project: Project, pace: float) -> None:
+def clear_torn_locks(project: Project) -> None:
+    """Deletes locks of DVC's that are torn: killed while it writes them, it cannot go on."""
+    for name, is_torn in ((".dvc/tmp/rwlock", is_empty), ("dvc.lock", is_refused)):
+        lock = project.root / name
+        if lock.exists() and is_torn(lock):
+            print(f"DVC left {lock.name} torn; deleted")
+            lock.unlink()
+
+
+def is_empty(lock: Path) -> bool:
+    return not lock.read_bytes().strip()
+
+
+def is_refused(lock: Path) -> bool:
+    """Returns whether DVC does not accept its dvc.lock."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(files.read_yaml(lock))
+    except (Invalid, InputError):
+        return True
+    return False
+
+
+def play(project: Project, pace: float, shown: float) -> None:
     """Starts `dvc repro` and kills it, again and again.
 
     Args:
         project: Without outputs at first.
         pace: Seconds that a stage takes on average.
+        shown: Seconds until MLflow shows something.
     """
     chance = random.Random(SEED)  # noqa: S311
+    at_the_end = 0
     for number in range(KILLS):
         what = (ALL, GROUP, DVC, STAGE, REPORTER)[number % 5]
-        after = chance.uniform(SOONEST, LATEST) * pace
-        clear_torn_lock(project)
+        after = chance.uniform(SOONEST, LATEST) * (shown if what == REPORTER else pace)
+        clear_torn_locks(project)
         victim = Victim(project)
         ended = victim.wait(after)
         if ended is not None:
@@ -211,12 +251,17 @@ def play(project: Project, pace: float) -> None:
             if what in (STAGE, REPORTER) and victim.wait(chance.uniform(0, pace)) is None:
                 victim.kill(ALL)
             victim.wait(60)
+            at_the_end += stage == LAST
+            if at_the_end == AT_THE_END:
+                # All that would be left to kill.
+                at_the_end = 0
+                forget(project)
         print(f"kill {number + 1} of {KILLS}, {after:.1f} s: {what}, {stage}", flush=True)
 
 
 def forget(project: Project) -> None:
-    """Deletes what a whole run left, so that the next begins anew; MLflow's runs stay."""
-    (project.root / "dvc.lock").unlink()
+    """Deletes what stages left, so that the next run begins anew; MLflow's runs stay."""
+    (project.root / "dvc.lock").unlink(missing_ok=True)
     shutil.rmtree(project.root / ".dvc/cache/runs")
     for name in ("frames", "embeddings", "embeddings_mirrored", "embeddings_resized"):
         shutil.rmtree(project.root / name)

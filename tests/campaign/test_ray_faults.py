@@ -21,14 +21,16 @@ from tests.support.ray_cluster import Nodes
 CLIPS, KILLER = 64, "killer"
 # What is begun, a line each, and that there is no room.
 BEGUN, FULL = Path("begun.log"), Path("full")
-# By module of the project, what is added at its end: it notes what is begun, and takes its time.
+# By module of the project, what is added at its end: it notes what is begun, and takes its time in
+# the cluster, so that it can be killed in the middle.
 WATCH = f"""
-import os, pathlib, resource, time
+import os, pathlib, resource, sys, time
 
 def _begin(name):
     with open("{BEGUN}", "a") as log:
         log.write(f"{{name}}\\n")
-    time.sleep(0.3)
+    if "ray" in sys.modules:
+        time.sleep(0.1)
 """
 ADDED = {
     "stemtune/ingest/extraction.py": f"""{WATCH}
@@ -75,9 +77,10 @@ EXTRACT, EMBED = Case("extract_frames", "_run"), Case("embed_frames", "_Loaded")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(tmp_path_factory: pytest.TempPathFactory, warm: dict[str, str]) -> Iterator[Project]:
     """Scenes and a clip that kills whoever decodes it, and what the local engine makes of them."""
     made = Project(tmp_path_factory.mktemp("faults"))
+    made.environment = warm
     made.set_params(
         extract_frames={"size": 72, "frames_per_clip": 2, "near_duplicates": None},
         evaluate={"resize_sides": [48]},

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import h5py
@@ -12,13 +11,13 @@ import pytest
 from dvc.utils.serialize import modify_yaml
 from keras.src.legacy.saving import legacy_h5_format
 
-from stemtune.core import params
+from stemtune.core import files, params
 from stemtune.core.files import sha256
 from stemtune.core.settings.frames import Split
 from stemtune.ingest import splits
 from stemtune.store import manifest
 from tests.support.clips import scene, write_frames
-from tests.support.project import ONE_VARIANT, UNTRACKED, Project
+from tests.support.project import UNTRACKED, Project
 
 PAPER = ["vgg16", "resnet50", "inception_v3"]
 FEATURES = {"vgg16": 512, "resnet50": 2048, "inception_v3": 2048}
@@ -42,72 +41,67 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def small(project: Project, warm: dict[str, str]) -> Project:
+def ucf101(project: Project, warm: dict[str, str], weights_file: Path) -> Project:
+    """A tree like UCF101's, and the paper's profile made quick; params.yaml has its frames, too."""
     project.environment = warm
-    project.set_params(
-        extract_frames={"size": SIDE, "frames_per_clip": 1},
-        tune_lr={"epochs": 1, "seeds": [1], "learning_rates": [0.001, 0.0001]},
-        train_best={"epochs": 1, "head": HEAD},
-        add_stem={"epochs": 1, "batch_size": 2, "variants": ONE_VARIANT},
-        evaluate={"bootstrap_samples": 100},
-        track=UNTRACKED,
-    )
-    project.add_pictures(per_split=1, side=SIDE)
-    return project
-
-
-def use(project: Project, names: list[str], weights_file: Path, checksum: str) -> None:
-    given = {name: "random" for name in names if name != "vgg16"}
-    local = {"vgg16": {"path": str(weights_file), "sha256": checksum}}
-    project.set_params(embed_frames={"backbones": names, "weights": given | local})
-
-
-def test_a_local_weights_file_with_another_checksum_stops_the_run_before_decoding(
-    small: Project, weights_file: Path
-) -> None:
-    use(small, PAPER[:2], weights_file, "0" * 64)
-    with pytest.raises(RuntimeError, match=r"vgg16_notop.h5 has SHA-256 .*expected 000"):
-        small.run("dvc", "repro", "embed_frames")
-    assert not (small.root / "frames").exists()
-
-
-@pytest.mark.footage
-def test_a_third_backbone_is_the_only_one_that_runs(small: Project, weights_file: Path) -> None:
-    use(small, PAPER[:2], weights_file, sha256(weights_file))
-    printed = small.run("dvc", "repro", "embed_frames")
-    embedded = re.findall(rf"(\w+) at (\d+) px: {CLIPS} clips embedded, 0 reused", printed)
-    # The side of equal cost is one of theirs together.
-    sides = {int(side) for _, side in embedded}
-    assert {SIDE, SMALL_SIDE} <= sides
-    assert sorted(embedded) == sorted((name, str(side)) for name in PAPER[:2] for side in sides)
-    use(small, PAPER, weights_file, sha256(weights_file))
-    printed = small.run("dvc", "repro", "embed_frames")
-    for side in (SIDE, SMALL_SIDE):
-        for name in PAPER[:2]:
-            assert f"{name} at {side} px: 0 clips embedded, {CLIPS} reused" in printed
-        assert f"inception_v3 at {side} px: {CLIPS} clips embedded, 0 reused" in printed
-
-
-@pytest.fixture
-def ucf101(small: Project, weights_file: Path) -> Project:
-    """The project with a tree like UCF101's instead, and the paper's profile made quick."""
-    with modify_yaml(small.root / "profiles/paper.yaml") as profile:
+    with (project.root / "stemtune/networks/cost.py").open("a") as file:
+        # Nobody looks at times here, and taking them takes longer than all else.
+        file.write("\nTIMED_BATCH, TIMED_REPEATS = 2, 1\n")
+    with modify_yaml(project.root / "profiles/paper.yaml") as profile:
         profile["extract_frames"] |= {"frames_per_clip": 1, "size": SIDE}
-        profile["embed_frames"]["weights"] = dict.fromkeys(PAPER[1:], "random")
-        local = {"path": str(weights_file), "sha256": sha256(weights_file)}
-        profile["embed_frames"]["weights"]["vgg16"] = local
+        profile["embed_frames"] |= embedding(PAPER, weights_file, sha256(weights_file))
         profile["evaluate"]["resize_sides"] = [SMALL_SIDE]
         for block in ("tune_lr", "train_best", "add_stem"):
             profile[block]["epochs"] = 1
         profile["train_best"]["head"] = HEAD
         profile["add_stem"]["retrained_head"]["epochs"] = 1
-        seed = profile["extract_frames"]["split"]["seed"]
-    split = params.load(small.root / "params.yaml").extract_frames.split
-    shutil.rmtree(small.root / "data")
-    write_ucf101(small.root / "data", split.model_copy(update={"seed": seed}))
-    small.run("dvc", "add", "--quiet", "data")
-    small.commit("Take UCF101")
-    return small
+    quick = files.read_yaml(project.root / "profiles/paper.yaml")
+    split = params.load(project.root / "params.yaml").extract_frames.split
+    dealt = split.model_dump() | quick["extract_frames"]["split"]
+    project.set_params(
+        extract_frames=quick["extract_frames"] | {"split": dealt},
+        tune_lr={"seeds": [1]},
+        add_stem={"batch_size": 2, "retrained_head": quick["add_stem"]["retrained_head"]},
+        evaluate=quick["evaluate"] | {"bootstrap_samples": 100},
+        track=UNTRACKED,
+    )
+    write_ucf101(project.root / "data", Split.model_validate(dealt))
+    project.run("dvc", "add", "--quiet", "data")
+    return project
+
+
+def embedding(names: list[str], weights_file: Path, checksum: str) -> dict[str, object]:
+    """Returns settings of embed_frames with these networks, VGG16 from its file."""
+    weights: dict[str, object] = {name: "random" for name in names if name != "vgg16"}
+    local = {"vgg16": {"path": str(weights_file), "sha256": checksum}}
+    return {"backbones": names, "weights": weights | local}
+
+
+def test_a_local_weights_file_with_another_checksum_stops_the_run_before_decoding(
+    ucf101: Project, weights_file: Path
+) -> None:
+    ucf101.set_params(embed_frames=embedding(PAPER[:2], weights_file, "0" * 64))
+    with pytest.raises(RuntimeError, match=r"vgg16_notop.h5 has SHA-256 .*expected 000"):
+        ucf101.run("dvc", "repro", "embed_frames")
+    assert not (ucf101.root / "frames").exists()
+
+
+@pytest.mark.footage
+def test_a_third_backbone_is_the_only_one_that_runs(ucf101: Project, weights_file: Path) -> None:
+    checksum = sha256(weights_file)
+    ucf101.set_params(embed_frames=embedding(PAPER[:2], weights_file, checksum))
+    printed = ucf101.run("dvc", "repro", "embed_frames")
+    embedded = re.findall(rf"(\w+) at (\d+) px: {CLIPS} clips embedded, 0 reused", printed)
+    # The side of equal cost is one of theirs together.
+    sides = {int(side) for _, side in embedded}
+    assert {SIDE, SMALL_SIDE} <= sides
+    assert sorted(embedded) == sorted((name, str(side)) for name in PAPER[:2] for side in sides)
+    ucf101.set_params(embed_frames=embedding(PAPER, weights_file, checksum))
+    printed = ucf101.run("dvc", "repro", "embed_frames")
+    for side in (SIDE, SMALL_SIDE):
+        for name in PAPER[:2]:
+            assert f"{name} at {side} px: 0 clips embedded, {CLIPS} reused" in printed
+        assert f"inception_v3 at {side} px: {CLIPS} clips embedded, 0 reused" in printed
 
 
 def write_ucf101(data: Path, split: Split) -> None:
@@ -132,6 +126,8 @@ def write_ucf101(data: Path, split: Split) -> None:
 
 @pytest.mark.footage
 def test_the_paper_s_profile_runs_on_a_tree_like_ucf101_s(ucf101: Project) -> None:
+    ucf101.commit("Take UCF101")
+    # Frames and features are there by now: with the profile they are to be the same.
     printed = ucf101.run("python", "-m", "profiles", "paper")
     assert "kept as the experiment paper-" in printed
     assert "params.yaml" not in ucf101.run("git", "status", "--porcelain")

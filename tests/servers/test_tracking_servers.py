@@ -25,7 +25,7 @@ from tests.support.project import HALF_TO_TRAIN, ONE_VARIANT, RECORDED, Project
 
 ARTIFACTS = f"s3://{servers.BUCKET}/runs"
 NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-# With it, stages are children of DVC: to be killed, or to have its file systems.
+# With it, stages are children of DVC and have its file systems.
 OWN_PROCESSES = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
@@ -147,7 +147,8 @@ def erroring(setting: Setting) -> Iterator[dict[str, str]]:
 
 def without_artifacts(setting: Setting) -> Iterator[dict[str, str]]:
     setting.bucket.pause()
-    yield {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+    # Each file waits so long.
+    yield {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     setting.bucket.go_on()
 
 
@@ -245,7 +246,7 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> obje
 
 def test_track_killed_in_the_middle_is_made_up_for(setting: Setting) -> None:
     before = {run.info.run_id for run in runs(setting.client)}
-    process = setting.start("dvc", "repro", **OWN_PROCESSES)
+    process = setting.start("dvc", "repro")
     track = wait_for(lambda: track_of(process), process)
     assert isinstance(track, psutil.Process)
     wait_for(lambda: len(runs(setting.client)) > len(before) + 3, process)
@@ -276,7 +277,7 @@ def test_two_publishers_at_once_leave_one_run_per_key(setting: Setting) -> None:
 
 def test_epochs_are_live_and_a_killed_stage_of_an_experiment_fails(setting: Setting) -> None:
     endless = ("--name", "endless", "--set-param", "train_best.epochs=1000000")
-    process = setting.start("dvc", "exp", "run", *endless, **OWN_PROCESSES)
+    process = setting.start("dvc", "exp", "run", *endless)
 
     def live() -> Run | None:
         for run in runs(setting.client):

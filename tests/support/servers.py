@@ -198,6 +198,8 @@ def mlflow_server(
         "[mlflow]\ndefault_permission = READ\n"
         f"database_uri = sqlite:///{folder}/users.db\n"
         f"admin_username = {USER}\nadmin_password = {PASSWORD}\n"
+        # Else it hashes the password for each request, which takes half a second.
+        "auth_cache_ttl_seconds = 600\n"
         "authorization_function = "
         "mlflow.server.auth:authenticate_request_basic_auth\n"
     )

@@ -4,13 +4,15 @@ Python's import of them takes longer than what a stage does in a test. Where a p
 with `python` from here, `python -m stages.<name>` and `python -c …` are forked off that process,
 with the environment, folder and standard streams of whoever asked. All else goes to the real
 Python. Such a stage is no child of DVC, but finds the ancestors of whoever asked, so that MLflow
-shows it where it belongs; to kill DVC's children does not kill it. TensorFlow chooses its kernels
-when it is imported, here once for all stages.
+shows it where it belongs, and is killed with whoever asked. TensorFlow chooses its kernels when it
+is imported, here once for all stages.
 """
 
 import array
+import fcntl
 import importlib
 import json
+import logging
 import os
 import runpy
 import select
@@ -21,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +31,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.project import ROOT, inherited
+from bench.project import PYTHON_VARIABLE, ROOT, inherited
 
 IMPORTED = (
     "tensorflow",
@@ -36,6 +39,7 @@ IMPORTED = (
     "great_expectations",
     "matplotlib.pyplot",
     "pandas",
+    "pyarrow.dataset",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
 )
@@ -84,7 +88,8 @@ def serving() -> Iterator[dict[str, str]]:
             assert process.stdout
             assert process.stdout.readline() == b"ready\n"
             try:
-                yield {"PATH": f"{folder}{os.pathsep}{environment['PATH']}"}
+                path = f"{folder}{os.pathsep}{environment['PATH']}"
+                yield {"PATH": path, PYTHON_VARIABLE: folder}
             finally:
                 process.stdin.close()
 
@@ -93,11 +98,7 @@ def serve(address: str) -> None:
     """Forks a stage for each that asks, until standard input is closed."""
     for name in IMPORTED:
         importlib.import_module(name)
-    # The first in a process finds out what the machine has.
-    codecarbon = importlib.import_module("codecarbon")
-    codecarbon.OfflineEmissionsTracker(
-        country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
-    )
+    _learn_of_the_machine()
     # What is forked is not waited for here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -112,6 +113,21 @@ def serve(address: str) -> None:
     os.killpg(0, signal.SIGTERM)
 
 
+def _learn_of_the_machine() -> None:
+    """Has codecarbon find out what there is, which takes a second, once in a process."""
+    codecarbon = importlib.import_module("codecarbon")
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    tracker = codecarbon.OfflineEmissionsTracker(
+        country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
+    )
+    tracker.start()
+    tracker.stop()
+    # What is forked has none of its threads, and so should this process.
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+
+
 def _answer(asking: socket.socket) -> None:
     """Is the stage that was asked for, then says how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -121,6 +137,7 @@ def _answer(asking: socket.socket) -> None:
     content = b""
     while len(content) < int.from_bytes(length):
         content += asking.recv(2**16)
+    _die_with(asking)
     for place, stream in enumerate(array.array("i", streams)):
         os.dup2(stream, place)
         os.close(stream)
@@ -130,6 +147,16 @@ def _answer(asking: socket.socket) -> None:
     os.environ.update(environment)
     asking.sendall(bytes([_run(words, folder)]))
     os._exit(0)
+
+
+def _die_with(asking: socket.socket) -> None:
+    """Has the kernel kill this process once the other end, which says nothing more, is closed."""
+    fcntl.fcntl(asking, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(asking, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(asking, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([asking], [], [], 0)[0]:
+        # It was closed before.
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _take_the_ancestors_of(asker: int) -> None:
