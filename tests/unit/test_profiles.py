@@ -17,11 +17,12 @@ from stemtune.core.params import Params, ParamsError
 from tests.support.project import ROOT, Project
 
 PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
-# A pipeline that shows which settings it was run with, and goes on as long as `wait` is there.
+# A pipeline that shows which settings it was run with, and goes on until it is stopped if `wait` is
+# there. Bash would take a Ctrl-C for handled that comes as one of several short sleeps ends.
 PIPELINE = """
 stages:
   show:
-    cmd: cp params.yaml shown.yaml; touch begun; while test -e wait; do sleep 0.1; done
+    cmd: cp params.yaml shown.yaml; touch begun; test ! -e wait || exec sleep 600
     deps: [begin]
     params: [runtime]
     outs: [shown.yaml]
