@@ -50,7 +50,7 @@ def main(variant: str) -> None:
             table,
             settings,
             chosen.attempts(tuned.read().learning_rate),
-            lambda attempt: record.following(f"{variant} {attempt}", attempt._asdict()),
+            lambda attempt: record.following(f"{variant} {attempt}", attempt.params),
             lambda trial: record.show(trials.record_of(trial)),
             engine,
         )

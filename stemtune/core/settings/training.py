@@ -150,6 +150,11 @@ class Attempt(NamedTuple):
     def __str__(self) -> str:
         return f"at {self.learning_rate:g}" + (f", order {self.order}" if self.order else "")
 
+    @property
+    def params(self) -> dict[str, float]:
+        """What sets it apart from the others, for its record."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
     def order_seed(self, seed: int) -> int:
         """Returns the seed of its order, which for the first is `seed`."""
         return seed + ORDERS_APART * ((self.order or 1) - 1)
