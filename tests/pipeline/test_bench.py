@@ -18,8 +18,8 @@ KEYS = {
 }  # fmt: skip
 
 
-# Each of these takes half a minute or more: whole chains, or three large networks twice.
-LONG = {"embed", "stem_epoch", "noop", "one_clip", "growth"}
+# Whole chains, a search through a network, or three large networks twice.
+LONG = {"search", "embed", "stem_epoch", "noop", "one_clip", "growth"}
 
 
 @pytest.mark.slow
