@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from stemtune.networks.classifier import Predict
 
 BACKBONE, CLASSES = "efficientnet_lite0", 6
-TARGET = 0.35
+# Struck: what share of the operations becomes time is the processor's matter.
+TARGET = None
 # Of probabilities: the stem is computed in blocks.
 TOLERANCE = 1e-4
 
