@@ -18,7 +18,7 @@ from tests.support.project import ROOT, Project
 
 PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
 # A pipeline that shows which settings it was run with, and goes on until it is stopped if `wait` is
-# there. Bash would take a Ctrl-C for handled that comes as one of several short sleeps ends.
+# there.
 PIPELINE = """
 stages:
   show:
@@ -156,6 +156,8 @@ def begun(project: Project) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # A shell has what it starts in the background ignore Ctrl-C, these tests too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     limit = time.monotonic() + 60
     while not (project.root / "begun").exists():
