@@ -123,21 +123,28 @@ def search(
     # On cached features a trial takes seconds, less than another process to start.
     if elsewhere and elsewhere.engine.spreads and data.live:
         _run_ahead(shared, elsewhere)
+    return [
+        TrainedTrial(trial, [shared.kept_head(trial, seed) for seed in params.seeds])
+        for trial in _run(shared, data, runtime.seed, on_progress)
+    ]
+
+
+def _run(
+    search: Search, data: Splits, seed: int, on_progress: Callable[[Trial], None]
+) -> list[Trial]:
+    """Runs the trials that the tuner chooses, and returns them in its order."""
     tuner = _Tuner(
-        shared,
+        search,
         data,
         on_progress,
-        oracle=oracles.build(params, runtime.seed),
-        directory=own,
+        oracle=oracles.build(search.params, seed),
+        directory=search.folder,
         project_name="tuner",
         overwrite=True,
     )
     tuner.search()
-    _require_coverage(tuner.trials, params)
-    return [
-        TrainedTrial(trial, [shared.kept_head(trial, seed) for seed in params.seeds])
-        for trial in tuner.trials
-    ]
+    _require_coverage(tuner.trials, search.params)
+    return tuner.trials
 
 
 def _run_ahead(search: Search, elsewhere: Elsewhere) -> None:

@@ -79,12 +79,9 @@ def train(
 
         data = retrained_heads.features_behind(classifier, FRAMES, table, settings)
         classes = len(manifest.classes(table))
-        stored = UNFINISHED_SEARCH / f"{title}, {name}"
-        if engine.spreads:
-            save_network(classifier, stored)
-        load = partial(retrained_heads.features_behind_stored, stored, FRAMES, table, settings)
+        elsewhere = _elsewhere(engine, classifier, f"{title}, {name}", table, settings)
         found = retrained_heads.train(
-            data, classes, settings, f"{title}: {name}", told, start, Elsewhere(engine, load)
+            data, classes, settings, f"{title}: {name}", told, start, elsewhere
         )
         return WithHead(replace(classifier, head=found.head), found.trial)
 
@@ -108,6 +105,17 @@ def train(
         metrics = trial.metrics
     notes = stem_search.notes(attempts, trainings, f"add_stem.variants.{variant}")
     return TrainedVariant(classifier, best, metrics, notes)
+
+
+def _elsewhere(
+    engine: Engine, classifier: Classifier, name: str, table: pd.DataFrame, settings: Params
+) -> Elsewhere:
+    """Returns where a head behind a classifier's stem may be searched, which is stored for that."""
+    stored = UNFINISHED_SEARCH / name
+    if engine.spreads:
+        save_network(classifier, stored)
+    load = partial(retrained_heads.features_behind_stored, stored, FRAMES, table, settings)
+    return Elsewhere(engine, load)
 
 
 def _data(baseline: Classifier, variant: str, table: pd.DataFrame, settings: Params) -> StemData:
