@@ -1,7 +1,7 @@
 """embed_frames: frames → features of each frozen backbone, at several sides of frames.
 
-These are the full side, the one that a stem hands on, and the one that costs as much as a stem's
-model, which the control resize_retrained_equal_cost is trained at.
+These are the full side, that of frames as small as a stem makes them, and the one that costs as
+much as a stem's model, which the control resize_retrained_equal_cost is trained at.
 
 Each backbone sees each frame once; the paper's loop shows it every frame 4 trials x 5 epochs.
 Clips with train frames are embedded mirrored too, at the sides that new heads are trained at, and
@@ -47,7 +47,7 @@ def main() -> None:
     }
     networks = {name: embedding.network(kind) for name, kind in kinds.items()}
     composite = backbones.concatenate([*networks.values()])
-    start = stem.build("average", settings.add_stem.downscale, seed)
+    start = stem.build("average", settings.add_stem.downscale, seed, pads=True)
     equal = cost.equal_cost_side(composite, start, extract.size, small)
     sides = sorted({extract.size, small, equal})
     frames = manifest.frame_table(manifest.read(MANIFEST))

@@ -4,13 +4,26 @@ TensorFlow is not imported here: settings are checked by these sums before any w
 """
 
 FIRST_KERNEL, SECOND_KERNEL = 7, 3
+# Pixels that a stem of each stride adds before a frame if it pads, so that its first average is of
+# the frame's first pixels.
+MARGINS = {2: 3, 3: 3, 4: 2}
+
+
+def small_side(side: int, stride: int) -> int:
+    """Returns the side of small frames, which a stem that pads hands on: at stride 2 224 → 112."""
+    return side // stride
 
 
 def behind_stem(side: int, stride: int) -> int:
-    """Returns the side of the frames that a stem hands on: at stride 2 224 px → 218 → 108 px."""
+    """Returns the side that a stem without padding hands on: at stride 2 224 px → 218 → 108 px."""
     return (side - FIRST_KERNEL + 1 - SECOND_KERNEL) // stride + 1
 
 
 def before_stem(side: int, stride: int) -> int:
-    """Returns the least side of the frames from which a stem hands on frames of `side`."""
+    """Returns the least side of the frames from which `behind_stem` is `side`."""
     return (side - 1) * stride + SECOND_KERNEL + FIRST_KERNEL - 1
+
+
+def margins(stride: int) -> tuple[int, int]:
+    """Returns how many pixels a stem that pads adds before and after a frame, along each axis."""
+    return MARGINS[stride], SECOND_KERNEL + FIRST_KERNEL - 1 - stride - MARGINS[stride]

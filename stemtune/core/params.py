@@ -35,8 +35,8 @@ class Params(Block):
 
     @property
     def small_side(self) -> int:
-        """Side of the frames that the stem hands on, px."""
-        return geometry.behind_stem(self.extract_frames.size, self.add_stem.downscale)
+        """Side of frames as small as a stem makes them, px; one without padding hands on less."""
+        return geometry.small_side(self.extract_frames.size, self.add_stem.downscale)
 
     @property
     def trained_side(self) -> int:

@@ -39,6 +39,9 @@ def describe(classifier: "Classifier", size: int, trained_head: bool) -> list[Bl
     for layer in classifier.require_stem().layers:
         shape = layer.compute_output_shape(shape)
         detail = "cuts off below 0"
+        if hasattr(layer, "padding") and not hasattr(layer, "kernel_size"):
+            before, after = layer.padding[0]
+            detail = f"{before} px of zeros before, {after} after, along each axis"
         if hasattr(layer, "kernel_size"):
             height, width = layer.kernel_size
             detail = f"{layer.filters} filters of {height} x {width}, stride {layer.strides[0]}"

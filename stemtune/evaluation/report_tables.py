@@ -185,17 +185,16 @@ def on_curve(stems: Mapping[str, Entry], curve: pd.DataFrame) -> list[OnCurve]:
 
 @dataclass(frozen=True)
 class Sides:
-    """Sides of frames before and behind the stem, px."""
+    """Sides of frames before and behind the stems, px; those behind in rising order."""
 
     before: int
-    behind: int
+    behind: Sequence[int]
 
 
 def sides(architectures: Mapping[str, Sequence[Block]]) -> Sides:
-    """Returns the sides of frames that stems take and hand on; they are the same of all."""
-    blocks = next(iter(architectures.values()))
-    pictured = [block.side for block in blocks if block.side]
-    return Sides(pictured[0], pictured[-1])
+    """Returns the sides of frames that stems take, which is the same of all, and hand on."""
+    pictured = [[block.side for block in blocks if block.side] for blocks in architectures.values()]
+    return Sides(pictured[0][0], sorted({sides[-1] for sides in pictured}))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 Conv2D(3, (7, 7)), ReLU, Conv2D(3, (3, 3), strides=(2, 2)), ReLU; 444 + 84 = 528 parameters.
 With strides of 3 or 4 it takes the frames of a sharper camera; the parameters stay 528.
+
+The paper's convolutions do not pad: they lose a border, and 224 px become 108. A stem that pads
+shows the network the whole frame, at 112 px, which halve evenly down to 7 px as 224 px do.
 """
 
 import keras
@@ -12,13 +15,14 @@ from stemtune.core import geometry
 
 CHANNELS = 3
 PARAMETERS = 528
+PADDING = "padding"
 # Side of the blocks in which `convolve` gathers pixels, by stride: the fastest of those tried.
 BLOCKS = {2: 4, 3: 3, 4: 4}
 # The two kernels that together average squares of `stride` pixels, along one axis.
 AVERAGES = {2: ([1], [1, 1, 0]), 3: ([1], [1, 1, 1]), 4: ([1, 1, 0], [1, 0, 1])}
 
 
-def build(start: str, stride: int, seed: int) -> keras.Model:
+def build(start: str, stride: int, seed: int, pads: bool = False) -> keras.Model:
     """Builds the stem.
 
     Args:
@@ -27,18 +31,23 @@ def build(start: str, stride: int, seed: int) -> keras.Model:
             picture, equal to a resize.
         stride: Of the second convolution: 2 as in the paper, 3 or 4.
         seed: Of the "random" start.
+        pads: Whether zeros are put around a frame first, so that no border is lost.
 
     Returns:
-        A model from frames (n, h, w, 3), float32 in [0, 1], to frames of `geometry.behind_stem`.
+        A model from frames (n, h, w, 3), float32 in [0, 1], to frames of `geometry.behind_stem`, or
+        of `geometry.small_side` if it pads.
         As frames are never negative, ReLU cuts nothing off at the "average" start.
 
     Raises:
         ValueError: The start is unknown.
     """
     keras.utils.set_random_seed(seed)
+    margins = geometry.margins(stride)
+    padding = [keras.layers.ZeroPadding2D((margins, margins), name=PADDING)] if pads else []
     stem = keras.Sequential(
         [
             keras.Input((None, None, CHANNELS)),
+            *padding,
             keras.layers.Conv2D(CHANNELS, geometry.FIRST_KERNEL, name="convolution_1"),
             keras.layers.ReLU(name="relu_1"),
             keras.layers.Conv2D(CHANNELS, geometry.SECOND_KERNEL, stride, name="convolution_2"),
@@ -70,14 +79,16 @@ def convolve(stem: keras.Model, frames: tf.Tensor) -> tf.Tensor:
     stride = second.strides[0]
     block = BLOCKS[stride]
     per_block = block // stride
-    side = geometry.behind_stem(frames.shape[1], stride)
+    before, after = geometry.margins(stride) if pads(stem) else (0, 0)
+    given = before + frames.shape[1] + after
+    side = geometry.behind_stem(given, stride)
     kernels = (
         _block_kernel(tf.convert_to_tensor(first.kernel), block, 1),
         _block_kernel(tf.convert_to_tensor(second.kernel), block, stride),
     )
     blocks = -(-side // per_block) + sum(kernel.shape[0] - 1 for kernel in kernels)
-    margin = max(0, blocks * block - frames.shape[1])
-    padded = tf.pad(frames, [[0, 0], [0, margin], [0, margin], [0, 0]])
+    margins = [before, after + max(0, blocks * block - given)]
+    padded = tf.pad(frames, [[0, 0], margins, margins, [0, 0]])
     x = tf.nn.space_to_depth(padded[:, : blocks * block, : blocks * block], block)
     for layer, kernel, repeats in zip((first, second), kernels, (block, per_block), strict=True):
         bias = tf.tile(tf.convert_to_tensor(layer.bias), [repeats**2])
@@ -85,6 +96,11 @@ def convolve(stem: keras.Model, frames: tf.Tensor) -> tf.Tensor:
     if per_block > 1:
         x = tf.nn.depth_to_space(x, per_block)
     return x[:, :side, :side]
+
+
+def pads(stem: keras.Model) -> bool:
+    """Returns whether a stem from `build` pads frames."""
+    return any(layer.name == PADDING for layer in stem.layers)
 
 
 def _block_kernel(kernel: tf.Tensor, block: int, stride: int) -> tf.Tensor:

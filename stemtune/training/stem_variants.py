@@ -85,7 +85,7 @@ def train(
         )
         return WithHead(replace(classifier, head=found.head), found.trial)
 
-    start = stem.build(chosen.start, add_stem.downscale, settings.runtime.seed)
+    start = stem.build(chosen.start, add_stem.downscale, settings.runtime.seed, chosen.pads)
     classifier = replace(baseline, name=variant, stem=start)
     joint = chosen.head == "joint"
     if joint:

@@ -26,6 +26,7 @@ def small_backbone() -> keras.Model:
     return backbones.concatenate([network])
 
 
-def tiny_classifier(start: str | None, stride: int = 2) -> Classifier:
+def tiny_classifier(start: str | None, stride: int = 2, pads: bool = False) -> Classifier:
     head = heads.build(4, 3, head_of(), seed=1)
-    return Classifier("tested", small_backbone(), head, start and stem.build(start, stride, 1))
+    built = start and stem.build(start, stride, 1, pads)
+    return Classifier("tested", small_backbone(), head, built)

@@ -166,6 +166,8 @@ class Variant(Augmented):
     Attributes:
         head: What stands behind it: the baseline's head, frozen; a head trained anew on what the
             trained stem hands on; or a head that is trained along with it (joint).
+        padding: Whether the stem loses a border of the frame to its convolutions (valid), as the
+            paper's does, or pads the frame with zeros first, so that it hands on all of it (same).
         objective: What is learned: the labels; the probabilities that the baseline gives, at
             temperature 1 (distillation); or both, half and half, those softened.
         augmentation: Whether every other frame, drawn at random, is mirrored in training (flip).
@@ -178,6 +180,7 @@ class Variant(Augmented):
     """
 
     start: Literal["random", "average"]
+    padding: Literal["valid", "same"]
     objective: Literal["labels", "distillation", "both"]
     head: Literal["frozen", "retrained", "joint"]
     decay: Literal["none", "cosine"]
@@ -194,11 +197,16 @@ class Variant(Augmented):
         return [Attempt(rate, order) for rate in rates for order in orders]
 
     @property
+    def pads(self) -> bool:
+        """Whether its stem pads frames."""
+        return self.padding == "same"
+
+    @property
     def as_in_paper(self) -> bool:
         """Whether it starts and learns as the paper's stem does."""
-        started = (self.start, self.objective, self.head, self.augmentation)
+        started = (self.start, self.padding, self.objective, self.head, self.augmentation)
         trained = (self.decay, self.clipnorm, self.keep_epoch, self.orders)
-        paper = ("random", "labels", "frozen", "none", "none", None, "last", 1)
+        paper = ("random", "valid", "labels", "frozen", "none", "none", None, "last", 1)
         return (*started, *trained) == paper
 
 

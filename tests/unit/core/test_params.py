@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from dvc.utils.serialize import dump_yaml
 
-from stemtune.core import files, params
+from stemtune.core import files, geometry, params
 from stemtune.core.errors import InputError
 from stemtune.evaluation import comparison
 from tests.support.project import ROOT
 
 VARIANT = {
     "start": "average",
+    "padding": "same",
     "objective": "labels",
     "head": "frozen",
     "learning_rates": ["tuned"],
@@ -191,7 +192,8 @@ def test_frames_too_small_for_the_stem_are_refused(
         content["extract_frames"]["size"] = size
         dump_yaml(path, content)
         if size == least:
-            assert params.load(path).small_side == 32
+            assert geometry.behind_stem(size, downscale) == 32
+            assert params.load(path).small_side == least // downscale
         else:
             with pytest.raises(
                 params.ParamsError, match=rf"size: must be {least} or more .*{size}"
@@ -201,7 +203,7 @@ def test_frames_too_small_for_the_stem_are_refused(
 
 def test_either_reading_is_one_setting_away(tmp_path: Path) -> None:
     assert params.load(ROOT / "params.yaml").trained_side == 224
-    assert params.load(changed(tmp_path, "train_best.trained_at", "small")).trained_side == 108
+    assert params.load(changed(tmp_path, "train_best.trained_at", "small")).trained_side == 112
 
 
 def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> None:

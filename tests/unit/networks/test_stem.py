@@ -60,18 +60,24 @@ def train(
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_the_stem_is_the_paper_s_whatever_its_stride(stride: int) -> None:
-    built = stem.build("random", stride, 1)
-    assert [type(layer).__name__ for layer in built.layers] == ["Conv2D", "ReLU", "Conv2D", "ReLU"]
-    assert built.count_params() == 444 + 84 == 528
+    built, padding = stem.build("random", stride, 1), stem.build("random", stride, 1, pads=True)
+    layers = ["Conv2D", "ReLU", "Conv2D", "ReLU"]
+    assert [type(layer).__name__ for layer in built.layers] == layers
+    assert [type(layer).__name__ for layer in padding.layers] == ["ZeroPadding2D", *layers]
+    assert built.count_params() == padding.count_params() == 444 + 84 == 528
     for side in (72, 73, 74, 75, 97):
         handed_on = geometry.behind_stem(side, stride)
-        assert built(np.zeros((1, side, side, 3), np.float32)).shape == (1, handed_on, handed_on, 3)
+        black = np.zeros((1, side, side, 3), np.float32)
+        assert built(black).shape == (1, handed_on, handed_on, 3)
+        small = geometry.small_side(side, stride)
+        assert padding(black).shape == (1, small, small, 3)
         assert geometry.before_stem(handed_on, stride) <= side
         assert geometry.before_stem(handed_on + 1, stride) > side
 
 
-def test_the_paper_s_stem_makes_108_px_of_224() -> None:
+def test_the_paper_s_stem_makes_108_px_of_224_and_one_that_pads_112() -> None:
     assert geometry.behind_stem(224, stride=2) == 108
+    assert geometry.small_side(224, stride=2) == 112
 
 
 @pytest.mark.parametrize("stride", STRIDES)
@@ -85,6 +91,14 @@ def test_the_average_start_hands_on_the_resized_picture(stride: int) -> None:
     assert np.abs(stem.build("average", stride, 1)(frames).numpy() - expected).max() < 1e-6
 
 
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_stem_that_pads_hands_on_the_whole_picture(stride: int) -> None:
+    frames = FRAMES.astype(np.float32) / 255
+    expected = images.resize(frames, SIDE // stride).numpy()
+    made = stem.build("average", stride, 1, pads=True)(frames).numpy()
+    assert np.abs(made - expected).max() < 1e-6
+
+
 def test_an_unknown_start_is_refused() -> None:
     with pytest.raises(ValueError, match="random and average"):
         stem.build("zeros", 2, 1)
@@ -92,8 +106,9 @@ def test_an_unknown_start_is_refused() -> None:
 
 @pytest.mark.parametrize("side", [72, 73, 75, 98])
 @pytest.mark.parametrize("stride", STRIDES)
-def test_the_quick_form_computes_what_the_layers_do(stride: int, side: int) -> None:
-    built = stem.build("random", stride, 1)
+@pytest.mark.parametrize("pads", [False, True])
+def test_the_quick_form_computes_what_the_layers_do(pads: bool, stride: int, side: int) -> None:
+    built = stem.build("random", stride, 1, pads)
     for variable in built.trainable_variables:
         variable.assign(variable + 0.05)
     frames = np.random.default_rng(1).random((2, side, side, 3), np.float32)
