@@ -17,8 +17,8 @@ from stemtune.tracking.run_writer import RunWriter
 
 # A tag: what artifacts a run holds.
 ATTACHED = "stemtune.attached"
-# A tag: which exports a model's run holds.
-EXPORTS = "stemtune.exports"
+# A tag: of which content the exports are that a model's run holds.
+EXPORTED = "stemtune.exported"
 
 
 def attach(client: Any, writer: RunWriter, outbox: Outbox, name: str, run: str) -> Iterator[str]:
@@ -88,7 +88,7 @@ def attach_exports(client: Any, writer: RunWriter, outcome: Outcome) -> Iterator
         try:
             for path in paths:
                 client.log_artifact(run, str(path))
-            writer.log(run, [], {}, {EXPORTS: files.key(*exports.items())})
+            writer.log(run, [], {}, {EXPORTED: files.key(*exports.items())})
         except Exception as error:
             # As with artifacts.
             yield f"exports of {model} ({errors.first_line(error)})"
@@ -96,7 +96,7 @@ def attach_exports(client: Any, writer: RunWriter, outcome: Outcome) -> Iterator
 
 def _holder(writer: RunWriter, exports: Mapping[str, str]) -> str:
     """Returns the run that holds a model's exports; "" where none does, or there are none."""
-    return writer.find(f"tags.`{EXPORTS}` = '{files.key(*exports.items())}'") if exports else ""
+    return writer.find(f"tags.`{EXPORTED}` = '{files.key(*exports.items())}'") if exports else ""
 
 
 def dataset(outcome: Outcome) -> DatasetInput:
