@@ -32,7 +32,7 @@ LEVELS = {"dark": 60, "light": 190}
 # A stem that is quick to train, as a setting of add_stem.variants.
 QUICK_STEM: dict[str, object] = {
     "start": "average",
-    "padding": "same",
+    "paddings": ["same"],
     "objective": "labels",
     "augmentation": "none",
     "head": "frozen",

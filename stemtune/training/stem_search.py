@@ -184,29 +184,26 @@ def best(trainings: Sequence[StemTraining]) -> StemTraining:
     return min(trainings, key=preference)
 
 
-def notes(
-    attempts: Sequence[Attempt], trainings: Sequence[StemTraining], setting: str
-) -> list[str]:
+def notes(tried: Mapping[Attempt, StemTraining], setting: str) -> list[str]:
     """Returns what people should know of the trainings, in words.
 
     Args:
-        attempts: What was tried.
-        trainings: What that came to, in the same order.
+        tried: What each attempt came to.
         setting: Of params.yaml, that holds the variant, by its dotted name.
     """
-    pairs, kept = list(zip(attempts, trainings, strict=True)), best(trainings)
+    kept = best(list(tried.values()))
     said = [
         f"the stem died {attempt}: {training.death}; give {setting} other learning_rates, lower "
         "ones in most cases, or start: average"
-        for attempt, training in pairs
+        for attempt, training in tried.items()
         if training.death
     ]
-    chosen = next(attempt for attempt, training in pairs if training is kept)
-    if len(attempts) > 1:
-        said.append(f"validates best {chosen}")
-    tried = list(dict.fromkeys(attempt.learning_rate for attempt in attempts))
+    chosen = next(attempt for attempt, training in tried.items() if training is kept)
     if len(tried) > 1:
-        said.append(rates.advice(tried, chosen.learning_rate, f"{setting}.learning_rates"))
+        said.append(f"validates best {chosen}")
+    different = list(dict.fromkeys(attempt.learning_rate for attempt in tried))
+    if len(different) > 1:
+        said.append(rates.advice(different, chosen.learning_rate, f"{setting}.learning_rates"))
     return [note for note in said if note]
 
 

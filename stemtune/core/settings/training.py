@@ -1,5 +1,6 @@
 """Settings of the stages that train: tune_lr, train_best and add_stem."""
 
+import itertools
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
@@ -136,22 +137,30 @@ def _free(name: str) -> str:
 ORDERS_APART = 100
 
 
+# Whether a stem loses a border of the frame to its convolutions (valid), as the paper's does, or
+# pads the frame with zeros first, so that it hands on all of it (same).
+Padding = Literal["valid", "same"]
+
+
 class Attempt(NamedTuple):
     """A training of a stem, one of several of which the best is kept.
 
     Attributes:
         learning_rate: Adam's.
         order: Of the frames, counted from 1; None: each attempt has the same.
+        padding: Of the stem; None: each attempt has the same.
     """
 
     learning_rate: float
     order: int | None = None
+    padding: Padding | None = None
 
     def __str__(self) -> str:
-        return f"at {self.learning_rate:g}" + (f", order {self.order}" if self.order else "")
+        order = f", order {self.order}" if self.order else ""
+        return f"at {self.learning_rate:g}{order}" + (f", {self.padding}" if self.padding else "")
 
     @property
-    def params(self) -> dict[str, float]:
+    def params(self) -> dict[str, float | str]:
         """What sets it apart from the others, for its record."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
@@ -166,8 +175,7 @@ class Variant(Augmented):
     Attributes:
         head: What stands behind it: the baseline's head, frozen; a head trained anew on what the
             trained stem hands on; or a head that is trained along with it (joint).
-        padding: Whether the stem loses a border of the frame to its convolutions (valid), as the
-            paper's does, or pads the frame with zeros first, so that it hands on all of it (same).
+        paddings: Of the stem; where there are several, orders take them in turn.
         objective: What is learned: the labels; the probabilities that the baseline gives, at
             temperature 1 (distillation); or both, half and half, those softened.
         augmentation: Whether every other frame, drawn at random, is mirrored in training (flip).
@@ -180,7 +188,7 @@ class Variant(Augmented):
     """
 
     start: Literal["random", "average"]
-    padding: Literal["valid", "same"]
+    paddings: Annotated[list[Padding], Field(min_length=1), AfterValidator(distinct)]
     objective: Literal["labels", "distillation", "both"]
     head: Literal["frozen", "retrained", "joint"]
     decay: Literal["none", "cosine"]
@@ -190,23 +198,29 @@ class Variant(Augmented):
     orders: Count
     epochs: Count | None
 
+    @model_validator(mode="after")
+    def _gives_each_padding_an_order(self) -> "Variant":
+        if self.orders < len(self.paddings):
+            raise ValueError(
+                f"orders must be {len(self.paddings)} or more, so that each of the paddings "
+                f"{self.paddings} has a turn; got {self.orders}"
+            )
+        return self
+
     def attempts(self, tuned: float) -> list[Attempt]:
         """Returns the trainings to choose from, `tuned` being the rate that tune_lr found."""
         rates = dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
         orders = range(1, self.orders + 1) if self.orders > 1 else [None]
-        return [Attempt(rate, order) for rate in rates for order in orders]
-
-    @property
-    def pads(self) -> bool:
-        """Whether its stem pads frames."""
-        return self.padding == "same"
+        in_turn = self.paddings if len(self.paddings) > 1 else [None]
+        turns = list(zip(orders, itertools.cycle(in_turn), strict=False))
+        return [Attempt(rate, order, padding) for rate in rates for order, padding in turns]
 
     @property
     def as_in_paper(self) -> bool:
         """Whether it starts and learns as the paper's stem does."""
-        started = (self.start, self.padding, self.objective, self.head, self.augmentation)
+        started = (self.start, self.paddings, self.objective, self.head, self.augmentation)
         trained = (self.decay, self.clipnorm, self.keep_epoch, self.orders)
-        paper = ("random", "valid", "labels", "frozen", "none", "none", None, "last", 1)
+        paper = ("random", ["valid"], "labels", "frozen", "none", "none", None, "last", 1)
         return (*started, *trained) == paper
 
 

@@ -8,12 +8,13 @@ from dvc.utils.serialize import dump_yaml
 
 from stemtune.core import files, geometry, params
 from stemtune.core.errors import InputError
+from stemtune.core.settings.training import Variant
 from stemtune.evaluation import comparison
 from tests.support.project import ROOT
 
 VARIANT = {
     "start": "average",
-    "padding": "same",
+    "paddings": ["same"],
     "objective": "labels",
     "head": "frozen",
     "learning_rates": ["tuned"],
@@ -117,6 +118,12 @@ def test_the_project_s_own_file_is_accepted() -> None:
         ("add_stem.variants", {"mine": VARIANT | {"keep_epoch": "first"}}, "'last' or 'best'"),
         ("add_stem.retrained_head.learning_rates", [], "at least 1 item"),
         ("evaluate.acceptable_loss", 2, "less than or equal to 1"),
+        ("add_stem.variants", {"mine": VARIANT | {"paddings": ["full"]}}, "'valid' or 'same'"),
+        (
+            "add_stem.variants",
+            {"mine": VARIANT | {"paddings": ["valid", "same"], "orders": 1}},
+            "orders must be 2 or more",
+        ),
         ("add_stem.variants", {"mine": VARIANT | {"learning_rates": []}}, "at least 1 item"),
         ("add_stem.variants", {"mine": VARIANT | {"learning_rates": ["best"]}}, "'tuned'"),
         ("add_stem.variants", {"mine": VARIANT | {"learning_rates": [1]}}, "less than 1"),
@@ -199,6 +206,16 @@ def test_frames_too_small_for_the_stem_are_refused(
                 params.ParamsError, match=rf"size: must be {least} or more .*{size}"
             ):
                 params.load(path)
+
+
+def test_orders_take_paddings_in_turn() -> None:
+    three = {"paddings": ["valid", "same"], "orders": 3, "learning_rates": ["tuned", 0.02]}
+    attempts = Variant.model_validate(VARIANT | three).attempts(0.01)
+    assert [str(attempt) for attempt in attempts] == [
+        f"at {rate}, order {order}"
+        for rate in (0.01, 0.02)
+        for order in ("1, valid", "2, same", "3, valid")
+    ]
 
 
 def test_either_reading_is_one_setting_away(tmp_path: Path) -> None:

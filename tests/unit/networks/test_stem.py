@@ -167,7 +167,7 @@ def test_a_stem_that_died_is_told(tmp_path: Path) -> None:
     last.bias.assign([-100.0] * 3)
     training = train(stemmed, tmp_path, "labels")
     assert len({epoch.metrics["train_accuracy"] for epoch in training.epochs}) == 1
-    [note] = stem_search.notes([Attempt(0.01)], [training], "add_stem.variants.tested")
+    [note] = stem_search.notes({Attempt(0.01): training}, "add_stem.variants.tested")
     assert "the stem died at 0.01: it hands on nothing but zeros" in note
     assert "add_stem.variants.tested other learning_rates, " in note
     # So bright that no frame is told from another.
@@ -228,7 +228,8 @@ def test_of_several_attempts_the_stem_that_validates_best_is_kept(tmp_path: Path
     assert [each.metrics for each in found] == [each.metrics for each in trainings]
     assert followed[attempts[2]] == found[2].epochs
     assert np.array_equal(apart.predictor()(FRAMES), answers)
-    died, *_, chosen, advice = stem_search.notes(attempts, trainings, "add_stem.variants.tested")
+    tried = dict(zip(attempts, trainings, strict=True))
+    died, *_, chosen, advice = stem_search.notes(tried, "add_stem.variants.tested")
     assert died.startswith("the stem died at 10: ")
     kept = next(one for one, each in zip(attempts, trainings, strict=True) if each is best)
     assert chosen == f"validates best {kept}"
