@@ -152,10 +152,10 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
     assert not only_stems_differ(prepared, "joint")
     assert "stem_params" not in entries["baseline"]
     equal = entries["resize_retrained_equal_cost"]
-    assert 44 <= equal["input_size"] < 96
+    assert 48 <= equal["input_size"] < 96
     assert equal["flops_per_frame"] <= found["stem"]["joint"]["flops_per_frame"]
     assert entries["resize"]["trainable_params"] == 0
-    assert entries["resize"]["input_size"] == 44
+    assert entries["resize"]["input_size"] == 48
     assert entries["resize"]["flops_per_frame"] < entries["baseline"]["flops_per_frame"] / 2
 
 
@@ -171,11 +171,11 @@ def test_stems_are_compared_and_plain_resizing_is_a_curve(prepared: Project) -> 
         assert row["difference"] == pytest.approx(gain)
         assert row["low"] <= row["difference"] <= row["high"]
     curve = pd.read_csv(plots / "resize.csv").set_index("side")
-    # A quarter of 96 px is less than the backbone takes; 44 px is `resize`, 96 px the baseline.
+    # A quarter of 96 px is less than the backbone takes; 48 px is `resize`, 96 px the baseline.
     equal = found["resize_retrained_equal_cost"]["input_size"]
-    assert list(curve.index) == sorted({36, 44, equal, 60, 72, 96})
+    assert list(curve.index) == sorted({36, 48, equal, 60, 72, 96})
     assert curve["flops_per_frame"].is_monotonic_increasing
-    assert curve["test_accuracy"][44] == found["resize"]["test_accuracy"]
+    assert curve["test_accuracy"][48] == found["resize"]["test_accuracy"]
     assert curve["test_accuracy"][96] == found["baseline"]["test_accuracy"]
     classes = pd.read_csv(plots / "classes.csv")
     for name, part in classes.groupby("model"):
@@ -289,11 +289,13 @@ def test_stem_and_head_never_end_worse_on_validation_than_they_began(prepared: P
     path = prepared.root / "records/add_stem@joint.json"
     children = json.loads(path.read_text(encoding="utf-8"))["children"]
     assert [child["name"] for child in children] == [
-        "head, trial 1",
-        "head, trial 2",
-        "joint at 0.003, order 1",
-        "joint at 0.003, order 2",
-        "joint at 0.003, order 3",
+        "head, valid, trial 1",
+        "head, valid, trial 2",
+        "joint at 0.003, order 1, valid",
+        "joint at 0.003, order 3, valid",
+        "head, same, trial 1",
+        "head, same, trial 2",
+        "joint at 0.003, order 2, same",
         "head again, trial 1",
         "head again, trial 2",
     ]
@@ -357,7 +359,7 @@ def test_other_sides_of_plain_resizing_train_nothing_again(
     assert prepared.repro() == ["embed_frames", "evaluate", "track"]
     lines = (prepared.root / "plots/resize.csv").read_text().splitlines()
     equal = before["resize_retrained_equal_cost"]["input_size"]
-    sides = [str(side) for side in sorted({40, 44, equal, 60, 96})]
+    sides = [str(side) for side in sorted({40, 48, equal, 60, 96})]
     assert [line.split(",")[0] for line in lines] == ["side", *sides]
     assert metrics(prepared) == before
 
@@ -431,7 +433,7 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     assert not (prepared.root / "records/add_stem@as_published.json").exists()
     assert "add_stem@as_published" not in files.read_yaml(prepared.root / "dvc.lock")["stages"]
     assert found["resize"]["test_accuracy"] == found["baseline"]["test_accuracy"]
-    assert {found[name]["input_size"] for name in ("baseline", "resize")} == {33}
+    assert {found[name]["input_size"] for name in ("baseline", "resize")} == {35}
     assert {stem["input_size"] for stem in found["stem"].values()} == {105}
     for name in ("warm_start", "distilled"):
         assert found["stem"][name]["trainable_params"] == 528
