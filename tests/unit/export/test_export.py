@@ -40,7 +40,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("joint", "average", SIDE),
         ("small", None, SMALL),
     ):
-        model = dataclasses.replace(tiny_classifier(start), name=name)
+        model = dataclasses.replace(tiny_classifier(start, pads=start is not None), name=name)
         folder = tmp_path_factory.mktemp(name)
         classifier.save(model, CLASSES, InputSpecification(3, SIDE, side), folder)
         calibration = scaling.shrink(FRAMES, side)
