@@ -15,7 +15,7 @@ from tests.support.jobs import job
 from tests.support.project import ROOT
 
 PROGRAM = """
-import json, psutil
+import contextlib, json, psutil
 from stemtune.engine.ray_engine import RayEngine
 from tests.support.jobs import job, load_job
 
@@ -27,12 +27,15 @@ for run in (lambda: engine.map(job, ["mistake"]), lambda: engine.map_loaded(load
     except KeyError as error:
         found.append(type(error).__name__)
 below = psutil.Process().children(recursive=True)
-heard = {
-    connection.laddr.ip
-    for process in below
-    for connection in process.net_connections("tcp")
-    if connection.status == psutil.CONN_LISTEN
-}
+heard = set()
+for process in below:
+    # Ray ends workers that have nothing to do.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        heard |= {
+            connection.laddr.ip
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
 print(json.dumps([found, sorted(heard), [process.pid for process in below]]))
 """
 

@@ -23,7 +23,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, warm: dict[str, str]) -> Ite
         extract_frames={
             "size": 72,
             "frames_per_clip": 2,
-            "split": HALF_TO_TRAIN | {"by": "clip", "seed": 0},
+            "split": HALF_TO_TRAIN | {"by": "clip"},
             "max_quarantined": 0.5,
         },
         track=UNTRACKED,
