@@ -32,7 +32,8 @@ LEVELS = {"dark": 60, "light": 190}
 # A stem that is quick to train, as a setting of add_stem.variants.
 QUICK_STEM: dict[str, object] = {
     "start": "average",
-    "paddings": ["same"],
+    "kernels": [7, 3],
+    "padding": "same",
     "objective": "labels",
     "augmentation": "none",
     "head": "frozen",

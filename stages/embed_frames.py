@@ -1,14 +1,14 @@
 """embed_frames: frames → features of each frozen backbone, at several sides of frames.
 
-These are the full side, that of frames as small as a stem makes them, and the one that costs as
-much as a stem's model, which the control resize_retrained_equal_cost is trained at.
+These are the full side, that of frames as small as a stem makes them, and those that cost as much
+as a stem's model, at one of which the control resize_retrained_equal_cost is trained.
 
 Each backbone sees each frame once; the paper's loop shows it every frame 4 trials x 5 epochs.
-Clips with train frames are embedded mirrored too, at the sides that new heads are trained at, and
-those with test frames at a few more sides, on which nothing that is trained depends.
+Clips with train frames are embedded in the views that new heads learn from too, mirrored and moved,
+and those with test frames at a few more sides, on which nothing that is trained depends.
 
 Reads:  frames/, manifest.parquet, block embed_frames and evaluate.resize_sides of params.yaml
-Writes: embeddings/, embeddings_mirrored/, embeddings_resized/, records/embed_frames.json
+Writes: embeddings/, embeddings_augmented/, embeddings_resized/, records/embed_frames.json
 Run:    python -m stages.embed_frames
 """
 
@@ -16,7 +16,7 @@ import time
 from functools import partial
 
 from stemtune.core import params, records, stage
-from stemtune.core.paths import EMBEDDINGS, MANIFEST, MIRRORED, RESIZED
+from stemtune.core.paths import AUGMENTED, EMBEDDINGS, MANIFEST, RESIZED
 from stemtune.engine import choice
 from stemtune.networks import reproducibility, weights
 from stemtune.store import embeddings, manifest
@@ -29,7 +29,7 @@ def main() -> None:
     engine = choice.choose(settings.runtime.threads, configure)
     sources = weights.fetch_all(settings.embed_frames)
     configure()
-    from stemtune.networks import backbones, cost, embedding, stem
+    from stemtune.networks import backbones, cost, embedding
 
     extract, seed = settings.extract_frames, settings.runtime.seed
     small, own_sizes = settings.small_side, settings.embed_frames.input_sizes
@@ -47,22 +47,22 @@ def main() -> None:
     }
     networks = {name: embedding.network(kind) for name, kind in kinds.items()}
     composite = backbones.concatenate([*networks.values()])
-    start = stem.build("average", settings.add_stem.downscale, seed, pads=True)
-    equal = cost.equal_cost_side(composite, start, extract.size, small)
-    sides = sorted({extract.size, small, equal})
+    equal = cost.equal_cost_sides(composite, settings.add_stem.downscale, extract.size)
+    sides = sorted({extract.size, small, *equal.values()})
     frames = manifest.frame_table(manifest.read(MANIFEST))
     trained = manifest.shards(frames, manifest.TRAIN)
-    mirrored = sorted({small, equal}) if settings.add_stem.retrained_head.mirrors else []
+    shown = range(1, settings.add_stem.retrained_head.views)
+    trained_at = sorted({small, *equal.values()}) if shown else []
     wanted = [
         embeddings.Wanted(EMBEDDINGS, sides, manifest.shards(frames)),
-        embeddings.Wanted(MIRRORED, mirrored, trained, mirrored=True),
+        embeddings.Wanted(AUGMENTED, trained_at, trained, shown),
         embeddings.Wanted(RESIZED, further, manifest.shards(frames, manifest.TEST)),
     ]
     flat = params.flat("embed_frames", settings.embed_frames)
     with records.recording("embed_frames", flat) as record:
         for each in wanted:
             embeddings.remove_other_backbones(each.folder, keep=list(sources))
-        embeddings.write_equal_cost_side(EMBEDDINGS, equal)
+        embeddings.write_equal_cost_sides(EMBEDDINGS, equal)
         gaps = []
         for name, kind in kinds.items():
             gaps += [

@@ -5,7 +5,7 @@ that the stem hands on; `resize_retrained` also trains a new head on such frames
 `resize_retrained_equal_cost` one on frames that cost as much as the stem's model does. The baseline
 on frames of a few more sides is the line that a stem has to lie above.
 
-Reads:  models/, embeddings/, embeddings_mirrored/, embeddings_resized/, frames/,
+Reads:  models/, embeddings/, embeddings_augmented/, embeddings_resized/, frames/,
         manifest.parquet, tuning/, block evaluate of params.yaml
 Writes: models/resize_retrained/, metrics/evaluate.json, plots/, report/,
         records/evaluate.json

@@ -37,7 +37,7 @@ def main() -> None:
         chosen = settings.train_best.head
         if not chosen.cached_features:
             embedder = partial(backbones.embedder, network, size=size, side=side)
-            data = live_features.attach(data, embedder, FRAMES, table, size, chosen.mirrors)
+            data = live_features.attach(data, embedder, FRAMES, table, size, chosen.views)
         head = heads.build(data.train.features.shape[1], len(classes), chosen, seed)
         training = heads.train(
             head,

@@ -31,7 +31,7 @@ def main() -> None:
     load = partial(dataset.load_embedded, EMBEDDINGS, embed.backbones, side, table)
     if not head.cached_features:
         build = partial(backbones.build_embedder, embed, seed, size, side)
-        load = partial(live_features.load, load, build, FRAMES, table, size, head.mirrors)
+        load = partial(live_features.load, load, build, FRAMES, table, size, head.views)
     data = load()
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
         found = search.search(

@@ -3,7 +3,9 @@
 TensorFlow is not imported here: settings are checked by these sums before any work is done.
 """
 
-FIRST_KERNEL, SECOND_KERNEL = 7, 3
+# Side of the square of pixels that one pixel behind the stem is made of: its kernels of 7 and 3 px
+# see so far in either order.
+SEEN = 7 + 3 - 1
 # Pixels that a stem of each stride adds before a frame if it pads, so that its first average is of
 # the frame's first pixels.
 MARGINS = {2: 3, 3: 3, 4: 2}
@@ -15,15 +17,15 @@ def small_side(side: int, stride: int) -> int:
 
 
 def behind_stem(side: int, stride: int) -> int:
-    """Returns the side that a stem without padding hands on: at stride 2 224 px → 218 → 108 px."""
-    return (side - FIRST_KERNEL + 1 - SECOND_KERNEL) // stride + 1
+    """Returns the side that a stem without padding hands on: at stride 2 224 px → 108 px."""
+    return (side - SEEN) // stride + 1
 
 
 def before_stem(side: int, stride: int) -> int:
     """Returns the least side of the frames from which `behind_stem` is `side`."""
-    return (side - 1) * stride + SECOND_KERNEL + FIRST_KERNEL - 1
+    return (side - 1) * stride + SEEN
 
 
 def margins(stride: int) -> tuple[int, int]:
     """Returns how many pixels a stem that pads adds before and after a frame, along each axis."""
-    return MARGINS[stride], SECOND_KERNEL + FIRST_KERNEL - 1 - stride - MARGINS[stride]
+    return MARGINS[stride], SEEN - stride - MARGINS[stride]

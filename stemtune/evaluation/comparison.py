@@ -80,7 +80,12 @@ class Comparison(_Content):
 
     def best_on_validation(self, names: Iterable[str]) -> str:
         """Returns which of these models validates best; of equal ones, the first by name."""
-        return max(sorted(names), key=lambda name: self.entry(name).validation_accuracy or 0.0)
+        return best({name: self.entry(name).validation_accuracy or 0.0 for name in names})
+
+
+def best(validation_accuracies: Mapping[str, float]) -> str:
+    """Returns which of several models validates best; of equal ones, the first by name."""
+    return max(sorted(validation_accuracies), key=validation_accuracies.__getitem__)
 
 
 class Row(Entry):

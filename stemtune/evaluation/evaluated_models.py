@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stemtune.core.params import Params
-from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MIRRORED, RESIZED, STEMS
+from stemtune.core.paths import AUGMENTED, BASELINE, EMBEDDINGS, FRAMES, RESIZED, STEMS
 from stemtune.core.results import Epoch
 from stemtune.evaluation import comparison
 from stemtune.networks import backbones, classifier, cost, stem
@@ -98,27 +98,42 @@ def load(settings: Params, table: pd.DataFrame) -> EvaluatedModels:
         settings: The content of params.yaml.
         table: The manifest.
     """
-    baseline = classifier.load(BASELINE)
+    baseline, stemmed = classifier.load(BASELINE), stems(settings, table)
+    validated = {variant: model.validation_accuracy for variant, model in stemmed.items()}
+    best = settings.add_stem.variants[comparison.best(validated)]
+    equal = embeddings.read_equal_cost_side(EMBEDDINGS, best.kernels)
     return EvaluatedModels(
-        controls(baseline, settings, table) | stems(settings, table),
+        controls(baseline, settings, table, equal) | stemmed,
         on_resized(baseline, settings, table),
     )
 
 
 def controls(
-    baseline: Classifier, settings: Params, table: pd.DataFrame
+    baseline: Classifier, settings: Params, table: pd.DataFrame, equal: int
 ) -> dict[str, EvaluatedModel]:
-    """Returns the baseline, and what one would do without a stem, by the names of the controls."""
+    """Returns the baseline, and what one would do without a stem, by the names of the controls.
+
+    Args:
+        baseline: Whose backbone all share.
+        settings: The content of params.yaml.
+        table: The manifest.
+        equal: Side of the frames, px, that cost as much as the model of the stem that validates
+            best.
+    """
     size, small, trained = settings.extract_frames.size, settings.small_side, settings.trained_side
-    equal = embeddings.read_equal_cost_side(EMBEDDINGS)
     known = {
         side: dataset.load_embedded(EMBEDDINGS, settings.embed_frames.backbones, side, table)
         for side in {trained, small, equal}
     }
     parameters = baseline.head.count_params()
 
+    trained_heads = {
+        side: _retrained(baseline, known[side], settings, table, side)
+        for side in sorted({small, equal})
+    }
+
     def retrained(name: str, side: int) -> EvaluatedModel:
-        head = _retrained(baseline, known[side], settings, table, name, side)
+        head = trained_heads[side]
         model = replace(baseline, name=name, head=head.head)
         return on_features(model, known[side], size, side, parameters, head.trial.history)
 
@@ -133,22 +148,24 @@ def controls(
 
 
 def _retrained(
-    baseline: Classifier, data: Splits, settings: Params, table: pd.DataFrame, name: str, side: int
+    baseline: Classifier, data: Splits, settings: Params, table: pd.DataFrame, side: int
 ) -> retrained_heads.RetrainedHead:
     """Trains a new head on the features of frames resized to `side`."""
-    mirrors, size = settings.add_stem.retrained_head.mirrors, settings.extract_frames.size
+    views, size = settings.add_stem.retrained_head.views, settings.extract_frames.size
     if not settings.train_best.head.cached_features:
 
         def embedder(batch: int) -> classifier.Predict:
             return backbones.embedder(baseline.backbone, batch, size, side)
 
-        data = live_features.attach(data, embedder, FRAMES, table, size, mirrors)
-    elif mirrors:
+        data = live_features.attach(data, embedder, FRAMES, table, size, views)
+    elif views > 1:
         frames, used = manifest.frame_table(table), settings.embed_frames.backbones
         trained_on = frames[frames["split"] == manifest.TRAIN]
-        data = data.with_more(dataset.load_features(MIRRORED, used, side, trained_on))
+        data = data.with_more(dataset.load_features(AUGMENTED, used, side, trained_on))
     classes = len(manifest.classes(table))
-    return retrained_heads.train(data, classes, settings, f"evaluate: {name}")
+    return retrained_heads.train(
+        data, classes, settings, f"evaluate: {comparison.RETRAINED}, {side} px"
+    )
 
 
 def stems(settings: Params, table: pd.DataFrame) -> dict[str, EvaluatedModel]:

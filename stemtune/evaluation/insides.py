@@ -11,9 +11,10 @@ from stemtune.core.paths import FRAMES
 from stemtune.core.settings.training import AddStem
 from stemtune.evaluation import architecture, pictures
 from stemtune.evaluation.evaluated_models import EvaluatedModel, EvaluatedModels
-from stemtune.networks import images, stem
+from stemtune.networks import images
 from stemtune.networks.classifier import Classifier
 from stemtune.training.dataset import FrameBatches
+from stemtune.training.stem_variants import untrained_stem
 
 
 def architectures(
@@ -41,7 +42,7 @@ def kernels(
     found = {}
     for variant, model in stems.items():
         learned = kernels_of(model.classifier.require_stem())
-        start = kernels_of(stem.build(add_stem.variants[variant].start, add_stem.downscale, seed))
+        start = kernels_of(untrained_stem(add_stem.variants[variant], add_stem.downscale, seed))
         change = [after - before for before, after in zip(start, learned, strict=True)]
         found[variant] = {"start": start, "learned": learned, "learned less start": change}
     return found

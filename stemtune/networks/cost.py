@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stemtune.networks import images
+from stemtune.core import geometry
+from stemtune.networks import images, stem
 
 TIMED_BATCH, TIMED_REPEATS = 32, 5
 
@@ -42,25 +43,30 @@ def flops(model: keras.Model, side: int) -> int:
     return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
 
 
-def equal_cost_side(backbone: keras.Model, stem: keras.Model, size: int, small: int) -> int:
-    """Returns the side of frames, px, that cost a backbone as much as `size` does behind a stem.
+def equal_cost_sides(backbone: keras.Model, stride: int, size: int) -> dict[stem.Kernels, int]:
+    """Returns the sides of frames, px, that cost a backbone as much as `size` does behind a stem.
 
     Args:
         backbone: From `backbones.concatenate`.
-        stem: From `stem.build`.
+        stride: Of the stem.
         size: Side of the frames that the stem takes, px.
-        small: Side of the frames that the stem hands on, px.
 
     Returns:
-        The largest side from `small` to `size` at which the backbone takes no more operations than
-        stem and backbone do together. A stem costs something, so that it is `small` or more.
+        By the kernels of a stem that pads, the largest side at which the backbone takes no more
+        operations than stem and backbone do together. Operations rise in steps, as networks halve
+        sides and round them up; a stem that costs less than the next step has its own small side.
     """
-    plain, allowed = _to_features(backbone), flops(_to_features(backbone, stem), size)
-    larger = range(small + 1, size + 1)
-    return small + bisect.bisect_right(larger, allowed, key=lambda side: flops(plain, side))
+    plain, small = _to_features(backbone), geometry.small_side(size, stride)
+    larger, found = range(small + 1, size + 1), {}
+    for kernels in stem.AVERAGES:
+        built = stem.build("average", stride, 0, kernels, pads=True)
+        allowed = flops(_to_features(backbone, built), size)
+        step = bisect.bisect_right(larger, allowed, key=lambda side: flops(plain, side))
+        found[kernels] = small + step
+    return found
 
 
-def _to_features(backbone: keras.Model, stem: keras.Model | None = None) -> keras.Model:
+def _to_features(backbone: keras.Model, before: keras.Model | None = None) -> keras.Model:
     frames = keras.Input((None, None, 3), dtype="uint8")
     x = images.unit_range(frames)
-    return keras.Model(frames, backbone(stem(x) if stem else x, training=False))
+    return keras.Model(frames, backbone(before(x) if before else x, training=False))

@@ -2,11 +2,11 @@
 
 `embeddings/<backbone>/<side>/<shard>.tfrecord` holds the features of the frames in
 `frames/<shard>.tfrecord`, seen at that side. `embeddings/<backbone>/backbone.json` says which
-network computed them.
+network computed them. Of several views a shard holds all frames in one view after the other.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from stemtune.core import files, litter
+from stemtune.core import files, litter, views
 from stemtune.store import shards
 from stemtune.store.frame_store import read_clip
 
@@ -31,6 +31,7 @@ class Identity:
     weights: str
     threads: int
     input_size: int | None = None
+    views: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Wanted:
     """Features that a folder has to hold: of these shards, seen at these sides, px.
 
     Attributes:
-        mirrored: Whether they are of the frames' mirror images.
+        views: Of each frame, as `views.view` numbers them.
     """
 
     folder: Path
     sides: Sequence[int]
     shards: Sequence[str]
-    mirrored: bool = False
+    views: Sequence[int] = (0,)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Gap:
         missing: Shards without features.
         kept: How many shards have theirs.
         features: Of a frame.
-        mirrored: Whether the features are of the frames' mirror images.
+        views: Of each frame.
     """
 
     backbone: str
@@ -67,22 +68,30 @@ class Gap:
     missing: Sequence[str]
     kept: int
     features: int
-    mirrored: bool
+    views: Sequence[int]
 
     @property
     def title(self) -> str:
         """What is said to be embedded."""
-        return f"{self.backbone} at {self.side} px{', mirrored' if self.mirrored else ''}"
+        more = f", {len(self.views)} more views" if 0 not in self.views else ""
+        return f"{self.backbone} at {self.side} px{more}"
 
 
-def write_equal_cost_side(folder: Path, side: int) -> None:
-    """Keeps, beside the features, the side of frames that costs as much as a stem's model, px."""
-    files.write_json(folder / EQUAL_COST_FILE, {"side": side})
+def write_equal_cost_sides(folder: Path, sides: Mapping[tuple[int, int], int]) -> None:
+    """Keeps, beside the features, the sides of frames that cost as much as stems' models, px.
+
+    Args:
+        folder: Of the features.
+        sides: By the kernels of a stem, such as (7, 3).
+    """
+    kept = [{"kernels": [*kernels], "side": side} for kernels, side in sides.items()]
+    files.write_json(folder / EQUAL_COST_FILE, kept)
 
 
-def read_equal_cost_side(folder: Path) -> int:
-    """Returns what `write_equal_cost_side` kept."""
-    return int(files.read_json(folder / EQUAL_COST_FILE)["side"])
+def read_equal_cost_side(folder: Path, kernels: Sequence[int]) -> int:
+    """Returns the side that `write_equal_cost_sides` kept of stems with these kernels, px."""
+    kept = files.read_json(folder / EQUAL_COST_FILE)
+    return next(int(each["side"]) for each in kept if each["kernels"] == [*kernels])
 
 
 def remove_other_backbones(folder: Path, keep: Sequence[str]) -> None:
@@ -129,14 +138,12 @@ def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Ga
     """Makes room for a backbone, and returns what it lacks at each side of each folder."""
     gaps = []
     for each in wanted:
-        prepare(each.folder, backbone, identity, each.sides)
+        prepare(each.folder, backbone, replace(identity, views=tuple(each.views)), each.sides)
         for side in each.sides:
             folder = side_folder(each.folder, backbone, side)
             lacking = missing(folder, each.shards, identity.features)
             kept = len(each.shards) - len(lacking)
-            gaps.append(
-                Gap(backbone, folder, side, lacking, kept, identity.features, each.mirrored)
-            )
+            gaps.append(Gap(backbone, folder, side, lacking, kept, identity.features, each.views))
     return gaps
 
 
@@ -153,9 +160,8 @@ def fill(gap: Gap, frames: Path, size: int, embed: Embed, clips: int = 1) -> int
     Returns:
         The number of frames embedded.
     """
-    shown = (lambda stored: embed(stored[:, :, ::-1])) if gap.mirrored else embed
     lacking = [name for name in gap.missing if not _has(gap.folder, name, gap.features)]
-    return embed_shards(frames, gap.folder, lacking, size, shown, gap.title, clips)
+    return embed_shards(frames, gap.folder, lacking, size, embed, gap.title, clips, gap.views)
 
 
 def embed_shards(
@@ -166,6 +172,7 @@ def embed_shards(
     embed: Embed,
     description: str,
     clips: int = 1,
+    shown: Sequence[int] = (0,),
 ) -> int:
     """Embeds shards of frames.
 
@@ -178,19 +185,21 @@ def embed_shards(
         description: For the progress bar, which shows on a terminal only.
         clips: Of how many clips the frames are embedded at a time. Of one, a clip's features depend
             on nothing but the clip; of more, its neighbours may change their last bits.
+        shown: The views of frames to embed.
 
     Returns:
-        The number of frames embedded.
+        The number of frames embedded, each view counted.
     """
     count = 0
     with tqdm(total=len(names), desc=description, unit="clip", disable=None) as progress:
         for some in (names[start : start + clips] for start in range(0, len(names), clips)):
             stored = [read_clip(frames, name, size) for name in some]
             ends = np.cumsum([len(clip) for clip in stored])
-            features = np.split(embed(np.concatenate(stored)), ends[:-1])
-            for name, clip in zip(some, features, strict=True):
-                shards.write(shards.path_of(folder, name), clip)
-            count += ends[-1]
+            together = np.concatenate(stored)
+            by_view = [np.split(embed(views.view(together, one)), ends[:-1]) for one in shown]
+            for name, *of_clip in zip(some, *by_view, strict=True):
+                shards.write(shards.path_of(folder, name), np.concatenate(of_clip))
+            count += ends[-1] * len(shown)
             progress.update(len(some))
     return int(count)
 
@@ -205,19 +214,21 @@ def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame
         frames: Rows of `manifest.frame_table`.
 
     Returns:
-        Array (rows, features), float32.
+        Array (views x rows, features), float32: all rows in one view after the other.
     """
-    widths = [_read_identity(folder / backbone).features for backbone in backbones]
-    # Filled clip by clip, for these are the largest arrays that there are.
-    features = np.empty((len(frames), sum(widths)), DTYPE)
+    known = [_read_identity(folder / backbone) for backbone in backbones]
+    widths, shown = [identity.features for identity in known], len(known[0].views)
+    # Filled clip by clip, as these are the largest arrays that there are.
+    features = np.empty((shown, len(frames), sum(widths)), DTYPE)
     indexes = frames["index"].to_numpy()
     rows_of = frames.groupby("shard").indices
     for backbone, width, end in zip(backbones, widths, accumulate(widths), strict=True):
         home = side_folder(folder, backbone, side)
         for name, rows in rows_of.items():
             clip = shards.read(shards.path_of(home, str(name)), (width,), DTYPE)
-            features[rows, end - width : end] = clip[indexes[rows]]
-    return features
+            by_view = clip.reshape(shown, -1, width)
+            features[:, rows, end - width : end] = by_view[:, indexes[rows]]
+    return features.reshape(-1, sum(widths))
 
 
 def _has(folder: Path, name: str, features: int) -> bool:
@@ -225,4 +236,5 @@ def _has(folder: Path, name: str, features: int) -> bool:
 
 
 def _read_identity(home: Path) -> Identity:
-    return Identity(**files.read_json(home / IDENTITY_FILE))
+    identity = Identity(**files.read_json(home / IDENTITY_FILE))
+    return replace(identity, views=tuple(identity.views))

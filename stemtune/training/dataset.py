@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from stemtune.core.views import view
 from stemtune.store import embeddings, manifest
 from stemtune.store.frame_store import read_frame
 
@@ -33,18 +34,18 @@ class Splits(NamedTuple):
     """Features and labels of each split.
 
     With `live`, the train split is embedded anew instead: from batch size and seed to batches. Then
-    `mirrored` tells whether every other frame is mirrored.
+    each frame is shown in one of so many `views`, drawn at random.
     """
 
     train: Labelled
     validation: Labelled
     test: Labelled
     live: Callable[[int, int], keras.utils.PyDataset] | None = None
-    mirrored: bool = False
+    views: int = 1
 
-    def with_more(self, train: Labelled) -> "Splits":
+    def with_more(self, *train: Labelled) -> "Splits":
         """Returns these, with more to train on."""
-        features, labels = (np.concatenate(both) for both in zip(self.train, train, strict=True))
+        features, labels = (np.concatenate(parts) for parts in zip(self.train, *train, strict=True))
         return self._replace(train=Labelled(features, labels))
 
 
@@ -61,8 +62,9 @@ def load_embedded(folder: Path, backbones: list[str], side: int, table: pd.DataF
 
 
 def load_features(folder: Path, backbones: list[str], side: int, frames: pd.DataFrame) -> Labelled:
-    """Returns the features that rows of the frame table have at `side`."""
-    return Labelled(embeddings.load(folder, backbones, side, frames), labels_of(frames))
+    """Returns the features that rows of the frame table have at `side`, in all views kept there."""
+    features = embeddings.load(folder, backbones, side, frames)
+    return Labelled(features, np.tile(labels_of(frames), len(features) // len(frames)))
 
 
 class FrameBatches:
@@ -72,7 +74,7 @@ class FrameBatches:
     anew for each epoch; epoch k of one seed is always the same. With a teacher's outputs (frames,
     d) a batch has them beside its labels: {"classes": (n,), "teacher": (n, d)}.
 
-    Where frames are mirrored, every other one is, drawn at random for each epoch.
+    Of several views, each frame is shown in one, drawn at random for each epoch.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class FrameBatches:
         batch_size: int,
         seed: int | None,
         teacher: np.ndarray | None = None,
-        mirror: bool = False,
+        views: int = 1,
     ) -> None:
         self.size = size
         self.teacher = teacher
@@ -94,7 +96,7 @@ class FrameBatches:
         self._batch_size = batch_size
         self._order = np.arange(len(frames))
         self._random = None if seed is None else np.random.default_rng(seed)
-        self._mirror, self._mirrored = mirror, np.zeros(len(frames), bool)
+        self._views, self._shown = views, np.zeros(len(frames), int)
         self.draw_order()
 
     @property
@@ -110,15 +112,14 @@ class FrameBatches:
     def __getitem__(self, batch: int) -> tuple[np.ndarray, Targets]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         frames = [
-            read_frame(self._folder, self._shards[row], self._indexes[row], self.size)
+            read_frame(self._folder, self._shards[row], self._indexes[row], self.size)[np.newaxis]
             for row in rows
         ]
-        batch_of_frames, mirrored = np.stack(frames), self._mirrored[rows]
-        batch_of_frames[mirrored] = batch_of_frames[mirrored, :, ::-1]
+        shown = np.concatenate(list(map(view, frames, self._shown[rows])))
         labels = self.labels[rows]
         if self.teacher is None:
-            return batch_of_frames, labels
-        return batch_of_frames, {"classes": labels, "teacher": self.teacher[rows]}
+            return shown, labels
+        return shown, {"classes": labels, "teacher": self.teacher[rows]}
 
     def stream(self) -> tf.data.Dataset:
         """Returns the batches for Keras, an epoch each time they are gone through, read ahead.
@@ -144,8 +145,8 @@ class FrameBatches:
         return counted.prefetch(BATCHES_AHEAD).with_options(options)
 
     def draw_order(self) -> None:
-        """Draws the order of the next epoch, and what is mirrored, where there is a seed."""
+        """Draws the order of the next epoch, and the views shown, where there is a seed."""
         if self._random is not None:
             self._random.shuffle(self._order)
-            if self._mirror:
-                self._mirrored = self._random.random(len(self._order)) < 0.5
+            if self._views > 1:
+                self._shown = self._random.integers(self._views, size=len(self._order))

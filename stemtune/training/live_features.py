@@ -29,7 +29,7 @@ class LiveFeatures(keras.utils.PyDataset):
         return self._embed(frames), labels
 
     def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch, and what is mirrored."""
+        """Draws the order of the next epoch, and the views shown."""
         self._frames.draw_order()
 
 
@@ -39,7 +39,7 @@ def load(
     folder: Path,
     table: pd.DataFrame,
     size: int,
-    mirror: bool,
+    views: int,
 ) -> Splits:
     """Loads cached features, builds a network, and returns what `attach` makes of them.
 
@@ -48,7 +48,7 @@ def load(
         build: Gives the embedder that `attach` takes.
         folder: As `attach` takes it, like the rest.
     """
-    return attach(cached(), build(), folder, table, size, mirror)
+    return attach(cached(), build(), folder, table, size, views)
 
 
 def attach(
@@ -57,7 +57,7 @@ def attach(
     folder: Path,
     table: pd.DataFrame,
     size: int,
-    mirror: bool,
+    views: int,
 ) -> Splits:
     """Returns data whose train split is embedded anew in every epoch.
 
@@ -70,13 +70,13 @@ def attach(
         folder: `frames/`.
         table: The manifest.
         size: Side of the stored frames, px.
-        mirror: Whether every other frame, drawn at random, is mirrored.
+        views: Of a frame, of which one is drawn at random in each epoch.
     """
     frames = manifest.frame_table(table)
     train = frames[frames["split"] == manifest.TRAIN]
 
     def live(batch_size: int, seed: int) -> LiveFeatures:
-        batches = FrameBatches(folder, train, size, batch_size, seed, mirror=mirror)
+        batches = FrameBatches(folder, train, size, batch_size, seed, views=views)
         return LiveFeatures(batches, embedder(batch_size))
 
-    return data._replace(live=live, mirrored=mirror)
+    return data._replace(live=live, views=views)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from stemtune.core import views
 from stemtune.core.params import Params
 from stemtune.core.paths import UNFINISHED_SEARCH
 from stemtune.core.settings.training import TuneLr
@@ -92,7 +93,7 @@ def features_behind(
 ) -> Splits:
     """Returns what a head behind a stem is given, of the train and validation frames.
 
-    Where new heads learn from mirror images as well, those of the train frames are among them.
+    Where new heads learn from more views of frames, those of the train frames are among them.
 
     Args:
         classifier: Whose stem and backbone the frames go through.
@@ -110,19 +111,19 @@ def features_behind(
     def embed(batch: np.ndarray) -> np.ndarray:
         return compiled(batch).numpy()
 
-    def of_split(split: str, direction: int = 1) -> Labelled:
+    def of_split(split: str, view: int = 0) -> Labelled:
         rows = frames[frames["split"] == split]
         batches = FrameBatches(folder, rows, size, batch_size, seed=None)
-        shown = (batches[number][0][:, :, ::direction] for number in range(batches.num_batches))
+        shown = (views.view(batches[number][0], view) for number in range(batches.num_batches))
         return Labelled(np.concatenate([embed(batch) for batch in shown]), labels_of(rows))
 
-    mirrors = settings.add_stem.retrained_head.mirrors
+    number = settings.add_stem.retrained_head.views
     train, validation = of_split(manifest.TRAIN), of_split(manifest.VALIDATION)
     nothing = Labelled(validation.features[:0], validation.labels[:0])
     data = Splits(train, validation, nothing)
     if not settings.train_best.head.cached_features:
-        return live_features.attach(data, lambda _: embed, folder, table, size, mirrors)
-    return data.with_more(of_split(manifest.TRAIN, -1)) if mirrors else data
+        return live_features.attach(data, lambda _: embed, folder, table, size, number)
+    return data.with_more(*(of_split(manifest.TRAIN, view) for view in range(1, number)))
 
 
 def features_behind_stored(

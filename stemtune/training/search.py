@@ -118,7 +118,7 @@ def search(
         keras_tuner.errors.FatalError: A trial could not be trained.
     """
     inputs = files.digest(*data.train, *data.validation, *(start or []))
-    own = folder / files.key(params, head, runtime, keep_best, data.mirrored, inputs)
+    own = folder / files.key(params, head, runtime, keep_best, data.views, inputs)
     shared = Search(own, title, classes, params, head, keep_best, start)
     # On cached features a trial takes seconds, less than another process to start.
     if elsewhere and elsewhere.engine.spreads and data.live:

@@ -32,7 +32,7 @@ class StemData:
         size: Side of the stored frames, px.
         batch_size: Frames per step.
         seed: Of the order of frames in training.
-        mirror: Whether every other frame, drawn at random, is mirrored in training.
+        views: Of a frame, of which one is drawn at random in each epoch.
         teacher: By split, the probabilities that the stem learns to bring about, from `teach`;
             None: it learns from labels.
     """
@@ -42,7 +42,7 @@ class StemData:
     size: int
     batch_size: int
     seed: int
-    mirror: bool
+    views: int
     teacher: Mapping[str, np.ndarray] | None
 
     def batches(self, split: str, seed: int | None) -> FrameBatches:
@@ -55,7 +55,7 @@ class StemData:
         frames = self.frames[self.frames["split"] == split]
         teacher = None if self.teacher is None else self.teacher[split]
         return FrameBatches(
-            self.folder, frames, self.size, self.batch_size, seed, teacher, self.mirror
+            self.folder, frames, self.size, self.batch_size, seed, teacher, self.views
         )
 
 
@@ -184,26 +184,25 @@ def best(trainings: Sequence[StemTraining]) -> StemTraining:
     return min(trainings, key=preference)
 
 
-def notes(tried: Mapping[Attempt, StemTraining], setting: str) -> list[str]:
+def notes(tried: Mapping[Attempt, StemTraining], kept: Attempt, setting: str) -> list[str]:
     """Returns what people should know of the trainings, in words.
 
     Args:
         tried: What each attempt came to.
+        kept: The attempt whose stem is kept.
         setting: Of params.yaml, that holds the variant, by its dotted name.
     """
-    kept = best(list(tried.values()))
     said = [
         f"the stem died {attempt}: {training.death}; give {setting} other learning_rates, lower "
         "ones in most cases, or start: average"
         for attempt, training in tried.items()
         if training.death
     ]
-    chosen = next(attempt for attempt, training in tried.items() if training is kept)
     if len(tried) > 1:
-        said.append(f"validates best {chosen}")
+        said.append(f"validates best {kept}")
     different = list(dict.fromkeys(attempt.learning_rate for attempt in tried))
     if len(different) > 1:
-        said.append(rates.advice(different, chosen.learning_rate, f"{setting}.learning_rates"))
+        said.append(rates.advice(different, kept.learning_rate, f"{setting}.learning_rates"))
     return [note for note in said if note]
 
 

@@ -217,6 +217,15 @@ class StemTrainer:
         return digest(variable for part in self._frozen for variable in part.variables)
 
 
+def assign(classifier: Classifier, training: StemTraining, joint: bool) -> None:
+    """Gives the stem of a classifier the weights of a training, and the head if that is joint."""
+    trained = [*classifier.require_stem().variables]
+    if joint:
+        trained += classifier.head.variables
+    for variable, value in zip(trained, training.weights, strict=True):
+        variable.assign(value)
+
+
 def digest(variables: Iterable[keras.Variable]) -> str:
     """Returns a checksum of the variables' values."""
     return files.digest(*(variable.numpy() for variable in variables))

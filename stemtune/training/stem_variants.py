@@ -10,12 +10,13 @@ import pandas as pd
 
 from stemtune.core.params import Params
 from stemtune.core.paths import EMBEDDINGS, FRAMES, UNFINISHED_SEARCH
-from stemtune.core.settings.training import Attempt, Padding
+from stemtune.core.results import preference
+from stemtune.core.settings.training import Attempt, Variant
 from stemtune.engine.engine import Engine
 from stemtune.networks import stem
 from stemtune.networks.classifier import Classifier, save_network
 from stemtune.store import manifest
-from stemtune.training import dataset, retrained_heads, stem_search
+from stemtune.training import dataset, retrained_heads, stem_search, stem_training
 from stemtune.training.search import Elsewhere
 from stemtune.training.stem_search import StemData, StoredStem, Watch
 from stemtune.training.stem_training import StemTraining
@@ -28,7 +29,7 @@ class TrainedVariant:
 
     Attributes:
         classifier: Stem, backbone and head.
-        training: Of the stem, and of the head where both train together, at the best rate.
+        training: Of the stem, and of the head where both train together; the one that is kept.
         metrics: On training and validation data, of the classifier.
         notes: What people should know of it, in words.
     """
@@ -40,9 +41,9 @@ class TrainedVariant:
 
 
 class WithHead(NamedTuple):
-    """A classifier with a head that was trained anew, and the trial that the head is of."""
+    """A head that was trained anew behind a stem, and the trial that it is of."""
 
-    classifier: Classifier
+    head: keras.Model
     trial: Trial
 
 
@@ -63,49 +64,43 @@ def train(
         variant: A name in `add_stem.variants`.
         table: The manifest.
         settings: The content of params.yaml.
-        attempts: To train the stem, the best of which is kept.
+        attempts: To train the stem. Each is gone through to its end, a new head included; what
+            validates best then is kept.
         watch: Follows each of them.
         on_trial: Follows the search of a new head, as `search.search` takes it.
         engine: Where the stem is trained, if several times, and a new head on live features.
     """
-    chosen = settings.add_stem.variants[variant]
-    heads = _HeadSearch(f"add_stem@{variant}", table, settings, on_trial, engine)
-    data = _data(baseline, variant, table, settings)
-    tried: dict[Attempt, StemTraining] = {}
-    classifiers: dict[Attempt, Classifier] = {}
-    for padding in chosen.paddings:
-        classifier = _untrained(baseline, variant, padding, settings)
-        if chosen.head == "joint":
-            name = "head" if len(chosen.paddings) == 1 else f"head, {padding}"
-            classifier, _ = heads.behind(classifier, name)
-        alike = [attempt for attempt in attempts if attempt.padding in (None, padding)]
-        epochs = chosen.epochs or settings.add_stem.epochs
-        stored = UNFINISHED_SEARCH / heads.title / padding
-        stems = [StoredStem(stored, data, chosen, each, epochs, heads.title) for each in alike]
-        trainings = stem_search.train_all(classifier, stems, watch, engine)
-        tried |= zip(alike, trainings, strict=True)
-        classifiers |= dict.fromkeys(alike, classifier)
-    best = stem_search.best(list(tried.values()))
-    classifier = next(classifiers[each] for each, training in tried.items() if training is best)
-    metrics = best.metrics
-    if chosen.head != "frozen":
-        # The one that was trained along goes on from where it is, unless that validates best.
-        joint = chosen.head == "joint"
-        name, start = ("head again", classifier.head) if joint else ("head", None)
-        classifier, trial = heads.behind(classifier, name, start)
-        metrics = trial.metrics
-    notes = stem_search.notes(tried, f"add_stem.variants.{variant}")
-    return TrainedVariant(classifier, best, metrics, notes)
-
-
-def _untrained(
-    baseline: Classifier, variant: str, padding: Padding, settings: Params
-) -> Classifier:
-    """Returns the baseline behind a stem as it starts."""
     add_stem = settings.add_stem
-    start, seed = add_stem.variants[variant].start, settings.runtime.seed
-    built = stem.build(start, add_stem.downscale, seed, pads=padding == "same")
-    return replace(baseline, name=variant, stem=built)
+    chosen = add_stem.variants[variant]
+    heads = _HeadSearch(f"add_stem@{variant}", table, settings, on_trial, engine)
+    start = untrained_stem(chosen, add_stem.downscale, settings.runtime.seed)
+    classifier = replace(baseline, name=variant, stem=start)
+    if chosen.head == "joint":
+        first = heads.behind(classifier, "head")
+        classifier = replace(classifier, head=first.head)
+    data, epochs = _data(baseline, variant, table, settings), chosen.epochs or add_stem.epochs
+    stored = UNFINISHED_SEARCH / heads.title / "stem"
+    stems = [StoredStem(stored, data, chosen, each, epochs, heads.title) for each in attempts]
+    trainings = stem_search.train_all(classifier, stems, watch, engine)
+    tried = dict(zip(attempts, trainings, strict=True))
+    if chosen.head == "frozen":
+        best = min(attempts, key=lambda each: preference(tried[each]))
+        metrics = tried[best].metrics
+    else:
+        finished = {each: heads.after(classifier, each, tried[each], chosen) for each in attempts}
+        best = min(attempts, key=lambda each: preference(finished[each].trial))
+        metrics = finished[best].trial.metrics
+        stem_training.assign(classifier, tried[best], joint=chosen.head == "joint")
+        classifier = replace(classifier, head=finished[best].head)
+    notes = stem_search.notes(tried, best, f"add_stem.variants.{variant}")
+    return TrainedVariant(classifier, tried[best], metrics, notes)
+
+
+def untrained_stem(chosen: Variant, downscale: int, seed: int) -> keras.Model:
+    """Returns the stem of a variant as it starts; see `stem.build`."""
+    first, second = chosen.kernels
+    pads = chosen.padding == "same"
+    return stem.build(chosen.start, downscale, seed, (first, second), pads)
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,7 @@ class _HeadSearch:
     def behind(
         self, classifier: Classifier, name: str, start: keras.Model | None = None
     ) -> WithHead:
-        """Returns a classifier with a new head, or `start`, which stays if none validates better.
+        """Returns a new head for a classifier, or `start`, which stays if none validates better.
 
         Args:
             classifier: With a stem.
@@ -136,7 +131,19 @@ class _HeadSearch:
         classes = len(manifest.classes(self.table))
         elsewhere, title = self._elsewhere(classifier, name), f"{self.title}: {name}"
         found = retrained_heads.train(data, classes, self.settings, title, told, start, elsewhere)
-        return WithHead(replace(classifier, head=found.head), found.trial)
+        return WithHead(found.head, found.trial)
+
+    def after(
+        self, classifier: Classifier, attempt: Attempt, training: StemTraining, chosen: Variant
+    ) -> WithHead:
+        """Returns the head that a training of the stem ends with.
+
+        A head that was trained along goes on from where it is, unless that validates best.
+        """
+        joint = chosen.head == "joint"
+        stem_training.assign(classifier, training, joint)
+        name, start = ("head again", classifier.head) if joint else ("head", None)
+        return self.behind(classifier, f"{name} {attempt}", start)
 
     def _elsewhere(self, classifier: Classifier, name: str) -> Elsewhere:
         """Returns where a head may be searched behind a classifier, which is stored for that."""
@@ -162,6 +169,6 @@ def _data(baseline: Classifier, variant: str, table: pd.DataFrame, settings: Par
         settings.extract_frames.size,
         settings.add_stem.batch_size,
         settings.runtime.seed,
-        chosen.mirrors,
+        chosen.views,
         teacher,
     )

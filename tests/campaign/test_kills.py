@@ -263,5 +263,5 @@ def forget(project: Project) -> None:
     """Deletes what stages left, so that the next run begins anew; MLflow's runs stay."""
     (project.root / "dvc.lock").unlink(missing_ok=True)
     shutil.rmtree(project.root / ".dvc/cache/runs")
-    for name in ("frames", "embeddings", "embeddings_mirrored", "embeddings_resized"):
+    for name in ("frames", "embeddings", "embeddings_augmented", "embeddings_resized"):
         shutil.rmtree(project.root / name)

@@ -54,7 +54,7 @@ def read_clip(folder, shard, side):
 }
 MADE = {
     "extract_frames": ("frames", "manifest.parquet"),
-    "embed_frames": ("embeddings", "embeddings_mirrored", "embeddings_resized"),
+    "embed_frames": ("embeddings", "embeddings_augmented", "embeddings_resized"),
 }
 SECONDS = 600
 

@@ -28,5 +28,5 @@ def small_backbone() -> keras.Model:
 
 def tiny_classifier(start: str | None, stride: int = 2, pads: bool = False) -> Classifier:
     head = heads.build(4, 3, head_of(), seed=1)
-    built = start and stem.build(start, stride, 1, pads)
+    built = start and stem.build(start, stride, 1, pads=pads)
     return Classifier("tested", small_backbone(), head, built)

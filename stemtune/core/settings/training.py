@@ -1,10 +1,10 @@
 """Settings of the stages that train: tune_lr, train_best and add_stem."""
 
-import itertools
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from stemtune.core import views
 from stemtune.core.settings.block import Block, Count, Name, Rate, distinct
 
 # Models and pictures that stand beside the stems, by their names: a variant would take their place.
@@ -78,14 +78,14 @@ class TuneLr(Block):
 
 
 class Augmented(Block):
-    """What is trained on frames that may be mirrored (flip)."""
+    """What is trained on frames as they are, mirrored too (flip), or moved as well (shift)."""
 
-    augmentation: Literal["none", "flip"]
+    augmentation: Literal["none", "flip", "shift"]
 
     @property
-    def mirrors(self) -> bool:
-        """Whether frames are mirrored."""
-        return self.augmentation == "flip"
+    def views(self) -> int:
+        """How many `views` of a frame it is trained on."""
+        return views.NUMBERS[self.augmentation]
 
 
 class Head(Augmented):
@@ -97,7 +97,7 @@ class Head(Augmented):
 
     @model_validator(mode="after")
     def _augments_no_cache(self) -> "Head":
-        if self.mirrors and self.cached_features:
+        if self.views > 1 and self.cached_features:
             raise ValueError(
                 f"augmentation {self.augmentation} draws frames anew in every epoch, and "
                 "cached_features come from the frames as they are; set cached_features: false, "
@@ -137,30 +137,22 @@ def _free(name: str) -> str:
 ORDERS_APART = 100
 
 
-# Whether a stem loses a border of the frame to its convolutions (valid), as the paper's does, or
-# pads the frame with zeros first, so that it hands on all of it (same).
-Padding = Literal["valid", "same"]
-
-
 class Attempt(NamedTuple):
     """A training of a stem, one of several of which the best is kept.
 
     Attributes:
         learning_rate: Adam's.
         order: Of the frames, counted from 1; None: each attempt has the same.
-        padding: Of the stem; None: each attempt has the same.
     """
 
     learning_rate: float
     order: int | None = None
-    padding: Padding | None = None
 
     def __str__(self) -> str:
-        order = f", order {self.order}" if self.order else ""
-        return f"at {self.learning_rate:g}{order}" + (f", {self.padding}" if self.padding else "")
+        return f"at {self.learning_rate:g}" + (f", order {self.order}" if self.order else "")
 
     @property
-    def params(self) -> dict[str, float | str]:
+    def params(self) -> dict[str, float]:
         """What sets it apart from the others, for its record."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
@@ -175,10 +167,13 @@ class Variant(Augmented):
     Attributes:
         head: What stands behind it: the baseline's head, frozen; a head trained anew on what the
             trained stem hands on; or a head that is trained along with it (joint).
-        paddings: Of the stem; where there are several, orders take them in turn.
+        kernels: Sides of the stem's first kernel and of its second, px.
+        padding: Whether the stem loses a border of the frame to its convolutions (valid), as the
+            paper's does, or pads the frame with zeros first, so that it hands on all of it (same).
         objective: What is learned: the labels; the probabilities that the baseline gives, at
             temperature 1 (distillation); or both, half and half, those softened.
-        augmentation: Whether every other frame, drawn at random, is mirrored in training (flip).
+        augmentation: Whether each frame, in each epoch, is shown as it is, or in one of its views
+            that is drawn at random: it or its mirror image (flip), or those, moved (shift).
         decay: Whether the learning rate stays (none) or falls to 0 along a cosine.
         clipnorm: The largest norm that a variable's gradient may have; None: any.
         keep_epoch: Whether the stem is the one after the last epoch, or that of the epoch which
@@ -188,7 +183,10 @@ class Variant(Augmented):
     """
 
     start: Literal["random", "average"]
-    paddings: Annotated[list[Padding], Field(min_length=1), AfterValidator(distinct)]
+    kernels: Annotated[
+        list[Literal[3, 7]], Field(min_length=2, max_length=2), AfterValidator(distinct)
+    ]
+    padding: Literal["valid", "same"]
     objective: Literal["labels", "distillation", "both"]
     head: Literal["frozen", "retrained", "joint"]
     decay: Literal["none", "cosine"]
@@ -198,30 +196,20 @@ class Variant(Augmented):
     orders: Count
     epochs: Count | None
 
-    @model_validator(mode="after")
-    def _gives_each_padding_an_order(self) -> "Variant":
-        if self.orders < len(self.paddings):
-            raise ValueError(
-                f"orders must be {len(self.paddings)} or more, so that each of the paddings "
-                f"{self.paddings} has a turn; got {self.orders}"
-            )
-        return self
-
     def attempts(self, tuned: float) -> list[Attempt]:
         """Returns the trainings to choose from, `tuned` being the rate that tune_lr found."""
         rates = dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
         orders = range(1, self.orders + 1) if self.orders > 1 else [None]
-        in_turn = self.paddings if len(self.paddings) > 1 else [None]
-        turns = list(zip(orders, itertools.cycle(in_turn), strict=False))
-        return [Attempt(rate, order, padding) for rate in rates for order, padding in turns]
+        return [Attempt(rate, order) for rate in rates for order in orders]
 
     @property
     def as_in_paper(self) -> bool:
         """Whether it starts and learns as the paper's stem does."""
-        started = (self.start, self.paddings, self.objective, self.head, self.augmentation)
+        built = (self.start, self.kernels, self.padding)
+        learns = (self.objective, self.head, self.augmentation)
         trained = (self.decay, self.clipnorm, self.keep_epoch, self.orders)
-        paper = ("random", ["valid"], "labels", "frozen", "none", "none", None, "last", 1)
-        return (*started, *trained) == paper
+        paper = ("random", [7, 3], "valid", "labels", "frozen", "none", "none", None, "last", 1)
+        return (*built, *learns, *trained) == paper
 
 
 class RetrainedHead(Augmented):
@@ -230,7 +218,8 @@ class RetrainedHead(Augmented):
     Attributes:
         learning_rates: Adam's, each tried once; the one that validates best is kept.
         epochs: The most that it is trained for; the epoch that validates best is kept.
-        augmentation: Whether it learns from each frame and from its mirror image (flip).
+        augmentation: Whether it learns from each frame and from its mirror image (flip), and from
+            both, moved (shift).
     """
 
     learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]

@@ -39,7 +39,7 @@ def test_operations_are_counted_as_two_for_a_multiplication_and_an_addition() ->
     assert convolution <= counted <= convolution + 3 * 10 * 10 * 3
 
 
-def batches(folder: Path, seed: int | None, mirror: bool = False) -> dataset.FrameBatches:
+def batches(folder: Path, seed: int | None, views: int = 1) -> dataset.FrameBatches:
     import pandas as pd
 
     from stemtune.store import shards
@@ -48,7 +48,7 @@ def batches(folder: Path, seed: int | None, mirror: bool = False) -> dataset.Fra
     rows = pd.DataFrame(
         {"shard": "one", "index": range(6), "label": [0, 1, 2, 0, 1, 2], "split": TRAIN}
     )
-    return dataset.FrameBatches(folder, rows, SIDE, batch_size=4, seed=seed, mirror=mirror)
+    return dataset.FrameBatches(folder, rows, SIDE, batch_size=4, seed=seed, views=views)
 
 
 def test_batches_hold_every_frame_once_and_repeat_by_seed(tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_a_composite_shows_each_backbone_frames_at_its_own_side() -> None:
     assert np.array_equal(again(frames), features)
 
 
-def test_live_features_are_those_of_the_cache_and_mirrored_ones_when_asked(tmp_path: Path) -> None:
-    def features(flip: bool) -> list[set[bytes]]:
-        """All that eight epochs show, by label."""
-        data = live_features.LiveFeatures(batches(tmp_path, 5, flip), embed)
+def test_live_features_are_those_of_the_cache_and_of_more_views_when_asked(tmp_path: Path) -> None:
+    def features(views: int) -> list[set[bytes]]:
+        """All that sixteen epochs show, by label."""
+        data = live_features.LiveFeatures(batches(tmp_path, 5, views), embed)
         seen: list[set[bytes]] = [set(), set(), set()]
-        for _ in range(8):
+        for _ in range(16):
             for batch in range(data.num_batches):
                 for row, label in zip(*data[batch], strict=True):
                     seen[label].add(row.tobytes())
@@ -135,11 +135,12 @@ def test_live_features_are_those_of_the_cache_and_mirrored_ones_when_asked(tmp_p
     embed = backbones.embedder(small_backbone(), 4, SIDE, SIDE)
     straight, mirrored = cached(FRAMES), cached(FRAMES[:, :, ::-1])
     # Frames k and k + 3 are of label k.
-    assert features(flip=False) == [{straight[k], straight[k + 3]} for k in range(3)]
-    assert features(flip=True) == [
+    assert features(views=1) == [{straight[k], straight[k + 3]} for k in range(3)]
+    assert features(views=2) == [
         {straight[k], straight[k + 3], mirrored[k], mirrored[k + 3]} for k in range(3)
     ]
     assert not set(straight) & set(mirrored)
+    assert all(len(shown) > 4 for shown in features(views=8))
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg16", "resnet50", "inception_v3"])

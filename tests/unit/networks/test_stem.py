@@ -25,6 +25,7 @@ from tests.support.spread import Spread
 
 SIDE = 72
 STRIDES = (2, 3, 4)
+KERNELS = pytest.mark.parametrize("kernels", [(7, 3), (3, 7)])
 LABELS = [0, 1, 2, 0, 1, 2]
 FRAMES = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
 
@@ -60,7 +61,8 @@ def train(
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_the_stem_is_the_paper_s_whatever_its_stride(stride: int) -> None:
-    built, padding = stem.build("random", stride, 1), stem.build("random", stride, 1, pads=True)
+    built = stem.build("random", stride, 1)
+    padding = stem.build("random", stride, 1, (3, 7), pads=True)
     layers = ["Conv2D", "ReLU", "Conv2D", "ReLU"]
     assert [type(layer).__name__ for layer in built.layers] == layers
     assert [type(layer).__name__ for layer in padding.layers] == ["ZeroPadding2D", *layers]
@@ -80,22 +82,25 @@ def test_the_paper_s_stem_makes_108_px_of_224_and_one_that_pads_112() -> None:
     assert geometry.small_side(224, stride=2) == 112
 
 
+@KERNELS
 @pytest.mark.parametrize("stride", STRIDES)
-def test_the_average_start_hands_on_the_resized_picture(stride: int) -> None:
+def test_the_average_start_hands_on_the_resized_picture(stride: int, kernels: stem.Kernels) -> None:
     frames = FRAMES.astype(np.float32) / 255
     side = geometry.behind_stem(SIDE, stride)
     # The stem loses a border to its convolutions.
     border = 2 if stride == 4 else 3
     inner = slice(border, border + stride * side)
     expected = images.resize(frames[:, inner, inner], side).numpy()
-    assert np.abs(stem.build("average", stride, 1)(frames).numpy() - expected).max() < 1e-6
+    made = stem.build("average", stride, 1, kernels)(frames).numpy()
+    assert np.abs(made - expected).max() < 1e-6
 
 
+@KERNELS
 @pytest.mark.parametrize("stride", STRIDES)
-def test_a_stem_that_pads_hands_on_the_whole_picture(stride: int) -> None:
+def test_a_stem_that_pads_hands_on_the_whole_picture(stride: int, kernels: stem.Kernels) -> None:
     frames = FRAMES.astype(np.float32) / 255
     expected = images.resize(frames, SIDE // stride).numpy()
-    made = stem.build("average", stride, 1, pads=True)(frames).numpy()
+    made = stem.build("average", stride, 1, kernels, pads=True)(frames).numpy()
     assert np.abs(made - expected).max() < 1e-6
 
 
@@ -106,9 +111,12 @@ def test_an_unknown_start_is_refused() -> None:
 
 @pytest.mark.parametrize("side", [72, 73, 75, 98])
 @pytest.mark.parametrize("stride", STRIDES)
+@KERNELS
 @pytest.mark.parametrize("pads", [False, True])
-def test_the_quick_form_computes_what_the_layers_do(pads: bool, stride: int, side: int) -> None:
-    built = stem.build("random", stride, 1, pads)
+def test_the_quick_form_computes_what_the_layers_do(
+    pads: bool, kernels: stem.Kernels, stride: int, side: int
+) -> None:
+    built = stem.build("random", stride, 1, kernels, pads)
     for variable in built.trainable_variables:
         variable.assign(variable + 0.05)
     frames = np.random.default_rng(1).random((2, side, side, 3), np.float32)
@@ -167,7 +175,7 @@ def test_a_stem_that_died_is_told(tmp_path: Path) -> None:
     last.bias.assign([-100.0] * 3)
     training = train(stemmed, tmp_path, "labels")
     assert len({epoch.metrics["train_accuracy"] for epoch in training.epochs}) == 1
-    [note] = stem_search.notes({Attempt(0.01): training}, "add_stem.variants.tested")
+    [note] = stem_search.notes({Attempt(0.01): training}, Attempt(0.01), "add_stem.variants.tested")
     assert "the stem died at 0.01: it hands on nothing but zeros" in note
     assert "add_stem.variants.tested other learning_rates, " in note
     # So bright that no frame is told from another.
@@ -195,7 +203,7 @@ def test_of_several_attempts_the_stem_that_validates_best_is_kept(tmp_path: Path
     table = pd.concat([rows.assign(split=split) for split in (TRAIN, VALIDATION)])
     stemmed, data = (
         tiny_classifier("average"),
-        stem_search.StemData(tmp_path, table, SIDE, 4, 1, False, None),
+        stem_search.StemData(tmp_path, table, SIDE, 4, 1, 1, None),
     )
     followed: dict[Attempt, list[Epoch]] = {}
 
@@ -229,9 +237,9 @@ def test_of_several_attempts_the_stem_that_validates_best_is_kept(tmp_path: Path
     assert followed[attempts[2]] == found[2].epochs
     assert np.array_equal(apart.predictor()(FRAMES), answers)
     tried = dict(zip(attempts, trainings, strict=True))
-    died, *_, chosen, advice = stem_search.notes(tried, "add_stem.variants.tested")
-    assert died.startswith("the stem died at 10: ")
     kept = next(one for one, each in zip(attempts, trainings, strict=True) if each is best)
+    died, *_, chosen, advice = stem_search.notes(tried, kept, "add_stem.variants.tested")
+    assert died.startswith("the stem died at 10: ")
     assert chosen == f"validates best {kept}"
     assert "add it to add_stem.variants.tested.learning_rates" in advice
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stemtune.core import files
@@ -121,3 +122,27 @@ def test_only_features_that_are_missing_are_planned(tmp_path: Path) -> None:
     assert [(gap.missing, gap.kept) for gap in after] == [(["one"], 1), (["one"], 1), ([], 1)]
     other = embeddings.Identity(features=2, weights="others", threads=1)
     assert [gap.kept for gap in embeddings.plan(wanted, "net", other)] == [0, 0, 0]
+
+
+def test_features_of_several_views_come_one_view_after_the_other(tmp_path: Path) -> None:
+    identity = embeddings.Identity(features=3, weights="random", threads=1)
+    frames = np.random.default_rng(1).integers(0, 256, (5, 40, 40, 3), np.uint8)
+    clips = {"one": frames[:2], "two": frames[2:]}
+    for name, clip in clips.items():
+        shards.write(shards.path_of(tmp_path / "frames", name), clip)
+    wanted = embeddings.Wanted(tmp_path / "all", [40], list(clips), range(1, 3))
+    [gap] = embeddings.plan([wanted], "net", identity)
+
+    def corner(shown: np.ndarray) -> np.ndarray:
+        return shown[:, 0, 0].astype(np.float32)
+
+    assert embeddings.fill(gap, tmp_path / "frames", 40, corner, clips=2) == 10
+    [whole] = embeddings.plan([wanted], "net", identity)
+    assert not whole.missing
+    rows = pd.DataFrame({"shard": ["two", "two", "one"], "index": [2, 0, 1]})
+    shown = frames[[4, 2, 1]]
+    expected = np.concatenate([shown[:, 0, -1], shown[:, 2, 0]])
+    assert np.array_equal(embeddings.load(tmp_path / "all", ["net"], 40, rows), expected)
+    # Of other views nothing is taken over.
+    other = embeddings.Wanted(tmp_path / "all", [40], list(clips), range(1, 2))
+    assert [gap.kept for gap in embeddings.plan([other], "net", identity)] == [0]
