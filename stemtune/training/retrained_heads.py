@@ -1,7 +1,7 @@
 """Heads that are trained anew: on resized frames, or behind a stem. All are searched alike.
 
 A head that was trained on full frames knows nothing of smaller ones. So each of these tries several
-rates, for more epochs, and keeps the rate and the epoch that validate best.
+rates, for more epochs, and keeps the rate and the epoch that validate best, by loss.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,11 @@ import tensorflow as tf
 from stemtune.core import views
 from stemtune.core.params import Params
 from stemtune.core.paths import UNFINISHED_SEARCH
+from stemtune.core.results import by_loss
 from stemtune.core.settings.training import TuneLr
 from stemtune.networks.classifier import Classifier, load
 from stemtune.store import manifest
-from stemtune.training import heads, live_features, search, trials
+from stemtune.training import heads, live_features, search
 from stemtune.training.dataset import FrameBatches, Labelled, Splits, labels_of
 from stemtune.training.trials import Trial
 
@@ -80,7 +81,7 @@ def train(
         start=None if start is None else start.get_weights(),
         elsewhere=elsewhere,
     )
-    best = trials.best([trial for trial, _ in found])
+    best = min((trial for trial, _ in found), key=by_loss)
     [trained] = next(trained for trial, trained in found if trial is best)
     # As it was built: what is loaded has an optimizer that a stored model would tell of.
     head = heads.build(data.train.features.shape[1], classes, settings.train_best.head, seed)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from stemtune.core.results import Epoch, preference
+from stemtune.core.results import Epoch, by_loss
 from stemtune.core.settings.training import Attempt, Variant
 from stemtune.engine.engine import Engine
 from stemtune.networks.classifier import Classifier, load, save_network
@@ -179,9 +179,9 @@ def _trainer(classifier: Classifier, data: StemData, settings: Variant) -> StemT
 
 
 def best(trainings: Sequence[StemTraining]) -> StemTraining:
-    """Returns the training that validates best: by accuracy, then loss, then the lower rate."""
+    """Returns the training that validates best: see `results.by_loss`."""
 
-    return min(trainings, key=preference)
+    return min(trainings, key=by_loss)
 
 
 def notes(tried: Mapping[Attempt, StemTraining], kept: Attempt, setting: str) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stemtune.core.params import Params
 from stemtune.core.paths import EMBEDDINGS, FRAMES, UNFINISHED_SEARCH
-from stemtune.core.results import preference
+from stemtune.core.results import by_loss
 from stemtune.core.settings.training import Attempt, Variant
 from stemtune.engine.engine import Engine
 from stemtune.networks import stem
@@ -84,11 +84,11 @@ def train(
     trainings = stem_search.train_all(classifier, stems, watch, engine)
     tried = dict(zip(attempts, trainings, strict=True))
     if chosen.head == "frozen":
-        best = min(attempts, key=lambda each: preference(tried[each]))
+        best = min(attempts, key=lambda each: by_loss(tried[each]))
         metrics = tried[best].metrics
     else:
         finished = {each: heads.after(classifier, each, tried[each], chosen) for each in attempts}
-        best = min(attempts, key=lambda each: preference(finished[each].trial))
+        best = min(attempts, key=lambda each: by_loss(finished[each].trial))
         metrics = finished[best].trial.metrics
         stem_training.assign(classifier, tried[best], joint=chosen.head == "joint")
         classifier = replace(classifier, head=finished[best].head)

@@ -72,7 +72,7 @@ def _ours(logs: Mapping[str, Any]) -> dict[str, float]:
 
 
 class _BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch that validates best: by accuracy, then by loss."""
+    """Keeps the weights of the epoch that validates best: by loss, then by accuracy."""
 
     def __init__(self, variables: Sequence[keras.Variable], epochs: Sequence[Epoch]) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class _BestEpoch(keras.callbacks.Callback):
     def look(self) -> None:
         """Keeps the weights as they are if the last epoch is the best until now."""
         last = self._epochs[-1]
-        found = (-last.metrics["validation_accuracy"], last.metrics["validation_loss"])
+        found = (last.metrics["validation_loss"], -last.metrics["validation_accuracy"])
         if self._best is None or found < self._best:
             self._best, self.epoch = found, last.epoch
             self._weights = [variable.numpy() for variable in self._variables]

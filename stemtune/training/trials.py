@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from stemtune.core.records import Record
-from stemtune.core.results import Epoch, preference
+from stemtune.core.results import Epoch, by_accuracy
 
 OBJECTIVE, TESTED = "validation_accuracy", "test_accuracy"
 SPREAD = "spread"
@@ -89,7 +89,7 @@ def over_seeds(name: str, values: Sequence[float]) -> dict[str, float]:
 
 def best(trials: Sequence[Trial]) -> Trial:
     """Returns the best, on validation, of the trials that were trained for the most epochs."""
-    return min(trials, key=lambda trial: (-trial.epochs, *preference(trial)))
+    return min(trials, key=lambda trial: (-trial.epochs, *by_accuracy(trial)))
 
 
 def table(trials: Sequence[Trial]) -> pd.DataFrame:

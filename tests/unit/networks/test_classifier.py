@@ -39,6 +39,12 @@ def test_operations_are_counted_as_two_for_a_multiplication_and_an_addition() ->
     assert convolution <= counted <= convolution + 3 * 10 * 10 * 3
 
 
+def test_sides_of_equal_cost_follow_the_kernels_of_a_stem_and_the_steps_of_a_network() -> None:
+    backbone = backbones.concatenate([backbones.build("efficientnet_lite0", None, seed=1)])
+    sides = cost.equal_cost_sides(backbone, 2, 224)
+    assert sides == {(7, 3): 128, (3, 7): 112}
+
+
 def batches(folder: Path, seed: int | None, views: int = 1) -> dataset.FrameBatches:
     import pandas as pd
 
