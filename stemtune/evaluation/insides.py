@@ -11,10 +11,9 @@ from stemtune.core.paths import FRAMES
 from stemtune.core.settings.training import AddStem
 from stemtune.evaluation import architecture, pictures
 from stemtune.evaluation.evaluated_models import EvaluatedModel, EvaluatedModels
-from stemtune.networks import images
+from stemtune.networks import images, stem
 from stemtune.networks.classifier import Classifier
 from stemtune.training.dataset import FrameBatches
-from stemtune.training.stem_variants import untrained_stem
 
 
 def architectures(
@@ -42,7 +41,10 @@ def kernels(
     found = {}
     for variant, model in stems.items():
         learned = kernels_of(model.classifier.require_stem())
-        start = kernels_of(untrained_stem(add_stem.variants[variant], add_stem.downscale, seed))
+        chosen = add_stem.variants[variant]
+        first, second = chosen.kernels
+        untrained = stem.build(chosen.start, add_stem.downscale, seed, (first, second))
+        start = kernels_of(untrained)
         change = [after - before for before, after in zip(start, learned, strict=True)]
         found[variant] = {"start": start, "learned": learned, "learned less start": change}
     return found

@@ -73,7 +73,7 @@ def train(
     add_stem = settings.add_stem
     chosen = add_stem.variants[variant]
     heads = _HeadSearch(f"add_stem@{variant}", table, settings, on_trial, engine)
-    start = untrained_stem(chosen, add_stem.downscale, settings.runtime.seed)
+    start = _untrained_stem(chosen, add_stem.downscale, settings.runtime.seed)
     classifier = replace(baseline, name=variant, stem=start)
     if chosen.head == "joint":
         first = heads.behind(classifier, "head")
@@ -96,7 +96,7 @@ def train(
     return TrainedVariant(classifier, tried[best], metrics, notes)
 
 
-def untrained_stem(chosen: Variant, downscale: int, seed: int) -> keras.Model:
+def _untrained_stem(chosen: Variant, downscale: int, seed: int) -> keras.Model:
     """Returns the stem of a variant as it starts; see `stem.build`."""
     first, second = chosen.kernels
     pads = chosen.padding == "same"
