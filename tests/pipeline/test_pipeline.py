@@ -457,8 +457,8 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     record = json.loads((prepared.root / "records/add_stem@warm_start.json").read_text())
     rates = {
         child["params"]["learning_rate"]: (
-            -child["metrics"]["validation_accuracy"],
             child["metrics"]["validation_loss"],
+            -child["metrics"]["validation_accuracy"],
         )
         for child in record["children"]
     }
