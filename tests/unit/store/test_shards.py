@@ -8,6 +8,7 @@ import pytest
 
 from stemtune.core import files
 from stemtune.store import embeddings, shards
+from stemtune.training import dataset
 
 FRAMES = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 3), np.uint8)
 
@@ -139,10 +140,12 @@ def test_features_of_several_views_come_one_view_after_the_other(tmp_path: Path)
     assert embeddings.fill(gap, tmp_path / "frames", 40, corner, clips=2) == 10
     [whole] = embeddings.plan([wanted], "net", identity)
     assert not whole.missing
-    rows = pd.DataFrame({"shard": ["two", "two", "one"], "index": [2, 0, 1]})
+    rows = pd.DataFrame({"shard": ["two", "two", "one"], "index": [2, 0, 1], "label": [0, 1, 2]})
     shown = frames[[4, 2, 1]]
     expected = np.concatenate([shown[:, 0, -1], shown[:, 2, 0]])
-    assert np.array_equal(embeddings.load(tmp_path / "all", ["net"], 40, rows), expected)
+    found = dataset.load_features(tmp_path / "all", ["net"], 40, rows)
+    assert np.array_equal(found.features, expected)
+    assert found.labels.tolist() == [0, 1, 2, 0, 1, 2]
     # Of other views nothing is taken over.
     other = embeddings.Wanted(tmp_path / "all", [40], list(clips), range(1, 2))
     assert [gap.kept for gap in embeddings.plan([other], "net", identity)] == [0]
