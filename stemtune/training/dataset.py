@@ -43,9 +43,9 @@ class Splits(NamedTuple):
     live: Callable[[int, int], keras.utils.PyDataset] | None = None
     views: int = 1
 
-    def with_more(self, *train: Labelled) -> "Splits":
+    def with_more(self, train: Labelled) -> "Splits":
         """Returns these, with more to train on."""
-        features, labels = (np.concatenate(parts) for parts in zip(self.train, *train, strict=True))
+        features, labels = (np.concatenate(parts) for parts in zip(self.train, train, strict=True))
         return self._replace(train=Labelled(features, labels))
 
 

@@ -112,19 +112,24 @@ def features_behind(
     def embed(batch: np.ndarray) -> np.ndarray:
         return compiled(batch).numpy()
 
-    def of_split(split: str, view: int = 0) -> Labelled:
+    def of_split(split: str, number: int = 1) -> Labelled:
         rows = frames[frames["split"] == split]
         batches = FrameBatches(folder, rows, size, batch_size, seed=None)
-        shown = (views.view(batches[number][0], view) for number in range(batches.num_batches))
-        return Labelled(np.concatenate([embed(batch) for batch in shown]), labels_of(rows))
+        shown = (batches[batch][0] for batch in range(batches.num_batches))
+        embedded = [[embed(views.view(batch, one)) for one in range(number)] for batch in shown]
+        by_view = zip(*embedded, strict=True)
+        features = np.concatenate([part for of_view in by_view for part in of_view])
+        return Labelled(features, np.tile(labels_of(rows), number))
 
     number = settings.add_stem.retrained_head.views
-    train, validation = of_split(manifest.TRAIN), of_split(manifest.VALIDATION)
+    live = not settings.train_best.head.cached_features
+    train = of_split(manifest.TRAIN, 1 if live else number)
+    validation = of_split(manifest.VALIDATION)
     nothing = Labelled(validation.features[:0], validation.labels[:0])
     data = Splits(train, validation, nothing)
-    if not settings.train_best.head.cached_features:
+    if live:
         return live_features.attach(data, lambda _: embed, folder, table, size, number)
-    return data.with_more(*(of_split(manifest.TRAIN, view) for view in range(1, number)))
+    return data
 
 
 def features_behind_stored(

@@ -16,7 +16,7 @@ from stemtune.networks.classifier import Classifier, load, save_network
 from stemtune.store import manifest
 from stemtune.training import heads, rates
 from stemtune.training.dataset import FrameBatches, Splits
-from stemtune.training.stem_training import StemTrainer, StemTraining
+from stemtune.training.stem_training import StemTrainer, StemTraining, assign
 
 # Is entered when an attempt begins, and gives what is told of its epochs.
 Watch = Callable[[Attempt], AbstractContextManager[Callable[[Epoch], None]]]
@@ -99,7 +99,7 @@ def train(
     trainer = _trainer(classifier, data, settings)
     start, trainings = [variable.numpy() for variable in trainer.variables], []
     for attempt in attempts:
-        _assign(trainer.variables, start)
+        assign(trainer.variables, start)
         with watch(attempt) as on_epoch:
             training = trainer.train(
                 data.batches(manifest.TRAIN, attempt.order_seed(data.seed)),
@@ -112,7 +112,7 @@ def train(
                 decay=settings.decay == "cosine",
             )
         trainings.append(training)
-    _assign(trainer.variables, best(trainings).weights)
+    assign(trainer.variables, best(trainings).weights)
     return trainings
 
 
@@ -155,7 +155,7 @@ def train_all(
                 on_epoch(epoch)
         trainings.append(training)
     trainer = _trainer(classifier, first.data, first.settings)
-    _assign(trainer.variables, best(trainings).weights)
+    assign(trainer.variables, best(trainings).weights)
     return trainings
 
 
@@ -204,8 +204,3 @@ def notes(tried: Mapping[Attempt, StemTraining], kept: Attempt, setting: str) ->
     if len(different) > 1:
         said.append(rates.advice(different, kept.learning_rate, f"{setting}.learning_rates"))
     return [note for note in said if note]
-
-
-def _assign(variables: Sequence[keras.Variable], weights: Sequence[np.ndarray]) -> None:
-    for variable, value in zip(variables, weights, strict=True):
-        variable.assign(value)

@@ -217,12 +217,14 @@ class StemTrainer:
         return digest(variable for part in self._frozen for variable in part.variables)
 
 
-def assign(classifier: Classifier, training: StemTraining, joint: bool) -> None:
-    """Gives the stem of a classifier the weights of a training, and the head if that is joint."""
-    trained = [*classifier.require_stem().variables]
-    if joint:
-        trained += classifier.head.variables
-    for variable, value in zip(trained, training.weights, strict=True):
+def trained_variables(classifier: Classifier, joint: bool) -> list[keras.Variable]:
+    """Returns those of a classifier's stem and, if that trains along, of its head."""
+    return [*classifier.require_stem().variables, *(classifier.head.variables if joint else [])]
+
+
+def assign(variables: Iterable[keras.Variable], weights: Iterable[np.ndarray]) -> None:
+    """Gives variables the values that are in `weights`, in the same order."""
+    for variable, value in zip(variables, weights, strict=True):
         variable.assign(value)
 
 

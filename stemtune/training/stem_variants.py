@@ -75,9 +75,11 @@ def train(
     heads = _HeadSearch(f"add_stem@{variant}", table, settings, on_trial, engine)
     start = _untrained_stem(chosen, add_stem.downscale, settings.runtime.seed)
     classifier = replace(baseline, name=variant, stem=start)
-    if chosen.head == "joint":
+    joint = chosen.head == "joint"
+    if joint:
         first = heads.behind(classifier, "head")
         classifier = replace(classifier, head=first.head)
+    trained = stem_training.trained_variables(classifier, joint)
     data, epochs = _data(baseline, variant, table, settings), chosen.epochs or add_stem.epochs
     stored = UNFINISHED_SEARCH / heads.title / "stem"
     stems = [StoredStem(stored, data, chosen, each, epochs, heads.title) for each in attempts]
@@ -87,10 +89,15 @@ def train(
         best = min(attempts, key=lambda each: by_loss(tried[each]))
         metrics = tried[best].metrics
     else:
-        finished = {each: heads.after(classifier, each, tried[each], chosen) for each in attempts}
+        # A head that was trained along goes on from where it is, unless that validates best.
+        name, start_head = ("head again", classifier.head) if joint else ("head", None)
+        finished = {}
+        for each in attempts:
+            stem_training.assign(trained, tried[each].weights)
+            finished[each] = heads.behind(classifier, f"{name} {each}", start_head)
         best = min(attempts, key=lambda each: by_loss(finished[each].trial))
         metrics = finished[best].trial.metrics
-        stem_training.assign(classifier, tried[best], joint=chosen.head == "joint")
+        stem_training.assign(trained, tried[best].weights)
         classifier = replace(classifier, head=finished[best].head)
     notes = stem_search.notes(tried, best, f"add_stem.variants.{variant}")
     return TrainedVariant(classifier, tried[best], metrics, notes)
@@ -132,18 +139,6 @@ class _HeadSearch:
         elsewhere, title = self._elsewhere(classifier, name), f"{self.title}: {name}"
         found = retrained_heads.train(data, classes, self.settings, title, told, start, elsewhere)
         return WithHead(found.head, found.trial)
-
-    def after(
-        self, classifier: Classifier, attempt: Attempt, training: StemTraining, chosen: Variant
-    ) -> WithHead:
-        """Returns the head that a training of the stem ends with.
-
-        A head that was trained along goes on from where it is, unless that validates best.
-        """
-        joint = chosen.head == "joint"
-        stem_training.assign(classifier, training, joint)
-        name, start = ("head again", classifier.head) if joint else ("head", None)
-        return self.behind(classifier, f"{name} {attempt}", start)
 
     def _elsewhere(self, classifier: Classifier, name: str) -> Elsewhere:
         """Returns where a head may be searched behind a classifier, which is stored for that."""
