@@ -1,5 +1,6 @@
 """When the frames of a video are shown, as ffmpeg's command line finds it."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import av
@@ -10,11 +11,47 @@ from av.video.stream import VideoStream
 # These containers hold no times of showing, and of these codecs' frames ffmpeg does not know their
 # order before it decodes them: the times that it makes up follow the order of decoding.
 FORMATS_WITHOUT_PTS, CODECS_WITHOUT_PTS = {"avi", "asf"}, {"h264", "hevc"}
+# In a stream whose clock may jump, how far forward, and how far back, a packet's time is a jump,
+# seconds (fftools/ffmpeg_demux.c, ts_discontinuity_detect).
+JUMP_AHEAD, JUMP_BACK = 10, 0.1
 
 
 def is_bare(container: InputContainer) -> bool:
     """Tells whether it is a stream without times, whose frames are shown one after the other."""
     return Flags.no_timestamps in Flags(container.format.flags)
+
+
+def has_times(container: InputContainer, stream: VideoStream) -> bool:
+    """Tells whether the container says when frames are shown."""
+    return not is_bare(container) and not (
+        container.format.name in FORMATS_WITHOUT_PTS
+        and stream.codec_context.codec.canonical_name in CODECS_WITHOUT_PTS
+    )
+
+
+def packets(container: InputContainer, stream: VideoStream) -> Iterator["av.Packet[VideoStream]"]:
+    """Yields the packets of a stream, the last one empty, timed without the jumps of its clock.
+
+    Recordings that were joined, or whose sender restarted, follow one another without a gap.
+    """
+    may_jump = Flags.ts_discont in Flags(container.format.flags)
+    base = stream.time_base or Fraction(1)
+    length = 1 / (rate(stream) * base)
+    offset = 0
+    last = following = Fraction(0)
+    is_first = True
+    for packet in container.demux(stream):
+        if may_jump and packet.dts is not None:
+            time = Fraction(packet.dts + offset)
+            is_ahead = abs(time - following) * base > JUMP_AHEAD
+            if not is_first and (is_ahead or (last - time) * base > JUMP_BACK):
+                offset += round(following - time)
+                time = Fraction(packet.dts + offset)
+            last, following, is_first = time, time + (packet.duration or length), False
+        if offset:
+            packet.pts = None if packet.pts is None else packet.pts + offset
+            packet.dts = None if packet.dts is None else packet.dts + offset
+        yield packet
 
 
 class Clock:
@@ -29,10 +66,7 @@ class Clock:
         self._base = stream.time_base or Fraction(1)
         self._length = 1 / (rate(stream) * self._base)
         self._is_bare = is_bare(container)
-        self._without_pts = (
-            container.format.name in FORMATS_WITHOUT_PTS
-            and stream.codec_context.codec.canonical_name in CODECS_WITHOUT_PTS
-        )
+        self._without_pts = not self._is_bare and not has_times(container, stream)
         self._last_pts: int | None = None
         self._last_dts: int | None = None
         self._faulty_pts = self._faulty_dts = 0

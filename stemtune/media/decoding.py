@@ -7,11 +7,11 @@ from pathlib import Path
 import av.error
 
 from stemtune.core.settings.frames import Limits
-from stemtune.media import stills, video
+from stemtune.media import jpegs, stills, video
 from stemtune.media.sampling import DecodeError, LimitError, Sample, Span, UnexpectedError
 
 # A change that changes pixels has to change this, so that shards are not reused.
-DECODER_VERSION = "3"
+DECODER_VERSION = "4"
 
 
 def sample_frames(
@@ -39,7 +39,7 @@ def sample_frames(
     """
     try:
         sample = None
-        if not video.is_jpeg_stream(path):
+        if not jpegs.is_stream(path):
             sample = stills.sample(path, count, side, limits, span)
         return sample or video.sample(path, count, side, limits, span)
     except DecodeError:

@@ -48,21 +48,36 @@ class Presentation(NamedTuple):
     matrix: Matrix = UPRIGHT
     crop: Crop = WHOLE
 
-    def steps(self, frame: av.VideoFrame) -> tuple[list[Step], tuple[int, int]]:
-        """Returns the filters that make a frame what is to be shown; its width and height then."""
+    @property
+    def angle(self) -> int:
+        """By how many degrees the container turns frames clockwise, in [0, 360)."""
+        return _angle(self.matrix)
+
+    def steps(self, frame: av.VideoFrame, angle: int) -> tuple[list[Step], tuple[int, int]]:
+        """Returns the filters that make a frame what is to be shown; its width and height then.
+
+        Args:
+            frame: As decoded.
+            angle: By how many degrees it says that it is turned clockwise, in [0, 360).
+        """
         left, right, top, bottom = self.crop
         width, height = frame.width - left - right, frame.height - top - bottom
         steps: list[Step] = []
         if self.crop != WHOLE:
             steps.append(("crop", f"{width}:{height}:{left}:{top}:exact=1"))
-        angle, matrix = -frame.rotation % 360, self.matrix
-        if angle != _angle(matrix):
+        matrix = self.matrix
+        if angle != self.angle:
             # The frame itself, by EXIF or a message in the stream, overrules its container.
             matrix = _turned(angle)
         turns = _turns(matrix)
         if any(name == "transpose" for name, _ in turns):
             width, height = height, width
         return steps + turns, (width, height)
+
+
+def angle(frame: av.VideoFrame) -> int:
+    """Returns by how many degrees a frame, or its container, is turned clockwise, in [0, 360)."""
+    return -frame.rotation % 360
 
 
 def of_stream(stream: VideoStream) -> Presentation:

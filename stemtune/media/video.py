@@ -2,9 +2,7 @@
 
 import bisect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
-from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,16 +13,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from stemtune.core.settings.frames import Limits
-from stemtune.media import clock, presentation, sampling
+from stemtune.media import clock, containers, presentation, sampling
 from stemtune.media.sampling import DecodeError, Sample, Span
 from stemtune.media.scaling import Converter
 
-# Playlists and references that lead to other files, or into the network, are not followed.
-NO_OTHER_FILES = {"protocol_whitelist": "none"}
-# Text that ffmpeg would render as the screen of a terminal.
-TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
-# Pictures that `stills` leaves to ffmpeg.
-STILL_FORMATS = ("_pipe", "image2")
 # Where packets tell when frames are shown and from which ones decoding can start. Elsewhere each
 # packet counts as a key frame (H.263, RPZA and others), or the first one carries what all need
 # (palettes), and everything is decoded.
@@ -32,9 +24,8 @@ TRUSTED_FORMATS = ("mov,", "matroska,", "mpegts", "flv")
 TRUSTED_CODECS = {"h264", "hevc", "av1", "vp8", "vp9", "mpeg2video", "mpeg4"}
 # Each frame of these stands for itself, in any container.
 INTRA_CODECS = {"mjpeg", "prores", "dnxhd", "dvvideo", "jpeg2000", "huffyuv", "utvideo", "cfhd"}
-# Where one JPEG ends and the next begins; in a stream of them often, in a photograph with a further
-# picture behind it once.
-BETWEEN_JPEGS, PROBED = b"\xff\xd9\xff\xd8\xff", 2**22
+# A message in a stream of these may turn frames, from where it stands on.
+TURNING_CODECS = {"h264", "hevc"}
 
 
 class _Timeline(NamedTuple):
@@ -44,10 +35,11 @@ class _Timeline(NamedTuple):
         start, end: Of the stream, seconds.
         packets: How many they are.
         still: Whether it is a picture.
-        times: When the frames are shown, in rising order, in units of the stream; empty where
-            packets do not tell.
-        keys: Of those, the frames from which decoding can start; some are never shown.
+        times: When the frames are shown, in rising order, in units of the stream.
+        keys: When those are shown from which decoding can start; some are discarded.
         base: Seconds of a unit.
+        is_trusted: Whether times and keys are those of the frames.
+        is_cut: Whether the first frames may build on others that are not there.
     """
 
     start: float
@@ -57,15 +49,8 @@ class _Timeline(NamedTuple):
     times: list[int]
     keys: list[int]
     base: Fraction
-
-
-def is_jpeg_stream(path: Path) -> bool:
-    """Tells whether a file is a bare stream of JPEGs, a video that is no picture."""
-    with path.open("rb") as file:
-        begin = file.read(2)
-        if begin != BETWEEN_JPEGS[2:4]:
-            return False
-        return (begin + file.read(PROBED)).count(BETWEEN_JPEGS) > 1
+    is_trusted: bool
+    is_cut: bool
 
 
 def sample(path: Path, count: int, side: int, limits: Limits, span: Span | None = None) -> Sample:
@@ -84,14 +69,16 @@ def sample(path: Path, count: int, side: int, limits: Limits, span: Span | None 
         av.error.FFmpegError: ffmpeg cannot read it.
     """
     timeline = _timeline(path, limits)
+    if timeline.is_cut:
+        timeline = _from_first_shown(path, timeline, limits)
     count = 1 if timeline.still else count
     moments = sampling.moments(timeline.start, timeline.end, count, span)
     shower = _Shower(side)
     taken = _pick(path, moments, timeline, shower, limits)
     if not taken:
         taken = [
-            (shower.show(frame), time)
-            for frame, time in _decode_all(path, moments, timeline, limits, shower)
+            (shower.show(frame, angle), time)
+            for frame, time, angle in _decode_all(path, moments, timeline, limits, shower)
         ]
     if not taken:
         raise DecodeError("cannot be decoded: none of its frames is whole")
@@ -112,53 +99,9 @@ class _Shower:
         self.presentation = presentation.Presentation()
         self.size = (0, 0)
 
-    def show(self, frame: av.VideoFrame) -> np.ndarray:
-        steps, self.size = self.presentation.steps(frame)
+    def show(self, frame: av.VideoFrame, angle: int) -> np.ndarray:
+        steps, self.size = self.presentation.steps(frame, angle)
         return self._converter.convert(frame, steps)
-
-
-@contextmanager
-def _opened(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Yields the container and its main video stream, decoded by one thread.
-
-    The file is handed over open and without its name, so that it is judged by its content alone:
-    a name may be a pattern (`%03d.png`) or a protocol (`concat:…`) to ffmpeg.
-    """
-    with _container(path, NO_OTHER_FILES | {"max_pixels": str(limits.pixels)}) as container:
-        stream = _video_stream(container)
-        if not stream.width * stream.height:
-            # ffmpeg hides the size of what has more pixels than `max_pixels`.
-            with _container(path, NO_OTHER_FILES) as unlimited:
-                hidden = _video_stream(unlimited)
-                sampling.require_few_pixels(hidden.width, hidden.height, limits)
-            raise DecodeError("cannot be decoded: ffmpeg does not tell the size of its frames")
-        sampling.require_few_pixels(stream.width, stream.height, limits)
-        stream.codec_context.thread_count = 1
-        if container.format.name.endswith(STILL_FORMATS):
-            # Else half a picture would be given, and the rest grey.
-            stream.codec_context.options = {"err_detect": "explode"}
-        yield container, stream
-
-
-@contextmanager
-def _container(path: Path, options: dict[str, str]) -> Iterator[InputContainer]:
-    # Without a name ffmpeg takes a stream of JPEGs for the first one.
-    kind = "mjpeg" if is_jpeg_stream(path) else None
-    with FileIO(path) as file:
-        file.name = ""
-        with av.open(file, "r", kind, options=options, metadata_errors="replace") as container:
-            yield container
-
-
-def _video_stream(container: InputContainer) -> VideoStream:
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or container.format.name in TEXT_FORMATS:
-        raise DecodeError("has no video stream")
-    if stream.disposition & stream.disposition.attached_pic:
-        raise DecodeError("has no video stream, only a cover picture")
-    if stream.codec_context is None:
-        raise DecodeError("cannot be decoded: there is no decoder for its codec")
-    return stream
 
 
 def _timeline(path: Path, limits: Limits) -> _Timeline:
@@ -166,23 +109,22 @@ def _timeline(path: Path, limits: Limits) -> _Timeline:
 
     Raises:
         DecodeError: It has no frames.
-        LimitError: It has more frames than allowed.
     """
     start = end = None
-    packets, complete = 0, True
+    packets, complete, is_cut = 0, True, False
     times: list[int] = []
     keys: list[int] = []
-    with _opened(path, limits) as (container, stream):
-        for packet in container.demux(stream):
+    with containers.opened(path, limits) as (container, stream):
+        for number, packet in enumerate(clock.packets(container, stream)):
             if not packet.size:
                 continue
+            is_cut = is_cut or (number == 0 and not packet.is_keyframe)
             complete = complete and packet.pts is not None
             if packet.is_keyframe and packet.pts is not None:
                 keys.append(packet.pts)
             if packet.is_discard:
                 continue
             packets += 1
-            sampling.require_few_frames(packets, limits)
             # Some containers time the decoding only, which spans the same range.
             shown = packet.pts if packet.pts is not None else packet.dts
             if shown is not None:
@@ -192,17 +134,60 @@ def _timeline(path: Path, limits: Limits) -> _Timeline:
                 end = until if end is None else max(end, until)
         if not packets:
             raise DecodeError("has no frames")
-        still = container.format.name.endswith(STILL_FORMATS)
+        still = containers.is_still(container)
         base = stream.time_base or Fraction(1)
-        seconds = float(base)
+        is_trusted = complete and len(set(times)) == len(times) and _is_trusted(container, stream)
         if start is None or end is None or clock.is_bare(container):
             length = float(packets / clock.rate(stream))
-            return _Timeline(0.0, length, packets, still, [], [], base)
-        if not complete or len(set(times)) < len(times) or not _is_trusted(container, stream):
-            times = []
+            return _Timeline(0.0, length, packets, still, [], [], base, False, is_cut)
+        if keys and clock.has_times(container, stream):
+            is_cut = is_cut or start < min(keys)
         return _Timeline(
-            start * seconds, end * seconds, packets, still, sorted(times), sorted(keys), base
+            start * float(base),
+            end * float(base),
+            packets,
+            still,
+            sorted(times),
+            sorted(keys),
+            base,
+            is_trusted,
+            is_cut,
         )
+
+
+def _from_first_shown(path: Path, timeline: _Timeline, limits: Limits) -> _Timeline:
+    """Returns the timeline without the frames at its start that cannot be decoded.
+
+    That is where a stream was cut within a group of frames, of which the first one is not there.
+    """
+    with containers.opened(path, limits) as (container, stream):
+        if not clock.has_times(container, stream):
+            frames = sum(1 for _ in _frames(container, stream, is_cut=True))
+            end = timeline.start + float(frames / clock.rate(stream))
+            return timeline._replace(end=end, packets=frames)
+        times = clock.Clock(container, stream, timeline.start)
+        frame = next(_frames(container, stream, is_cut=True), None)
+        if frame is None:
+            return timeline
+        start = times.time(frame)
+    kept = [time for time in timeline.times if float(time * timeline.base) >= start]
+    lost = len(timeline.times) - len(kept)
+    return timeline._replace(start=start, times=kept, packets=timeline.packets - lost)
+
+
+def _frames(
+    container: InputContainer, stream: VideoStream, is_cut: bool
+) -> Iterator[av.VideoFrame]:
+    """Yields all frames of a stream; of one that is cut, from the first that can be decoded."""
+    for packet in clock.packets(container, stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            if is_cut:
+                continue
+            raise
+        is_cut = is_cut and not frames
+        yield from frames
 
 
 def _is_trusted(container: InputContainer, stream: VideoStream) -> bool:
@@ -222,14 +207,14 @@ def _pick(
     build on. Empty where packets say too little, where frames come otherwise than they say, and
     where one cannot be decoded: decoding everything then tells what is wrong.
     """
-    if not timeline.times:
+    if not timeline.is_trusted:
         return []
     seconds = [float(time * timeline.base) for time in timeline.times]
     chosen = [timeline.times[place] for place in sampling.shown_at(seconds, moments)]
     frames: dict[int | None, np.ndarray] = {}
     try:
         for frame in _decode_chosen(path, set(chosen), timeline, limits, shower):
-            frames[frame.pts] = shower.show(frame)
+            frames[frame.pts] = shower.show(frame, presentation.angle(frame))
     except av.error.InvalidDataError:
         return []
     if not set(chosen) <= set(frames):
@@ -242,8 +227,8 @@ def _decode_chosen(
 ) -> Iterator[av.VideoFrame]:
     """Yields the frames of these times, decoding from the key frame before each.
 
-    Not all of them where one that was decoded is damaged, or where what a packet calls a key frame
-    is none.
+    Not all of them where one that was decoded is damaged, where what a packet calls a key frame is
+    none, or where the stream itself turns frames.
     """
     needed: dict[int, set[int]] = {}
     for time in chosen:
@@ -252,11 +237,15 @@ def _decode_chosen(
             return
         needed.setdefault(timeline.keys[before - 1], set()).add(time)
     awaited: set[int] = set()
-    with _opened(path, limits) as (container, stream):
+    with containers.opened(path, limits) as (container, stream):
         shower.presentation = presentation.of_stream(stream)
         context = stream.codec_context
+        may_turn = context.codec.canonical_name in TURNING_CODECS
+        if may_turn:
+            # The message stands at the first.
+            needed.setdefault(timeline.keys[0], set()).add(timeline.keys[0])
         begins = True
-        for packet in container.demux(stream):
+        for packet in clock.packets(container, stream):
             if packet.is_keyframe and packet.pts in needed:
                 awaited |= needed.pop(packet.pts)
             if not awaited:
@@ -272,6 +261,8 @@ def _decode_chosen(
             for frame in frames:
                 if frame.is_corrupt or (begins and not frame.key_frame):
                     return
+                if may_turn and presentation.angle(frame) != shower.presentation.angle:
+                    return
                 begins = False
                 if frame.pts in chosen:
                     frame.time_base = timeline.base
@@ -283,18 +274,19 @@ def _decode_chosen(
 
 def _decode_all(
     path: Path, moments: np.ndarray, timeline: _Timeline, limits: Limits, shower: _Shower
-) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Yields, for each moment in ascending order, the last frame that starts no later, and when.
+) -> Iterator[tuple[av.VideoFrame, float, int]]:
+    """Yields, for each moment in ascending order, the last frame that starts no later.
 
-    Every frame is decoded, only those asked for are converted.
+    With it come its start, seconds, and the clockwise turn that it, or the last frame that told
+    one, asks for, degrees. Every frame is decoded, only those asked for are converted.
     """
     waiting = list(moments)
-    with _opened(path, limits) as (container, stream):
+    with containers.opened(path, limits) as (container, stream):
         shower.presentation = presentation.of_stream(stream)
         times = clock.Clock(container, stream, timeline.start)
-        shown = None
-        for frame in container.decode(stream):
-            time = times.time(frame)
+        shown, angle = None, 0
+        for frame in _frames(container, stream, timeline.is_cut):
+            time, angle = times.time(frame), presentation.angle(frame) or angle
             while shown is not None and waiting and waiting[0] < time:
                 yield shown
                 waiting.pop(0)
@@ -302,7 +294,7 @@ def _decode_all(
                 return
             if frame.is_corrupt:
                 raise DecodeError(f"is damaged at {time:.2f} s")
-            shown = frame, time
+            shown = frame, time, angle
         while shown is not None and waiting:
             yield shown
             waiting.pop(0)

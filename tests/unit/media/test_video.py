@@ -150,3 +150,75 @@ def test_frames_and_pixels_are_those_of_ffmpeg(tmp_path: Path, name: str) -> Non
     sample = sample_frames(path, 1, 96)
     turned = "turned" in name
     assert (sample.width, sample.height) == ((240, 320) if turned else (320, 240))
+
+
+LONG_GOP = "-c:v libx264 -g 30 -bf 2 -pix_fmt yuv420p"
+
+
+def test_joined_recordings_follow_one_another(tmp_path: Path) -> None:
+    """The clock of a transport or program stream may jump, or be set back."""
+    for container, jumps in (("ts", (0, 3600)), ("mpg", (60,))):
+        codec = LONG_GOP if container == "ts" else "-c:v mpeg2video"
+        for jump in jumps:
+            parts = [tmp_path / f"{start}.{container}" for start in (10, 10 + jump)]
+            for number, part in enumerate(parts):
+                picture = (
+                    "-vf",
+                    f"hue=h={90 * number}",
+                    "-output_ts_offset",
+                    str(10 + jump * number),
+                )
+                reference.ffmpeg(*TEST_PICTURE.split(), *codec.split(), *picture, part)
+            path = tmp_path / f"joined after {jump} s.{container}"
+            path.write_bytes(b"".join(part.read_bytes() for part in parts))
+            assert not reference.difference(path, 7, 96)
+            assert sample_frames(path, 4, 96).duration == pytest.approx(4, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [
+        *[(container, LONG_GOP) for container in ("ts", "mkv", "mp4", "flv", "h264")],
+        ("avi", "-c:v libx264 -g 30 -bf 0 -pix_fmt yuv420p"),
+        ("mpg", "-c:v mpeg2video -bf 2 -g 30"),
+        ("webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30"),
+    ],
+)
+def test_a_stream_that_begins_within_a_group_starts_with_its_first_whole_frame(
+    tmp_path: Path, container: str, codec: str
+) -> None:
+    path = tmp_path / f"cut.{container}"
+    whole = tmp_path / "whole.mkv"
+    reference.ffmpeg(*TEST_PICTURE.split(), *codec.split(), whole)
+    filters = "noise=drop=lt(n\\,10)" + (",h264_mp4toannexb" if container == "avi" else "")
+    reference.ffmpeg("-i", whole, "-c", "copy", "-bsf:v", filters, path)
+    assert not reference.difference(path, 8, 96)
+    assert sample_frames(path, 4, 96).duration == pytest.approx(0.8, abs=0.1)
+
+
+def test_what_a_stream_says_of_its_frames_is_applied(tmp_path: Path) -> None:
+    """Cropped by what its decoder cannot shift; turned where it says so, and from there on."""
+    source, bare = tmp_path / "plain.mp4", tmp_path / "plain.h264"
+    reference.ffmpeg(*TEST_PICTURE.split(), *LONG_GOP.split(), source)
+    reference.ffmpeg("-i", source, "-c", "copy", bare)
+    says = {
+        "cropped": "crop_left=18:crop_right=6:crop_top=10",
+        "turned": "display_orientation=insert:rotate=90",
+        "upside down": "display_orientation=insert:rotate=180",
+    }
+    paths = {}
+    for name, said in says.items():
+        for plain in (source, bare):
+            path = paths[name, plain.suffix] = tmp_path / f"{name}{plain.suffix}"
+            reference.ffmpeg("-i", plain, "-c", "copy", "-bsf:v", f"h264_metadata={said}", path)
+    # A message holds until the next one.
+    paths["several", ".h264"] = tmp_path / "several.h264"
+    parts = (bare, paths["turned", ".h264"], bare, paths["upside down", ".h264"])
+    paths["several", ".h264"].write_bytes(b"".join(part.read_bytes() for part in parts))
+    for path in paths.values():
+        sample = sample_frames(path, 7, 96)
+        frames = reference.decoded(path, 96).frames
+        shown = frames[np.rint(sample.seconds * 25).astype(int)]
+        assert np.abs(sample.frames.astype(int) - shown).max() <= 1, path.name
+    cropped = sample_frames(paths["cropped", ".mp4"], 1, 96)
+    assert (cropped.width, cropped.height) == (320 - 24, 240 - 10)

@@ -1,0 +1,80 @@
+"""Opens the main video stream of a file, and reads its packets as ffmpeg's command line does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+import av
+import av.error
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from stemtune.core.settings.frames import Limits
+from stemtune.media import jpegs, sampling
+from stemtune.media.sampling import DecodeError
+
+# Playlists and references that lead to other files, or into the network, are not followed.
+NO_OTHER_FILES = {"protocol_whitelist": "none"}
+# Text that ffmpeg would render as the screen of a terminal.
+TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
+# Pictures that `stills` leaves to ffmpeg.
+STILL_FORMATS = ("_pipe", "image2")
+
+
+@contextmanager
+def opened(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Yields the container and its main video stream, decoded by one thread.
+
+    The file is handed over open and without its name, so it is judged by its content alone: a name
+    may be a pattern (`%03d.png`) or a protocol (`concat:…`) to ffmpeg.
+
+    Raises:
+        DecodeError: It has no video stream that can be decoded.
+        LimitError: Its frames have more pixels than `limits` allow.
+        av.error.FFmpegError: ffmpeg cannot read it.
+    """
+    with _container(path, NO_OTHER_FILES | {"max_pixels": str(limits.pixels)}) as container:
+        stream = _video_stream(container)
+        if not stream.width * stream.height:
+            # ffmpeg hides the size of what has more pixels than `max_pixels`.
+            with _container(path, NO_OTHER_FILES) as unlimited:
+                hidden = _video_stream(unlimited)
+                sampling.require_few_pixels(hidden.width, hidden.height, limits)
+            raise DecodeError("cannot be decoded: ffmpeg does not tell the size of its frames")
+        sampling.require_few_pixels(stream.width, stream.height, limits)
+        context = stream.codec_context
+        context.thread_count = 1
+        # Else what is cropped at the left is rounded to what suits the processor.
+        context.flags |= Flags.unaligned
+        if is_still(container):
+            # Else half a picture would be given, and the rest grey.
+            context.options = {"err_detect": "explode"}
+        yield container, stream
+
+
+def is_still(container: InputContainer) -> bool:
+    """Tells whether it holds one picture, no video."""
+    return container.format.name.endswith(STILL_FORMATS)
+
+
+@contextmanager
+def _container(path: Path, options: dict[str, str]) -> Iterator[InputContainer]:
+    # Without a name ffmpeg takes a stream of JPEGs for the first one.
+    kind = "mjpeg" if jpegs.is_stream(path) else None
+    with FileIO(path) as file:
+        file.name = ""
+        with av.open(file, "r", kind, options=options, metadata_errors="replace") as container:
+            yield container
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or container.format.name in TEXT_FORMATS:
+        raise DecodeError("has no video stream")
+    if stream.disposition & stream.disposition.attached_pic:
+        raise DecodeError("has no video stream, only a cover picture")
+    if stream.codec_context is None:
+        raise DecodeError("cannot be decoded: there is no decoder for its codec")
+    return stream
