@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stemtune.commands.models import Model
     from stemtune.media.sampling import Span
-    from stemtune.serving.decoder_pool import DecoderPool
+    from stemtune.media.sandbox import Sandbox
 
 DESCRIPTION = "Tells the class of clips: the mean of the probabilities of some of their frames."
 EPILOG = """\
@@ -105,12 +105,12 @@ def run(options: argparse.Namespace) -> int:
     from stemtune.commands import models
     from stemtune.core.settings.frames import Limits
     from stemtune.media.sampling import DecodeError
-    from stemtune.serving.decoder_pool import DecoderPool
+    from stemtune.media.sandbox import Sandbox
 
     limits = Limits(
         decode_seconds=DECODE_SECONDS, pixels=PIXELS, frames=FRAMES, memory_mib=MEMORY_MIB
     )
-    decoders = DecoderPool(limits, decoders=1, at_once=True)
+    sandbox = Sandbox(limits, decoders=1, at_once=True)
     model = models.load(options.model)
     count, side = options.frames or model.specification.frames_per_clip, model.specification.size
     # The first call compiles the model, the second for any number of frames: no clip's time.
@@ -120,11 +120,11 @@ def run(options: argparse.Namespace) -> int:
     problems: dict[str, str] = {}
     for clip in tqdm(options.clips, desc="classifying", unit="clip", disable=None, leave=False):
         try:
-            answers += _answers(clip, model, decoders, count, options.every)
+            answers += _answers(clip, model, sandbox, count, options.every)
         except DecodeError as error:
             problems[clip] = str(error)
             tqdm.write(f"{options.name}: {clip} {error}", file=sys.stderr)
-    decoders.close()
+    sandbox.close()
     if options.json:
         print(_as_json(answers, problems))
     elif answers:
@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _answers(
-    clip: str, model: "Model", decoders: "DecoderPool", count: int, every: float | None
+    clip: str, model: "Model", sandbox: "Sandbox", count: int, every: float | None
 ) -> Iterator[Answer]:
     """Yields the answer for a clip, or for each part of it.
 
@@ -143,13 +143,13 @@ def _answers(
     from stemtune.media.sampling import Span
 
     path, side = _file(clip), model.specification.size
-    spans = [] if every is None else _spans(decoders.sample(path, 1, side).duration, every)
+    spans = [] if every is None else _spans(sandbox.sample(path, 1, side).duration, every)
     # A picture has no parts.
     for several in _chunks(spans, max(1, CHUNK // count)) if spans else [[None]]:
         began = time.perf_counter()
         first, last = several[0], several[-1]
         whole = Span(first.start, last.end) if first and last else None
-        sample = decoders.sample(path, count * len(several), side, span=whole)
+        sample = sandbox.sample(path, count * len(several), side, span=whole)
         found = model.frames(sample.frames)
         milliseconds = (time.perf_counter() - began) * 1000 / len(several)
         rows = found.to_numpy().reshape(len(several), -1, len(found.columns)).mean(axis=1)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from stemtune.commands.side_by_side import Seen, SideBySide
 from stemtune.evaluation import templates
 from stemtune.media.sampling import DecodeError
-from stemtune.serving.decoder_pool import BusyError
+from stemtune.media.sandbox import BusyError
 
 TEMPLATE = Path(__file__).with_name("demo.html.j2")
 # What a form adds to the clip that it sends, bytes.

@@ -14,7 +14,7 @@ from stemtune.core.errors import InputError
 
 if TYPE_CHECKING:
     from stemtune.ingest.clips import Entry
-    from stemtune.ingest.worker_pool import Failure
+    from stemtune.media.sandbox import Sandbox
 
 DESCRIPTION = """\
 Finds clips that show the same footage and lie in different splits or folders: cuts of one video,
@@ -115,8 +115,10 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: There is no such folder, or nothing in it.
     """
+    from stemtune.core.settings.frames import Limits
     from stemtune.ingest import clips
-    from stemtune.ingest.worker_pool import Failure, map_clips
+    from stemtune.media import parallel
+    from stemtune.media.sandbox import Sandbox
 
     if not options.data.is_dir():
         raise InputError(f"there is no folder {options.data}")
@@ -126,14 +128,17 @@ def run(options: argparse.Namespace) -> int:
     problems = {entry.name: entry.problem for entry in entries if not _is_readable(entry)}
     readable = [entry for entry in entries if entry.name not in problems]
     jobs = [Job(entry.path, options.frames) for entry in readable]
-    workers = os.cpu_count() or 1
-    looked = map_clips(look, jobs, workers, DECODE_SECONDS, MEMORY_MIB, "looking")
+    limits = Limits(
+        decode_seconds=DECODE_SECONDS, pixels=PIXELS, frames=MOST_FRAMES, memory_mib=MEMORY_MIB
+    )
     seen: dict[str, Seen] = {}
-    for entry, outcome in zip(readable, looked, strict=True):
-        if isinstance(outcome, Failure):
-            problems[entry.name] = outcome.reason
-        else:
-            seen[entry.name] = outcome
+    with Sandbox(limits, os.cpu_count() or 1) as sandbox:
+        looked = parallel.results(sandbox, look, jobs, "looking")
+        for entry, outcome in zip(readable, looked, strict=True):
+            if isinstance(outcome, Seen):
+                seen[entry.name] = outcome
+            else:
+                problems[entry.name] = outcome
     for name in sorted(problems):
         print(f"{options.name}: {name} {problems[name]}", file=sys.stderr)
     found = shared(seen, options.bits)
@@ -144,22 +149,17 @@ def run(options: argparse.Namespace) -> int:
     return 3 if problems else 0
 
 
-def look(job: Job) -> "Seen | Failure":
-    """Returns what is seen in a clip, or why nothing is; runs in a worker."""
+def look(sandbox: "Sandbox", job: Job) -> Seen | str:
+    """Returns what is seen in a clip, or why nothing is."""
     from stemtune.core import files
-    from stemtune.core.settings.frames import Limits
     from stemtune.ingest import near_duplicates
-    from stemtune.ingest.worker_pool import Failure
-    from stemtune.media import decoding, sampling
+    from stemtune.media.sampling import DecodeError
 
-    limits = Limits(
-        decode_seconds=DECODE_SECONDS, pixels=PIXELS, frames=MOST_FRAMES, memory_mib=MEMORY_MIB
-    )
     try:
-        sample = decoding.sample_frames(job.path, job.frames, SIDE, limits)
+        sample = sandbox.sample(job.path, job.frames, SIDE)
         return Seen(near_duplicates.hashes(sample.frames), files.sha256(job.path))
-    except sampling.DecodeError as error:
-        return Failure(str(error), again=False)
+    except DecodeError as error:
+        return str(error)
 
 
 def shared(seen: Mapping[str, Seen], bits: int) -> list[Shared]:

@@ -14,7 +14,7 @@ import numpy as np
 from stemtune.commands.models import Model
 from stemtune.core.settings.frames import Limits
 from stemtune.evaluation import pictures
-from stemtune.serving.decoder_pool import DecoderPool
+from stemtune.media.sandbox import Sandbox
 
 # Side of the pictures that are shown, px; classes that are shown; how often a model is timed.
 SIDE, CLASSES, REPEATS = 176, 3, 3
@@ -63,7 +63,8 @@ class SideBySide:
         self._models = models
         # Those of one pipeline take the same frames.
         self._specification = next(iter(models.values())).specification
-        self._decoders = DecoderPool(limits, decoders=1)
+        self._seconds = limits.decode_seconds
+        self._sandbox = Sandbox(limits, decoders=1)
         self._turn = threading.Lock()
         for model in models.values():
             self._warm_up(model)
@@ -80,7 +81,9 @@ class SideBySide:
             shutil.copyfileobj(clip, file)
             file.flush()
             began = time.perf_counter()
-            sample = self._decoders.sample(Path(file.name), wanted.frames_per_clip, wanted.size)
+            sample = self._sandbox.sample(
+                Path(file.name), wanted.frames_per_clip, wanted.size, self._seconds
+            )
             milliseconds = (time.perf_counter() - began) * 1000
         with self._turn:
             answers = [_answer(name, model, sample.frames) for name, model in self._models.items()]

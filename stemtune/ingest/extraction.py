@@ -14,14 +14,27 @@ from stemtune.core.settings.frames import ExtractFrames, Limits
 from stemtune.engine.engine import Engine, split
 from stemtune.ingest import groups, journal, near_duplicates, splits
 from stemtune.ingest.clips import Clip
-from stemtune.ingest.worker_pool import Failure, map_clips
-from stemtune.media import decoding, sampling
+from stemtune.media import decoding, parallel, sampling
+from stemtune.media.sandbox import Sandbox
 from stemtune.store import frame_store, manifest, shards
 
 # How many a chunk has that is decoded elsewhere.
 CLIPS = 32
 # Frames of less contrast, all of a clip's together, show one flat colour.
 MIN_CONTRAST = 1.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip gives no frames.
+
+    Attributes:
+        reason: In words.
+        again: Whether another run may succeed: the cause is in time or memory, not in the clip.
+    """
+
+    reason: str
+    again: bool
 
 
 class Measurements(BaseModel):
@@ -82,14 +95,14 @@ def shard_name(clip: Clip, params: ExtractFrames) -> str:
     return files.key(clip.sha256, params.frames_per_clip, params.size, decoding.DECODER_VERSION)
 
 
-def extract(job: Job) -> Outcome:
+def extract(sandbox: Sandbox, job: Job) -> Outcome:
     """Decodes a clip into its shard; returns what the manifest says about it, or why there is none.
 
     What a limit kept from being decoded, or a library in a way of its own, is tried again in the
     next run; what is no clip is not.
     """
     try:
-        sample = decoding.sample_frames(job.clip, job.frames, job.side, job.limits)
+        sample = sandbox.sample(job.clip, job.frames, job.side)
     except sampling.DecodeError as error:
         again = isinstance(error, sampling.LimitError | sampling.UnexpectedError)
         return Failure(str(error), again)
@@ -138,15 +151,11 @@ def decode(chunk: Chunk) -> dict[str, Failure]:
     if not jobs:
         return {}
     limits, failures = next(iter(jobs.values())).limits, {}
-    decoded = map_clips(
-        extract,
-        [*jobs.values()],
-        chunk.workers,
-        limits.decode_seconds,
-        limits.memory_mib,
-        "decoding",
-    )
-    with journal.noting(chunk.notes, chunk.name) as note:
+    with (
+        Sandbox(limits, min(chunk.workers, len(jobs))) as sandbox,
+        journal.noting(chunk.notes, chunk.name) as note,
+    ):
+        decoded = parallel.results(sandbox, extract, [*jobs.values()], "decoding")
         for name, outcome in zip(jobs, decoded, strict=True):
             if isinstance(outcome, Failure):
                 failures[name] = outcome

@@ -55,7 +55,7 @@ def sample_frames(
 
 
 def limit_memory(memory_mib: int) -> None:
-    """Limits the address space of this process, MiB; what asks for more gets MemoryError.
+    """Limits the address space of this process for good, MiB; past it MemoryError is raised.
 
     Where the system holds no such limit, as macOS does not, a line on stderr says so.
     """
@@ -65,7 +65,8 @@ def limit_memory(memory_mib: int) -> None:
         # The shell's `ulimit -v` can be lowered, never raised.
         allowed = min(allowed, most)
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
+        # The hard limit too, or whoever takes this process over could raise it.
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
     except (ValueError, OSError) as error:
         print(
             f"limits.memory_mib is not held: this system does not limit memory ({error})",

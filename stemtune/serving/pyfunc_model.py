@@ -14,8 +14,8 @@ from mlflow.pyfunc import PythonModel
 
 from stemtune.core.errors import InputError
 from stemtune.media.sampling import DecodeError, LimitError
+from stemtune.media.sandbox import BusyError, Sandbox
 from stemtune.serving import requested_clips
-from stemtune.serving.decoder_pool import BusyError, DecoderPool
 
 # Of one server process; each may take the memory that the limits allow.
 DECODERS = 2
@@ -48,7 +48,7 @@ class Served(PythonModel):
         from stemtune.serving.inference import Classifier
 
         self._settings = requested_clips.settings_from(os.environ)
-        self._decoders = DecoderPool(self._settings.limits, DECODERS)
+        self._sandbox = Sandbox(self._settings.limits, DECODERS)
         self._classifier = Classifier(Path(context.artifacts["classifier"]))
 
     def predict(
@@ -84,7 +84,7 @@ class Served(PythonModel):
             with requested_clips.opened(text, self._settings) as path:
                 left = until - time.monotonic()
                 try:
-                    sample = self._decoders.sample(
+                    sample = self._sandbox.sample(
                         path, specification.frames_per_clip, specification.size, left
                     )
                 except LimitError as error:

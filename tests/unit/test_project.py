@@ -52,7 +52,7 @@ def test_every_stage_is_described(stage: str) -> None:
         ("stemtune.tracking.publisher", ("tensorflow", "great_expectations")),
         ("stemtune.tracking.registry", ("tensorflow", "great_expectations")),
         ("stemtune.serving.pyfunc_model", ("tensorflow", "great_expectations")),
-        ("stemtune.serving.decoder_process", ("tensorflow", "mlflow", "pandas")),
+        ("stemtune.media.sandbox_process", ("tensorflow", "mlflow", "pandas")),
         ("stemtune.commands.main", ("tensorflow", "mlflow", "pandas", "numpy", "pydantic")),
     ],
 )

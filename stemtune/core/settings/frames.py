@@ -72,10 +72,10 @@ class Limits(Block):
     """What one clip may take; past it the clip is quarantined.
 
     Attributes:
-        decode_seconds: For decoding it.
+        decode_seconds: Of a processor's time, for decoding it.
         pixels: Of one frame, width times height.
         frames: In the clip, whether sampled or not.
-        memory_mib: In its worker process, MiB of address space.
+        memory_mib: In the process that decodes it, MiB of address space.
     """
 
     decode_seconds: Annotated[float, Field(gt=0)]

@@ -4,21 +4,17 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 
 from stages import extract_frames
 from stemtune.core import params
 from stemtune.engine.engine import Local
 from stemtune.ingest import clips, data_docs, expectations, extraction, ingest_summary
-from stemtune.ingest.worker_pool import Failure, map_clips
 from stemtune.store import manifest
 from tests.support.clips import WriteClip
-from tests.support.jobs import job
 from tests.support.project import ROOT
 
 EXTRACT = params.load(ROOT / "params.yaml").extract_frames.model_copy(update={"size": 72})
@@ -246,70 +242,3 @@ def test_where_no_clip_can_be_used_the_reasons_come_first(
     assert "No clip is left to train on" in str(error.value)
     assert "quarantined; found 100.0%" in str(error.value)
     assert page.is_file()
-
-
-# A worker that takes the place of one that crashed starts within it, on a busy machine too.
-LIMIT = 15.0
-
-
-def test_a_clip_that_crashes_or_hangs_costs_itself_alone(tmp_path: Path) -> None:
-    once = f"once:{tmp_path / 'seen'}"
-    items = ["a", "crash", "b", "slow", "c", once]
-    outcomes = list(map_clips(job, items, 2, LIMIT, 4096, "testing"))
-    assert outcomes[0::2] == ["A", "B", "C"]
-    crash, slow, innocent = outcomes[1::2]
-    assert isinstance(crash, Failure)
-    assert "exit code -11" in crash.reason
-    assert isinstance(slow, Failure)
-    assert "15 s" in slow.reason
-    assert crash.again
-    assert slow.again
-    assert innocent == once.upper()
-
-
-def test_a_mistake_of_the_program_is_raised_with_the_name_of_the_clip() -> None:
-    with pytest.raises(KeyError) as error:
-        list(map_clips(job, ["a", "mistake"], 2, LIMIT, 4096, "testing"))
-    assert error.value.__notes__[-1] == "This happened with mistake."
-
-
-def test_a_shell_that_allows_less_memory_than_the_settings_is_heeded() -> None:
-    program = (
-        "from stemtune.ingest.worker_pool import map_clips; from tests.support.jobs import job\n"
-        "if __name__ == '__main__': print(*map_clips(job, ['a'], 1, 60, 4096, 'testing'))"
-    )
-    script = 'ulimit -v 3000000; exec "$0" -c "$1"'
-    # A worker that is spawned imports its main module, which standard input would not be.
-    done = subprocess.run(
-        ["bash", "-c", script, sys.executable, program],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("A\n", "")
-
-
-def test_an_interrupt_ends_the_workers_at_once() -> None:
-    started = time.monotonic()
-    outcomes = map_clips(job, ["a", *["slow"] * 6], 2, 60.0, 4096, "testing")
-    assert isinstance(outcomes, Generator)
-    assert next(outcomes) == "A"
-    with pytest.raises(KeyboardInterrupt):
-        outcomes.throw(KeyboardInterrupt)
-    assert time.monotonic() - started < 30
-
-
-def test_a_worker_ends_with_whoever_it_works_for_even_if_that_is_killed() -> None:
-    program = (
-        "from stemtune.ingest.worker_pool import map_clips; from tests.support.jobs import job\n"
-        "if __name__ == '__main__':\n"
-        "    for found in map_clips(job, ['a', 'slow'], 1, 60, 4096, 'testing'):\n"
-        "        print(found, flush=True)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout
-        assert running.stdout.readline() == "A\n"
-        below = psutil.Process(running.pid).children(recursive=True)
-        running.kill()
-    _, alive = psutil.wait_procs(below, timeout=20)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

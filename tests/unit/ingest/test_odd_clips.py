@@ -16,7 +16,7 @@ from PIL import ImageCms
 from stemtune.core import params
 from stemtune.engine.engine import Local
 from stemtune.ingest import clips, extraction
-from stemtune.ingest.worker_pool import Failure
+from stemtune.ingest.extraction import Failure
 from stemtune.store import manifest
 from tests.support.odd_files import (
     H264,
