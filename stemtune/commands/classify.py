@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stemtune.core import printable
+
 if TYPE_CHECKING:
     from stemtune.commands.models import Model
     from stemtune.media.sampling import Span
@@ -123,7 +125,8 @@ def run(options: argparse.Namespace) -> int:
             answers += _answers(clip, model, sandbox, count, options.every)
         except DecodeError as error:
             problems[clip] = str(error)
-            tqdm.write(f"{options.name}: {clip} {error}", file=sys.stderr)
+            told = printable.message(f"{options.name}: {printable.name(clip)} {error}")
+            tqdm.write(told, file=sys.stderr)
     sandbox.close()
     if options.json:
         print(_as_json(answers, problems))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stemtune.core import printable
 from stemtune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ def run(options: argparse.Namespace) -> int:
             else:
                 problems[entry.name] = outcome
     for name in sorted(problems):
-        print(f"{options.name}: {name} {problems[name]}", file=sys.stderr)
+        told = f"{options.name}: {printable.name(name)} {problems[name]}"
+        print(printable.message(told), file=sys.stderr)
     found = shared(seen, options.bits)
     shown = [each for each in found if options.all or each.across != NOTHING]
     print(_as_json(shown, seen, problems) if options.json else _as_text(shown, found, len(seen)))
@@ -225,13 +227,11 @@ def _as_json(shown: Sequence[Shared], seen: Mapping[str, Seen], problems: Mappin
 
 
 def _as_text(shown: Sequence[Shared], found: Sequence[Shared], compared: int) -> str:
-    from stemtune.store import manifest
-
     lines = []
     for each in shown:
         where = f"across {each.across}" if each.across != NOTHING else "in one folder"
-        lines.append(f"{where}: {', '.join(map(manifest.shown, each.places))}")
-        lines += [f"  {manifest.shown(clip)}" for clip in each.clips]
+        lines.append(f"{where}: {', '.join(map(printable.name, each.places))}")
+        lines += [f"  {printable.name(clip)}" for clip in each.clips]
     count = Counter(each.across for each in found)
     lines += [""] if lines else []
     lines.append(

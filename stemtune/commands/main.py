@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from stemtune.commands import classify, compare, demo, leaks
+from stemtune.core import printable
 from stemtune.core.errors import InputError
 
 DONE, NOT_DONE, INTERRUPTED = 0, 2, 130
@@ -29,11 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (classify, leaks, compare, demo):
         command.add(commands)
     options = parser.parse_args(arguments)
+    printable.tolerate_locale()
     try:
         status: int = options.run(options)
         sys.stdout.flush()
     except InputError as error:
-        print(f"{options.name}: {error}", file=sys.stderr)
+        print(printable.message(f"{options.name}: {error}"), file=sys.stderr)
         return NOT_DONE
     except KeyboardInterrupt:
         return INTERRUPTED

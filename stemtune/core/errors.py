@@ -1,24 +1,31 @@
-"""What goes wrong for a reason that the user can mend, and how a stage says so."""
+"""What goes wrong for a reason that the user can fix, and how a program says so."""
 
 import sys
+import traceback
 from collections.abc import Callable
+
+from stemtune.core import printable
 
 
 class InputError(ValueError):
     """Settings or data are not as they have to be; the message says what to do."""
 
 
-def run(stage: str, main: Callable[[], None]) -> None:
-    """Runs a stage; an InputError ends it with the message alone.
+def run(name: str, main: Callable[[], None]) -> None:
+    """Runs a program, such as a stage; an InputError ends it with the message alone.
 
-    Where in the code it was noticed is of no use to someone whose file is wrong.
+    Where in the code it was noticed is of no use to someone whose file is wrong. Any other error
+    is a mistake of ours and ends the program with the place where it happened.
     """
+    printable.tolerate_locale()
     try:
         main()
     except InputError as error:
-        sys.exit(f"{stage}: {error}")
+        sys.exit(printable.message(f"{name}: {error}"))
+    except Exception:
+        sys.exit(printable.message(traceback.format_exc().rstrip()))
 
 
 def first_line(error: Exception) -> str:
     """Returns what an error says, on one line."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return printable.message(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from stemtune.core import typed_json
+from stemtune.core import printable, typed_json
 from stemtune.core.files import write_json
 from stemtune.core.results import Epoch
 
@@ -115,7 +115,7 @@ class Record(BaseModel):
     def note(self, text: str) -> None:
         """Tells people something, and keeps it for when the stage is cached."""
         self.notes.append(text)
-        print(f"{self.name}: {text}", flush=True)
+        print(printable.message(f"{self.name}: {text}"), flush=True)
         self.announce()
 
     def finish(self) -> None:

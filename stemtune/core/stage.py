@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from stemtune.core import errors, params, pipeline_run, processes, records
+from stemtune.core import errors, params, pipeline_run, printable, processes, records
 from stemtune.core.errors import InputError
 from stemtune.core.records import Record
 from stemtune.core.stage_outbox import StageOutbox
@@ -129,7 +129,7 @@ def _fail(name: str, shown: Path, error: BaseException) -> None:
     record = records.read(path) if path.exists() else Record.start(name, {})
     is_told = isinstance(error, InputError)
     told = str(error) if is_told else "".join(traceback.format_exception(error))
-    record.fail(told, time.time())
+    record.fail(printable.message(told), time.time())
     records.announce(record)
 
 
@@ -141,4 +141,5 @@ def _attach(name: str, outbox: StageOutbox) -> None:
             outbox.attach(name, [Path(file) for file in records.read(path).artifacts])
         except OSError as error:
             # What the stage was run for is there.
-            print(f"{name}: WARNING: not all artifacts are kept for MLflow: {error}", flush=True)
+            warning = f"{name}: WARNING: not all artifacts are kept for MLflow: {error}"
+            print(printable.message(warning), flush=True)

@@ -9,11 +9,10 @@ from urllib.parse import quote
 import numpy as np
 from markupsafe import Markup
 
-from stemtune.core import files
+from stemtune.core import files, printable
 from stemtune.core.paths import DATA, MISTAKES
 from stemtune.evaluation import mistakes, pictures, templates
 from stemtune.evaluation.mistakes import Mistake
-from stemtune.store import manifest
 
 PAGE = Path(__file__).with_name("mistakes.html.j2")
 CLIP = Path(__file__).with_name("mistaken_clip.html.j2")
@@ -64,7 +63,7 @@ def render(
         clip = Markup(  # noqa: S704
             template.render(
                 mistake=mistake,
-                name=manifest.shown(mistake.clip),
+                name=printable.name(mistake.clip),
                 address=address(mistake.clip),
                 frames=[
                     pictures.small(read(mistake.shard, index), SIDE)

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pandas as pd
 
+from stemtune.core import printable
 from stemtune.core.settings.frames import ExtractFrames, Split
 from stemtune.ingest import clips, groups, splits, words
 from stemtune.store import manifest
@@ -109,8 +110,9 @@ def _deals(used: pd.DataFrame, params: ExtractFrames) -> str:
     units = used.groupby("class")[column].nunique().sort_values()
     return (
         f"No seed below {SEEDS} deals these clips so, for there are too few {unit}s: "
-        f"{units.iloc[0]} of {units.index[0]}, for {len(SPLITS)} splits of {params.min_clips} "
-        f"clip(s) or more. Add clips{' of other footage' if unit == 'group' else ''}"
+        f"{units.iloc[0]} of {printable.name(units.index[0])}, for {len(SPLITS)} splits of "
+        f"{params.min_clips} clip(s) or more. Add clips"
+        + (" of other footage" if unit == "group" else "")
         + (", or lower extract_frames.min_clips." if params.min_clips > 1 else ".")
     )
 
@@ -144,7 +146,7 @@ def _leak(used: pd.DataFrame, params: ExtractFrames) -> list[str]:
     torn = used[used["group"].map(sides) > 1]
     examples = [
         " and ".join(
-            f"{manifest.shown(row.clip)} ({row.split})"
+            f"{printable.name(row.clip)} ({row.split})"
             for row in rows.drop_duplicates("split").itertuples()
         )
         for _, rows in torn.groupby("group")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from stemtune.core import printable
 from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import ExtractFrames
 from stemtune.core.text import composed
@@ -186,7 +187,7 @@ def _found(outcome: Any, column: str) -> str:
     by_value: dict[Any, set[str]] = {}
     for row in result["unexpected_index_list"]:
         subject = row[SUBJECTS.get(column, "clip")]
-        by_value.setdefault(row[column], set()).add(manifest.shown(subject))
+        by_value.setdefault(row[column], set()).add(printable.name(subject))
     shown = [
         f"{value:g} for {words.some(sorted(subjects))}"
         if isinstance(value, Number)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stemtune.core import text
+from stemtune.core.printable import name as shown
 from stemtune.ingest import near_duplicates, words
 from stemtune.ingest.clips import Clip, ClipsError, Names
 
@@ -97,8 +98,8 @@ def read_table(path: Path) -> dict[str, str]:
             clip, group = row[0], text.composed(row[1].strip())
             if groups.setdefault(clip, group) != group:
                 raise ClipsError(
-                    f"{path}, line {rows.line_num}: {clip} is in group {groups[clip]} and in "
-                    f"{group}; a clip has one group"
+                    f"{path}, line {rows.line_num}: {shown(clip)} is in group "
+                    f"{shown(groups[clip])} and in {shown(group)}; a clip has one group"
                 )
     except csv.Error as error:
         raise ClipsError(f"{path}, line {rows.line_num}: {error}; is a quote left open?") from None
@@ -117,15 +118,15 @@ def _rows(clips: Sequence[Clip], table: Mapping[str, str]) -> dict[str, str]:
         raise ClipsError(
             f"groups.csv names {len(unknown)} clip(s) that do not exist: {words.some(unknown)}; "
             "remove these rows or add the clips. Names are paths below data/, such as "
-            f"{clips[0].name}"
+            f"{shown(clips[0].name)}"
         )
     rows: dict[str, str] = {}
     for written, group in table.items():
         for name in names.meant(written):
             if rows.setdefault(name, group) != group:
                 raise ClipsError(
-                    f"groups.csv names {name} in two ways, in group {rows[name]} and in {group}; "
-                    "a clip has one group"
+                    f"groups.csv names {shown(name)} in two ways, in group {shown(rows[name])} and "
+                    f"in {shown(group)}; a clip has one group"
                 )
     return rows
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from stemtune.core import printable
 from stemtune.ingest import groups, words
 from stemtune.ingest.expectations import Result
 from stemtune.store import manifest
@@ -109,7 +110,7 @@ def summary(
         + (f" ({len(left_out) / len(table):.1%})" if len(left_out) else ""),
     ]
     if len(left_out):
-        reasons = [f"{manifest.shown(row.clip)} {row.quarantined}" for row in left_out.itertuples()]
+        reasons = [f"{printable.name(row.clip)} {row.quarantined}" for row in left_out.itertuples()]
         lines.append("    " + words.some(reasons, "\n    ", NAMED))
     if len(left_out) > NAMED:
         lines[-1] += ", listed in manifest.parquet"
@@ -118,9 +119,9 @@ def summary(
     if moved := _moved(table, before):
         lines.append(
             f"  split: {len(moved)} clip(s) of the run before are dealt otherwise now: "
-            + words.some([manifest.shown(clip) for clip in moved], named=NAMED)
+            + words.some(moved, named=NAMED)
         )
-    return "\n".join(lines)
+    return printable.message("\n".join(lines))
 
 
 def _moved(table: pd.DataFrame, before: pd.DataFrame | None) -> list[str]:

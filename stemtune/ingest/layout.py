@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from stemtune.core import printable
 from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import SplitFolders
 from stemtune.core.text import composed
@@ -160,8 +161,8 @@ def _refuse_two_spellings(labels: Iterable[str]) -> None:
 
 def _too_few(label: str, above: Sequence[list[str]]) -> str:
     message = (
-        f"data/ holds 1 class, {label}; telling classes apart takes at least two folders "
-        "data/<class>/ with clips"
+        f"data/ holds 1 class, {printable.name(label)}; telling classes apart takes at least two "
+        "folders data/<class>/ with clips"
     )
     below = {each[1] for each in above if len(each) > 1}
     if len(below) > 1 and all(len(each) > 1 for each in above):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stemtune.core import errors, params
+from stemtune.core import errors, params, printable
 from stemtune.core.errors import InputError
 from stemtune.core.paths import DATA, FRAMES, MANIFEST, UNFINISHED_EXTRACTION
 from stemtune.ingest import clips, extraction
@@ -80,4 +80,4 @@ def _decode(part: Part) -> None:
         f"{len(missing) - len(failures)} of {len(missing)} without frames were decoded"
     )
     for failure in failures.values():
-        print(f"  left to the stage, as a clip {failure.reason}")
+        print(printable.message(f"  left to the stage, as a clip {failure.reason}"))

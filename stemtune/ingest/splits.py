@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from stemtune.core import text
+from stemtune.core import printable, text
 from stemtune.core.settings.frames import Split, SplitLists
 from stemtune.ingest import words
 from stemtune.ingest.clips import Clip, ClipsError, Names
@@ -60,13 +60,15 @@ def _read_lists(clips: Sequence[Clip], data: Path, files: SplitLists) -> Given:
             for clip in names.meant(line) or names.meant(CLASS_NUMBER.sub("", line.rstrip())):
                 if lists.setdefault(clip, split) != split:
                     raise ClipsError(
-                        f"{clip} is in {files.train} and in {files.test}; a clip has one split"
+                        f"{printable.name(clip)} is in {files.train} and in {files.test}; a clip "
+                        "has one split"
                     )
     if not lists:
         raise ClipsError(
             f"{files.train} and {files.test} name none of the {len(clips)} clips in {data}/, which "
-            f"are called like {clips[0].name}; they name such as {words.some(listed)}. Make the "
-            "names agree, suffixes too, or set extract_frames.split.lists to null"
+            f"are called like {printable.name(clips[0].name)}; they name such as "
+            f"{words.some(listed)}. Make the names agree, suffixes too, or set "
+            "extract_frames.split.lists to null"
         )
     return lists
 

@@ -52,11 +52,6 @@ def used_clips(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["quarantined"] == ""].reset_index(drop=True)
 
 
-def shown(clip: str) -> str:
-    """Returns a clip's name for people; one with line breaks and the like is quoted."""
-    return clip if clip.isprintable() else repr(clip)
-
-
 def classes(table: pd.DataFrame) -> list[str]:
     """Returns the class names in the order of their labels 0, 1, …"""
     return sorted(table["class"].unique())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from stemtune.core import errors, pipeline_run
+from stemtune.core import errors, pipeline_run, printable
 from stemtune.core.params import Params
 from stemtune.core.paths import DATA_DOCS, METRICS, PLOTS, REPORT, TIMINGS
 from stemtune.core.records import Record
@@ -90,7 +90,8 @@ def _publish(waiting: Outbox, seconds: float, present: Collection[str]) -> None:
 
 
 def _warn(what: str, error: Exception) -> None:
+    warning = f"track: WARNING: {what}: {errors.first_line(error)}"
     print(
-        f"track: WARNING: {what}: {errors.first_line(error)}\n"
+        f"{printable.message(warning)}\n"
         "All results are kept; the next `dvc repro`, or `make publish`, publishes them"
     )

@@ -49,6 +49,8 @@ MODULES = (
     "core/litter.py",
     "core/geometry.py",
     "core/input_specification.py",
+    "core/printable.py",
+    "core/redaction.py",
     "core/settings/block.py",
     "core/settings/frames.py",
     "core/text.py",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from stemtune.core import errors, printable
 from stemtune.core.records import Record
 from stemtune.core.stage_outbox import Begun
 from stemtune.tracking import pipeline
@@ -69,7 +70,8 @@ class Reporter:
                 self._show(begun, self._stages.setdefault(begun, _Stage()))
         except Exception as error:
             # Whatever it is, the stages go on, and their records tell MLflow later.
-            print(f"not shown in MLflow now: {error}", file=sys.stderr, flush=True)
+            told = printable.message(f"not shown in MLflow now: {error}")
+            print(told, file=sys.stderr, flush=True)
             self._not_before = time.monotonic() + RETRY_SECONDS
             return False
         return True
@@ -136,4 +138,4 @@ def wait_for_stages(outbox: Outbox) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    errors.run("reporter", lambda: main(Path(sys.argv[1])))

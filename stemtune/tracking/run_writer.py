@@ -12,7 +12,7 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
 
-from stemtune.core import files
+from stemtune.core import files, markdown
 from stemtune.core.pipeline_run import Pipeline
 from stemtune.core.records import Record
 from stemtune.tracking import experiment
@@ -108,7 +108,7 @@ class RunWriter:
                 note += f" by [run {computed[:8]}]({link})"
         if record.error:
             error = record.error.strip()[-LONGEST_TAG:]
-            tags["error"], note = error.splitlines()[-1], f"```\n{error}\n```"
+            tags["error"], note = error.splitlines()[-1], markdown.fenced(error)
         of_stage = tags | record.environment | {EXECUTION: _execution(record)}
         self._write(self.id_of(record.name), record, of_stage, Shown(description=note))
         for child in record.children:
