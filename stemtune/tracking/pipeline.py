@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from stemtune.core import files
+from stemtune.core import files, lockfile
 from stemtune.core.errors import InputError
 from stemtune.core.params import Params
 from stemtune.core.paths import LOCK
@@ -53,12 +53,13 @@ def read_lock(names: list[str]) -> Lock:
     if missing := [name for name in names if name not in locked]:
         raise KeyError(f"{LOCK} lacks {missing}; run `dvc repro`, which runs them and then track")
     chosen = {name: locked[name] for name in names}
-    inputs = {entry["path"]: entry["md5"] for entry in chosen["extract_frames"]["deps"]}
+    outputs = {name: lockfile.hashes(entry.get("outs")) for name, entry in chosen.items()}
+    stage_keys = {name: _key(entry) for name, entry in chosen.items()}
     return Lock(
-        digest=files.key(json.dumps(chosen, sort_keys=True)),
-        stage_keys={name: _key(entry) for name, entry in chosen.items()},
-        outputs={out["path"]: out["md5"] for entry in chosen.values() for out in entry["outs"]},
-        data=inputs["data"],
+        digest=files.key(json.dumps([stage_keys, outputs], sort_keys=True)),
+        stage_keys=stage_keys,
+        outputs={path: md5 for found in outputs.values() for path, md5 in found.items()},
+        data=lockfile.hashes(chosen["extract_frames"]["deps"])["data"],
     )
 
 
@@ -77,10 +78,10 @@ def key_of(record: Record, folder: Path) -> str:
         # DVC deletes the copies that it makes, and writes its lock piece by piece.
         return ""
     entry = (locked.get("stages") or {}).get(record.name) or {}
-    noted = {out["path"]: out["md5"] for out in entry.get("outs") or []}
+    noted = lockfile.hashes(entry.get("outs"))
     return _key(entry) if noted.get(path.as_posix()) == md5 else ""
 
 
 def _key(entry: dict[str, Any]) -> str:
-    parts = {part: entry.get(part) for part in ("cmd", "deps", "params")}
+    parts = [entry.get("cmd"), lockfile.hashes(entry.get("deps")), entry.get("params")]
     return files.key(json.dumps(parts, sort_keys=True))
