@@ -8,6 +8,12 @@ SHELL := /bin/sh
 # What is imported is compiled once and kept, even where images of containers have this set: to compile
 # all that is installed takes longer than all that a second clone does, and TensorFlow is imported often.
 export PYTHONDONTWRITEBYTECODE :=
+# DVC and Python take names of files for UTF-8, whatever the locale.
+export PYTHONUTF8 := 1
+# Taken as they are, and by the shell from its environment, so nothing in them is a command.
+override BASE := $(value BASE)
+override PROFILE := $(value PROFILE)
+export BASE PROFILE
 
 help: ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,7 +25,7 @@ repository: .venv/ready
 # DVC takes other stages' outputs from its cache by itself, but none that stages add to.
 repro: .venv/ready repository data ## bring the data, run what is not cached, print the comparison; PROFILE=smoke: with profiles/smoke.yaml over params.yaml
 	@test -e frames || $(BIN)/dvc checkout --quiet --allow-missing extract_frames embed_frames
-	$(if $(PROFILE),$(BIN)/python -m profiles '$(PROFILE)',$(BIN)/dvc repro)
+	if test -n "$$PROFILE"; then $(BIN)/python -m profiles "$$PROFILE"; else $(BIN)/dvc repro; fi
 
 # Tests of what is not on this machine are left out, and said to be.
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
@@ -43,10 +49,11 @@ test-all: .venv/ready data ## these chains, the longest benchmarks and the campa
 	$(call pytest,$(WITHOUT))
 	$(left_out)
 
+# The address is no argument, which everyone on this machine could read: it may hold a password.
 # Of several workers each that does not answer within 5 s is killed, which on busy cores they all are.
 ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 	@$(BIN)/python -m stemtune.tracking.store
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" $(BIN)/mlflow ui --workers 1 --host 127.0.0.1
 
 demo: .venv/ready ## a page on 127.0.0.1:5002 that shows a clip to baseline, stem and exports
 	$(BIN)/stemtune demo
@@ -55,7 +62,7 @@ publish: .venv/ready ## tell MLflow what a server that was down kept from it
 	$(BIN)/python -m stages.track
 
 ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
-	$(BIN)/python -m ci $(if $(BASE),--base $(BASE))
+	$(BIN)/python -m ci $${BASE:+--base="$$BASE"}
 
 bench: .venv/ready data ## measure against the plain alternatives, as ratios
 	$(BIN)/python -m bench

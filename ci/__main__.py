@@ -1,8 +1,8 @@
 """CI in one command: reruns what a change touched, shows what it did, and judges it.
 
 Takes what earlier runs left in the remote, runs `dvc repro`, compares the numbers with the base's,
-shares the results, and writes ci-results/: the summary (summary.md, and where GITHUB_STEP_SUMMARY
-says), the report, and a patch for a dvc.lock that is not up to date. It commits nothing.
+and writes ci-results/: the summary (summary.md, and where GITHUB_STEP_SUMMARY says), the report,
+and a patch for a dvc.lock that is not up to date. It commits nothing. It shares results if told to.
 
 Ends with 0 when all gates hold, 1 when one does not or a stage fails.
 
@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 from ci import clips, commands, gates, remote, stages, summary
-from stemtune.core import errors, files, params, records, typed_json
+from stemtune.core import errors, files, params, printable, records, typed_json
 from stemtune.core.errors import InputError
+from stemtune.core.markdown import code
 from stemtune.core.paths import (
     DATA,
     DATA_DOCS,
@@ -62,7 +63,7 @@ def play(options: argparse.Namespace) -> list[str]:
     """Pulls, reproduces, compares, tells and pushes; returns why the change is refused."""
     limits = params.load().ci
     base = base_commit(options.base)
-    place = remote.choose(options.remote)
+    place = remote.choose(options.remote, options.push)
     print(f"ci: {place.said}")
     if place.name:
         commands.require_dvc("pull", "--run-cache", "--allow-missing", "--remote", place.name)
@@ -79,7 +80,7 @@ def play(options: argparse.Namespace) -> list[str]:
     intake = typed_json.read(EXTRACT_METRICS, Counts) if reached else None
     then = at_base(base, METRICS, Comparison)
     story = summary.Story(
-        base=f"`{options.base}`, commit {base[:10]}" if base else "",
+        base=f"{code(options.base)}, commit {base[:10]}" if base else "",
         remote=place.said,
         outcomes=outcomes,
         seconds=seconds_since(started, outcomes),
@@ -114,6 +115,12 @@ def arguments() -> argparse.Namespace:
         "--remote",
         default=environment("STEMTUNE_REMOTE", ""),
         help="name or address of the DVC remote to share through [STEMTUNE_REMOTE, else DVC's]",
+    )
+    parser.add_argument(
+        "--push",
+        action="store_true",
+        default=environment("STEMTUNE_PUSH", "") == "true",
+        help="share the results through the remote, as the main branch does [STEMTUNE_PUSH=true]",
     )
     parser.add_argument(
         "--fresh",
@@ -189,6 +196,7 @@ def artifacts() -> str:
 
 def publish(text: str) -> None:
     """Writes the summary where it will be read."""
+    text = printable.message(text)
     files.write_text(RESULTS / "summary.md", text)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:

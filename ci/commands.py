@@ -9,7 +9,7 @@ from typing import Any
 
 from dvc.repo import Repo
 
-from stemtune.core import files
+from stemtune.core import files, printable
 from stemtune.core.errors import InputError
 from stemtune.core.paths import LOCK
 from stemtune.core.pipeline_run import git
@@ -21,14 +21,18 @@ COMMITTED = ("dvc.lock", "metrics")
 def dvc(*arguments: str) -> tuple[int, list[str]]:
     """Runs DVC, shows what it prints, and returns its exit status and those lines."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    print(f"ci: dvc {' '.join(arguments)}", flush=True)
+    print(printable.message(f"ci: dvc {' '.join(arguments)}"), flush=True)
     lines = []
     with subprocess.Popen(  # noqa: S603
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         for line in process.stdout or ():
-            print(line, end="", flush=True)
-            lines.append(line.rstrip())
+            lines.append(printable.message(line.rstrip()))
+            print(lines[-1], flush=True)
     return process.returncode, lines
 
 
@@ -64,6 +68,16 @@ def settings() -> dict[str, Any]:
         return dict(repo.config)
 
 
+def set_remote(name: str, address: str) -> None:
+    """Names a remote in the settings of this checkout alone.
+
+    Not by `dvc remote add`, whose command line others on this machine can read: an address may hold
+    a password.
+    """
+    with Repo() as repo, repo.config.edit("local") as settings:
+        settings["remote"][name] = {"url": address}
+
+
 def lock(revision: str | None = None) -> dict[str, Any]:
     """Returns the stages of dvc.lock, as it lies here or in a revision; none if it is not there."""
     if revision:
@@ -95,8 +109,10 @@ def commit_of(revision: str) -> str:
             "this folder is not a git repository, where there would be a revision to compare with; "
             'run `git init`, or compare with none: --base ""'
         )
+    # It would be an option of git's.
+    is_option = revision.startswith("-")
     done = _run("git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    if done.returncode:
+    if is_option or done.returncode:
         raise InputError(
             f"git knows no revision {revision!r}, with which this one is to be compared; name "
             "another as --base, or fetch it (in CI, check out the whole history)"

@@ -6,6 +6,7 @@ from urllib.parse import urlparse
 
 from ci import commands
 from stemtune.core.errors import InputError
+from stemtune.core.markdown import code
 
 # The folder in the repository that holds the sample clips: read, and never written to.
 SAMPLES = "samples"
@@ -30,7 +31,7 @@ class Remote:
     said: str
 
 
-def choose(wanted: str) -> Remote:
+def choose(wanted: str, may_push: bool) -> Remote:
     """Returns the remote to use.
 
     Without credentials for a bucket, as in a pull request from a fork, the sample clips' has to do.
@@ -38,6 +39,7 @@ def choose(wanted: str) -> Remote:
     Args:
         wanted: Name of a remote in DVC's settings, or an address such as `s3://bucket/folder`; "":
             DVC's default.
+        may_push: Whether this run may share its results, which later runs then trust.
 
     Raises:
         InputError: It is neither.
@@ -60,17 +62,33 @@ def choose(wanted: str) -> Remote:
             "address such as s3://bucket/folder"
         )
     remote = configured.get(wanted, {"url": wanted})
+    address = code(remote["url"])
     if _needs_credentials(remote) and not _has_credentials():
         return Remote(
             SAMPLES,
             False,
-            f"**No credentials for `{remote['url']}`**, as in a pull request from a fork: this ran "
+            f"**No credentials for {address}**, as in a pull request from a fork: this ran "
             "on the sample remote. Outputs of other runs were not to be had, and none are shared.",
         )
     if wanted not in configured:
-        commands.require_dvc("remote", "add", "--local", "--force", GIVEN, wanted)
+        commands.set_remote(GIVEN, wanted)
         wanted = GIVEN
-    return Remote(wanted, True, f"Outputs are shared through `{remote['url']}`.")
+    if remote.get("version_aware"):
+        return Remote(
+            wanted,
+            False,
+            f"Outputs are taken from {address}, and none are shared: that remote is version_aware. "
+            "It has no run cache, and `dvc push` notes in dvc.lock what it holds, which CI does "
+            "not commit.",
+        )
+    if not may_push:
+        return Remote(
+            wanted,
+            False,
+            f"Outputs are taken from {address}, and none are shared: runs of the main branch alone "
+            "share theirs (--push).",
+        )
+    return Remote(wanted, True, f"Outputs are shared through {address}.")
 
 
 def _needs_credentials(remote: dict[str, Any]) -> bool:

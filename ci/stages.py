@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from stemtune.core import params
+from stemtune.core import lockfile, params
+from stemtune.core.markdown import code
 from stemtune.ingest import words
 
 RUNNING = re.compile(r"^Running stage '(.+)':$")
@@ -98,9 +99,9 @@ def stale(
         here: The stages of dvc.lock in this checkout, which may have run already.
         status: From `dvc status`, which looks at the one here.
     """
-    made = {
-        out["path"]: out["md5"] for entry in committed.values() for out in entry.get("outs", [])
-    }
+    made: dict[str, str] = {}
+    for entry in committed.values():
+        made |= lockfile.hashes(entry.get("outs"))
     folders = {str(folder) for path in made for folder in PurePosixPath(path).parents}
     result = {stage: LACKING for stage in stages if stage not in committed}
     for stage in committed:
@@ -109,7 +110,7 @@ def stale(
             continue
         then, now = committed[stage], here.get(stage, {})
         found = [
-            f"`{path}` is not what its own stage wrote"
+            f"{code(path)} is not what its own stage wrote"
             for path, md5 in _inputs(then).items()
             if made.get(path, md5) != md5
         ]
@@ -138,12 +139,12 @@ def _unlike(status: Sequence[Any], made: Mapping[str, str]) -> Iterator[str]:
             continue
         for path, change in part.get("changed deps", {}).items():
             if isinstance(change, dict):
-                yield from (f"`{name}` {CHANGES.get(how, how)}" for name, how in change.items())
+                yield from (f"{code(name)} {CHANGES.get(how, how)}" for name, how in change.items())
             elif path not in made or change == "modified":
-                yield f"`{path}` {CHANGES.get(change, change)}"
+                yield f"{code(path)} {CHANGES.get(change, change)}"
         for path, change in part.get("changed outs", {}).items():
             if change == "modified":
-                yield f"`{path}` is not the one in dvc.lock"
+                yield f"{code(path)} is not the one in dvc.lock"
 
 
 def _differences(
@@ -154,10 +155,10 @@ def _differences(
 ) -> list[str]:
     found = ["its command changed"] if before["cmd"] != after["cmd"] else []
     for name, old, new in _changed(_settings(before), _settings(after)):
-        found.append(f"`{name}` {_shown(old)} → {_shown(new)}")
+        found.append(f"{code(name)} {_shown(old)} → {_shown(new)}")
     for path, old, new in _changed(inputs_before, inputs_after):
         how = "is new" if old is None else "left" if new is None else "changed"
-        found.append(f"`{path}` {how}")
+        found.append(f"{code(path)} {how}")
     return found
 
 
@@ -168,7 +169,7 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tu
 
 
 def _inputs(entry: Mapping[str, Any]) -> dict[str, str]:
-    return {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+    return lockfile.hashes(entry.get("deps"))
 
 
 def _settings(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,4 +179,4 @@ def _settings(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)
+    return code("null" if value is None else str(value))

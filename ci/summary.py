@@ -1,6 +1,5 @@
 """The summary of a CI run in Markdown, for a job's page and for a comment alike."""
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,8 @@ from tabulate import tabulate
 from ci.clips import Changes
 from ci.gates import Gate
 from ci.stages import LACKING, Outcome
+from stemtune.core import markdown
+from stemtune.core.markdown import code
 from stemtune.evaluation import comparison
 from stemtune.evaluation.comparison import Comparison, Row
 from stemtune.ingest import words
@@ -71,7 +72,7 @@ class Story:
     def failures(self) -> list[str]:
         """Why the run fails, in words; none when it passes."""
         failed = [outcome.stage for outcome in self.outcomes if outcome.kind == "failed"]
-        found = [f"stage `{stage}` failed" for stage in failed]
+        found = [f"stage {code(stage)} failed" for stage in failed]
         if self.printed and not failed:
             found.append("`dvc repro` failed")
         found += [
@@ -80,7 +81,7 @@ class Story:
             if gate.holds is False
         ]
         if self.must_be_fresh and self.stale:
-            found.append("dvc.lock is stale: " + ", ".join(f"`{stage}`" for stage in self.stale))
+            found.append("dvc.lock is stale: " + ", ".join(map(code, self.stale)))
         return found
 
 
@@ -99,8 +100,7 @@ def broken(error: str) -> str:
 
 
 def _block(lines: Sequence[str]) -> str:
-    text = "\n".join(lines).replace("```", "'''")
-    return f"```text\n{text}\n```"
+    return markdown.fenced("\n".join(lines), "text")
 
 
 def _verdict(story: Story) -> str:
@@ -150,7 +150,7 @@ def _freshness(story: Story) -> str:
     if set(story.stale.values()) == {LACKING} and len(story.stale) == len(story.outcomes):
         lines.append("- it has no stage at all, or is not in git")
     else:
-        lines += [f"- `{stage}`: {why}" for stage, why in story.stale.items()]
+        lines += [f"- {code(stage)}: {why}" for stage, why in story.stale.items()]
     lines += ["", "To mend it, run `dvc repro` and `dvc push`, and commit dvc.lock and metrics/"]
     if story.patch:
         lines[-1] += f"; or take this run's results: `git apply {story.patch}`"
@@ -182,7 +182,7 @@ def _clips(story: Story) -> str:
 
 
 def _names(what: str, names: Sequence[str]) -> str:
-    shown = words.some([_code(name) for name in names], named=NAMED)
+    shown = words.some([code(name) for name in names], named=NAMED)
     return f"- {what}: {len(names)}" + (f" ({shown})" if names else "")
 
 
@@ -249,11 +249,6 @@ def _points(difference: float) -> str:
 
 def _count(counts: Counts | None, name: str) -> str:
     return str(getattr(counts, name)) if counts else ""
-
-
-def _code(name: str) -> str:
-    """Returns a name as it is, whatever is in it: Markdown's code cannot escape."""
-    return f"<code>{html.escape(' '.join(name.split()))}</code>"
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -1,10 +1,12 @@
 """What CI's script says of stages, clips, gates and a stale dvc.lock, without running any."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from ci import clips, commands, gates, stages, summary
 from ci.stages import Outcome
@@ -53,7 +55,7 @@ def test_what_dvc_printed_tells_what_became_of_each_stage() -> None:
         ["a", "b", "track"], [*printed, "Running stage 'track':"], False, before, after
     )
     assert [outcome.kind for outcome in found] == ["ran", "restored", "ran"]
-    assert found[0].why == "`a.rate` 0.1 → 0.2"
+    assert found[0].why == "`a.rate` `0.1` → `0.2`"
     assert found[1].why == "its command changed; DVC's run cache has that work"
     assert found[2].why == "it has no outputs and runs always"
     failed = stages.outcomes(["a", "b", "track"], printed[:1], True, before, before)
@@ -235,10 +237,64 @@ def test_the_summary_has_numbers_bounds_and_names_that_break_no_markdown() -> No
     assert "| extract_frames | ▶ ran 12 s | `data` changed |" in told
     assert "95.00% (85.0 to 100.0)" in text
     assert "| -5.00" in text
-    assert "- added: 1 (<code>a|b/&lt;i&gt;`c`.mp4</code>)" in text
-    assert "- newly quarantined: 1 (<code>b/1: is dark</code>)" in text
+    assert "- newly quarantined: 1 (`b/1: is dark`)" in text
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(text)
+    assert "added: 1 (<code>a|b/&lt;i&gt;`c`.mp4</code>)" in page
     many = clips.Changes(added=[f"a/{number}" for number in range(5000)])
     assert len(summary.render(story(changes=many))) < 6000
+
+
+def test_nothing_that_others_wrote_becomes_markdown_of_the_summary() -> None:
+    """Names of clips, settings, the base's name, a remote's address, and a stage's last words."""
+    evil = "`` | ![x](http://evil/p.png) <img src=x> ``"
+    before, after = locked(), locked()
+    after["a"]["params"] = {"params.yaml": {"a": {"rate": evil, "seeds": [1, 2]}}}
+    after["a"]["deps"].append({"path": f"data/{evil}", "md5": "7"})
+    outcomes = stages.outcomes(["a"], ["Running stage 'a':"], False, before, after)
+    told = story(
+        outcomes=outcomes,
+        stale={"a": stages.stale(["a", "b", "track"], before, after, {})["a"]},
+        changes=clips.Changes(added=[evil], quarantined=[(evil, evil)], renamed=[(evil, evil)]),
+        printed=["```", f"</code>{evil}", "\x1b[2J"],
+    )
+    text = summary.render(told)
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(text)
+    assert "<img" not in page
+    assert page.count("http://evil/p.png") == 10
+    rows = page.split("<h3>Stages</h3>")[1].split("</table>")[0]
+    assert rows.count("<td") == 3
+    assert "\x1b" not in text
+
+
+def test_a_folder_that_a_remote_keeps_versions_of_has_the_hash_that_it_has_otherwise() -> None:
+    """DVC lists its files in dvc.lock then, with their versions, in place of the hash."""
+    entries = [
+        {"relpath": "b/1", "md5": "46bc882b88120fd4dc12076ba56c7dd4", "size": 3, "cloud": {"a": 1}},
+        {"relpath": "a/1", "md5": "32a390517fcc6e43df5fc5f2c94699e1"},
+    ]
+    # As `dvc add` writes it.
+    md5 = "2ed0afd234304c5505aca11489db3a4e.dir"
+    plain = locked()
+    plain["a"]["deps"][0]["md5"] = plain["a"]["outs"][0]["md5"] = md5
+    plain["b"]["deps"][0]["md5"] = md5
+    versioned = copy.deepcopy(plain)
+    parts = [*versioned["a"]["deps"][:1], *versioned["a"]["outs"][:1], *versioned["b"]["deps"][:1]]
+    for part in parts:
+        del part["md5"]
+        part["files"] = entries
+    assert stages.stale(list(plain), plain, versioned, {}) == {}
+    assert stages.stale(list(plain), versioned, plain, {}) == {}
+    versioned["a"]["deps"][0]["files"] = entries[:1]
+    assert stages.stale(list(plain), plain, versioned, {}) == {"a": "`data` changed"}
+    del versioned["a"]["deps"][0]["files"]
+    with pytest.raises(InputError, match=r"no MD5 of data, but path"):
+        stages.stale(list(plain), plain, versioned, {})
+
+
+@pytest.mark.parametrize("revision", ["--help", "-", "--output=x", "no such"])
+def test_what_is_no_revision_is_no_option_of_git_s(revision: str) -> None:
+    with pytest.raises(InputError, match="git knows no revision '"):
+        commands.commit_of(revision)
 
 
 def test_the_summary_says_why_it_failed() -> None:
