@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jinja2
 
+from stemtune.core import content_policy
 from stemtune.evaluation import report_tables
 
 SHARED = Path(__file__).parent
@@ -21,5 +22,6 @@ def load(path: Path) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["content_policy"] = content_policy.META
     environment.filters |= {"percent": report_tables.percent, "points": report_tables.points}
     return environment.get_template(path.name)

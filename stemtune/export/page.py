@@ -10,7 +10,7 @@ import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from stemtune.core import files
+from stemtune.core import content_policy, files
 from stemtune.core.records import Record
 from stemtune.evaluation.drawing import STYLE, WIDE, colors, svg
 from stemtune.export import exports
@@ -34,7 +34,8 @@ def write(path: Path, judged: Exports, timed: Sequence[Record]) -> None:
         # What is before it, the declaration of XML, has no place in a page.
         figure = "<svg" + draw(judged, timed).partition("<svg")[2]
         table = exports.table(judged, timed, "html")
-    files.write_text(path, template.render(figure=figure, table=table))
+    page = template.render(figure=figure, table=table, content_policy=content_policy.META)
+    files.write_text(path, page)
 
 
 def draw(judged: Exports, timed: Sequence[Record]) -> str:

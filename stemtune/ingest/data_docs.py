@@ -1,15 +1,18 @@
 """Great Expectations' page of a validation, made to be read from one file and without a network."""
 
+import html
 import re
 from pathlib import Path
+from typing import Any
 
+from stemtune.core import content_policy
 from stemtune.core.files import write_text
 from stemtune.ingest.expectations import Validation
 
-# What the page would load from elsewhere, and its navigation to pages that are not made.
-ELSEWHERE = re.compile(
-    r"<script[^>]*\bsrc=.*?</script>|<link\b[^>]*>|<nav\b.*?</nav>\s*</div>\s*</nav>|<img\b[^>]*>"
-    r"|\bhref=\"\.\./[^\"]*\"",
+# Scripts, what the page would load from elsewhere, and its navigation to pages that are not made.
+LEFT_OUT = re.compile(
+    r"<script\b.*?</script>|<link\b[^>]*>|<nav\b.*?</nav>\s*</div>\s*</nav>|<img\b[^>]*>"
+    r"|\s(?:href=\"\.\./|on\w+=\")[^\"]*\"",
     flags=re.DOTALL,
 )
 STYLE = """
@@ -35,9 +38,31 @@ STYLE = """
 
 def write(validation: Validation, page: Path) -> None:
     """Writes the page; it holds the time of the validation and changes with each."""
+    from great_expectations.render import RenderedDocumentContent
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
+    class Escaped(RenderedDocumentContent):
+        def to_json_dict(self) -> Any:
+            return _escaped(content.to_json_dict())
+
     content = ValidationResultsPageRenderer().render(validation.outcome)
-    html = DefaultJinjaPageView().render(content)
-    write_text(page, ELSEWHERE.sub("", html).replace("</head>", STYLE, 1))
+    rendered = LEFT_OUT.sub("", DefaultJinjaPageView().render(Escaped(sections=[])))
+    rendered = rendered.replace("<head>", f"<head>{content_policy.META}", 1)
+    write_text(page, rendered.replace("</head>", STYLE, 1))
+
+
+def _escaped(content: Any) -> Any:
+    """Returns a page's content with all text escaped: names of clips and classes can be anything.
+
+    Great Expectations itself escapes the parameters of its sentences, and nothing else.
+    """
+    if isinstance(content, str):
+        return html.escape(content)
+    if isinstance(content, list):
+        return [_escaped(each) for each in content]
+    if isinstance(content, dict):
+        return {
+            name: each if name == "params" else _escaped(each) for name, each in content.items()
+        }
+    return content

@@ -1,16 +1,86 @@
-"""The report and the mistakes in a real browser: pictures load, nothing fails or sticks out."""
+"""Our pages in a real browser: pictures load, nothing fails or sticks out, no name is obeyed."""
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from stemtune.core import params
 from stemtune.evaluation import mistakes, mistakes_page, report
+from stemtune.export import page as export_page
+from stemtune.export.exports import Exports
+from stemtune.ingest import data_docs, expectations
+from stemtune.store.manifest import SPLITS
 from tests.support import results
 from tests.support.browser import Seen, assert_sound, look_at
+from tests.support.project import ROOT
 
 WIDTHS = [1100, 400]
+# What it runs can be seen in the page's text.
+RUNS = "document.body.append('OBE' + 'YED')"
+EVIL = f'<svg onload="{RUNS}"></svg><script>{RUNS}</script> $column ${{x}} {{{{1}}}} &lt;'
 
 pytestmark = pytest.mark.browser
+
+
+def hostile_manifest() -> pd.DataFrame:
+    """Returns a manifest whose every name, group and reason is HTML, and of which much is wrong."""
+    rows = [
+        {
+            "clip": f"{label}/{number} {EVIL}.mp4",
+            "class": label,
+            "group": EVIL,
+            "grouped_by": "name",
+            "sha256": f"{label} {number}",
+            "shard": f"{label} {number}",
+            "split": split,
+            "frame_splits": [split],
+            "frame_side": 9,
+            "brightness": float(number),
+            "contrast": 0.0,
+            "quarantined": "" if number else f"is {EVIL}",
+        }
+        for label in (EVIL, "other")
+        for number, split in enumerate(SPLITS)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = params.load(ROOT / "params.yaml").extract_frames
+    settings = settings.model_copy(update={"classes": [EVIL, "third"]})
+    page = tmp_path_factory.mktemp("docs") / "data_docs.html"
+    data_docs.write(expectations.check(hostile_manifest(), settings), page)
+    return page
+
+
+def test_the_data_docs_show_names_and_obey_none(docs: Path) -> None:
+    (seen,) = look_at(docs, WIDTHS[:1])
+    assert seen.errors == []
+    assert "OBEYED" not in seen.text
+    assert f"are those of extract_frames.classes: {[EVIL, 'third']}" in seen.text
+    assert f"{EVIL}/0 {EVIL}.mp4" in seen.text.replace("\n", " ")
+
+
+def test_no_page_runs_what_got_into_it(docs: Path, tmp_path: Path, drawn: dict[str, str]) -> None:
+    """Were a name not escaped somewhere, the page's own policy would still keep it from running."""
+    table, baseline, stem = results.answered(12)
+    found = mistakes.find(table, results.CLASSES, baseline, stem)
+    pages = {
+        "report": report.render(results.make(), drawn),
+        "mistakes": mistakes_page.render(found, 12, "joint", results.footage),
+        "docs": docs.read_text(),
+    }
+    export_page.write(tmp_path / "exports.html", Exports(exports={}), [])
+    pages["exports"] = (tmp_path / "exports.html").read_text()
+    for name, content in pages.items():
+        page = tmp_path / f"{name}.html"
+        page.write_text(content.replace("<body>", f"<body><p>NOT {EVIL}</p>", 1))
+        (seen,) = look_at(page, WIDTHS[:1])
+        assert "NOT" in seen.text
+        assert "OBEYED" not in seen.text, name
+        assert any("Content Security Policy" in error for error in seen.errors), name
 
 
 @pytest.fixture(scope="module")
