@@ -1,5 +1,6 @@
 """Which pipeline run a process belongs to, and what DVC and git know about it."""
 
+import locale
 import os
 import platform
 import subprocess
@@ -77,6 +78,17 @@ def owner(process: psutil.Process) -> psutil.Process:
         process: A part of it; where DVC did not start it, it is a pipeline run of its own.
     """
     return next((above for above in process.parents() if _is_dvc(above)), process)
+
+
+def encoding_of_dvc() -> str:
+    """Returns the encoding in which the DVC that runs this process reads names of files.
+
+    Stages read them as UTF-8, whatever the locale, by `PYTHONUTF8` in dvc.yaml.
+    """
+    process = psutil.Process()
+    whole = owner(process)
+    is_utf8 = whole == process or whole.environ().get("PYTHONUTF8") == "1"
+    return "utf-8" if is_utf8 else locale.getencoding()
 
 
 def key_of(whole: psutil.Process) -> str:

@@ -1,5 +1,6 @@
 """Finds the clips of a data folder: what they show (class) and what is in them (checksum)."""
 
+import codecs
 import os
 import re
 import shlex
@@ -10,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from stemtune.core import litter
+from stemtune.core import litter, pipeline_run, printable
 from stemtune.core.errors import InputError
 from stemtune.core.files import sha256
 from stemtune.core.settings.frames import ExtractFrames, SplitFolders
 from stemtune.core.text import composed
 from stemtune.ingest import layout, words
-from stemtune.store import manifest
 
 GROUPS_FILE = "groups.csv"
 # Lists of the official splits of UCF101 (Soomro, Zamir and Shah, 2012).
@@ -25,6 +25,7 @@ LIST_FILE = re.compile(r"(train|test)list\d\d\.txt|classInd\.txt")
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
 LEADS_OUT = "is a link that leads out of the data folder"
 LEADS_NOWHERE = "is a link to nothing"
+NOT_UTF8 = "has a name that is not UTF-8"
 
 
 class ClipsError(InputError):
@@ -73,10 +74,16 @@ def find(
     Args:
         data, workers, wanted: As of `find_clips`, which says what is raised.
         params: The settings.
+
+    Raises:
+        ClipsError: Also if the DVC that runs this stage takes names of clips for others.
     """
     lists = params.split.lists
     names = (lists.train, lists.test) if lists else ()
-    return find_clips(data, names, workers, params.split.folders, params.classes or (), wanted)
+    split, classes = params.split.folders, params.classes or ()
+    found = find_clips(data, names, workers, split, classes, wanted)
+    _refuse_other_names(data, found)
+    return found
 
 
 def find_clips(
@@ -112,6 +119,7 @@ def find_clips(
         )
     found = entries(data, lists)
     _refuse_links(data, found, depth=1 if folders is None else 2)
+    _refuse_parts_of_dvc(data, found)
     _refuse_strays(data, found)
     if not found:
         raise ClipsError(
@@ -142,7 +150,7 @@ def empty_folders(data: Path, clips: Iterable[Clip], depth: int) -> list[str]:
         "/".join(clip.name.split("/")[:level]) for clip in clips for level in range(1, depth + 1)
     }
     found = [path for level in range(depth) for path in litter.visible(data, "*/" * (level + 1))]
-    names = [path.relative_to(data).as_posix() for path in found if not _is_hidden(path.name)]
+    names = [_name(path, data) for path in found if not _is_hidden(path.name)]
     return [name for name in names if name not in filled]
 
 
@@ -195,11 +203,15 @@ def _walk(folder: Path, data: Path) -> Iterator[Entry]:
 
 
 def _entry(path: Path, data: Path, problem: str) -> Entry:
-    below = path.relative_to(data).as_posix()
-    name = os.fsencode(below).decode("utf-8", "backslashreplace")
-    if name != below:
-        problem = problem or "has a name that is not UTF-8"
+    name = _name(path, data)
+    if name.encode() != os.fsencode(path.relative_to(data).as_posix()):
+        problem = problem or NOT_UTF8
     return Entry(name, path, problem)
+
+
+def _name(path: Path, data: Path) -> str:
+    """Returns a name as UTF-8 has it, whatever encoding this process reads names in."""
+    return os.fsencode(path.relative_to(data).as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _problem(path: Path, data: Path) -> str:
@@ -238,9 +250,48 @@ def _targets(links: Sequence[Entry]) -> str:
     return words.some([f"{each.name} → {each.path.readlink()}" for each in links])
 
 
+def _refuse_parts_of_dvc(data: Path, entries: Sequence[Entry]) -> None:
+    """Raises ClipsError where DVC tracks parts of the folder, as `dvc add data/*` has it do."""
+    noted = [each for each in entries if each.name.endswith(".dvc") and _is_of_dvc(each)]
+    if noted:
+        raise ClipsError(
+            f"{data}/ holds files by which DVC tracks a part of it each: "
+            f"{words.some([each.name for each in noted])}. The pipeline needs {data}/ tracked as a "
+            "whole, in data.dvc. To change that, keeping the clips, run\n\n"
+            f"find {data} -name '*.dvc' -exec .venv/bin/dvc remove {{}} +\n"
+            f"git rm -r --cached --quiet --ignore-unmatch {data}\n"
+            f".venv/bin/dvc add {data}"
+        )
+
+
+def _is_of_dvc(entry: Entry) -> bool:
+    """Returns whether a file is DVC's by its content; a clip may be called anything."""
+    if entry.problem:
+        return False
+    try:
+        with entry.path.open("rb") as file:
+            return re.search(rb"^outs:$", file.read(4096), flags=re.MULTILINE) is not None
+    except OSError:
+        # What cannot be read is quarantined, or refused, as what it is: a clip.
+        return False
+
+
+def _refuse_other_names(data: Path, clips: Sequence[Clip]) -> None:
+    """Raises ClipsError where dvc.lock, and with it others, would get wrong names of clips."""
+    encoding = pipeline_run.encoding_of_dvc()
+    odd = [clip.name for clip in clips if not clip.name.isascii()]
+    if odd and codecs.lookup(encoding).name not in ("utf-8", "ascii"):
+        raise ClipsError(
+            f"DVC was started with names of files in {encoding}, by this shell's locale, and takes "
+            f"{words.some(odd)} for other names. Run `export PYTHONUTF8=1` in this shell, then "
+            f"`dvc add {data}` if the clips were added in it, then `dvc repro`; `make repro` does "
+            "the first by itself"
+        )
+
+
 def _refuse_strays(data: Path, entries: Sequence[Entry]) -> None:
     strays = [
-        manifest.shown(entry.name) + (f" ({entry.problem})" if entry.problem else "")
+        printable.name(entry.name) + (f" ({entry.problem})" if entry.problem else "")
         for entry in entries
         if "/" not in entry.name
     ]

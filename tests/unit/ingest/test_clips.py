@@ -3,12 +3,18 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from bench import project
 from stemtune.core.errors import InputError
 from stemtune.ingest import clips
+from tests.support.project import ROOT
+
+# Python reads names as ASCII then, as it reads them as Latin-1 in such a locale.
+NOT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 def make(folder: Path, *names: str) -> None:
@@ -111,3 +117,71 @@ def test_two_files_whose_names_look_alike_are_two_clips_of_one_class(tmp_path: P
     assert names.meant("b/e\u0301.mp4") == ["b/e\u0301.mp4"]
     assert names.meant(" .\\b\\\u00e9.mp4 ") == ["b/\u00e9.mp4"]
     assert names.meant("b/none.mp4") == []
+
+
+def test_names_are_utf8_whatever_this_process_reads_them_as(tmp_path: Path) -> None:
+    make(tmp_path, "café/é 日本.mp4", "b/1.mp4", "žádný/.hidden")
+    program = (
+        "import sys, pathlib; from stemtune.ingest import clips; from stemtune.core import errors\n"
+        "data = pathlib.Path(sys.argv[1]); found = clips.find_clips(data)\n"
+        "told = [(clip.label, clip.name, clip.problem) for clip in found]\n"
+        "print(ascii([told, clips.empty_folders(data, found, 1)]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | NOT_UTF8, capture_output=True, text=True, check=True
+    )
+    told = [("b", "b/1.mp4", ""), ("café", "café/é 日本.mp4", "")]
+    assert done.stdout.strip() == ascii([told, ["žádný"]])
+
+
+def test_a_class_whose_name_is_not_utf8_is_quarantined_and_can_be_shown(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.mp4", "b/1.mp4")
+    for name in (b"caf\xe9", b"empty \xff"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9/1.mp4")).write_bytes(b"x")
+    found = clips.find_clips(tmp_path)
+    assert {clip.name: clip.problem for clip in found} == {
+        "a/1.mp4": "",
+        "b/1.mp4": "",
+        "caf\\xe9/1.mp4": clips.NOT_UTF8,
+    }
+    assert clips.empty_folders(tmp_path, found, depth=1) == ["empty \\xff"]
+
+
+def test_data_that_dvc_tracks_in_parts_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    make(tmp_path, "data/a b/1.mp4", "data/b/2.mp4", "data/b/a clip of mine.dvc")
+    data = tmp_path / "data"
+    assert len(clips.find_clips(data)) == 3
+    (data / "b/a clip of mine.dvc").unlink()
+    project.prepare(tmp_path)
+    project.run(tmp_path, "dvc", "add", "--quiet", "data/a b", "data/b/2.mp4")
+    project.run(tmp_path, "git", "add", "data")
+    with pytest.raises(clips.ClipsError, match="a part of it each: a b.dvc, b/2.mp4.dvc") as error:
+        clips.find_clips(data)
+    commands = str(error.value).split("\n\n")[1].replace(str(data), "data")
+    project.run(tmp_path, "sh", "-ec", commands.replace(".venv/bin/", ""))
+    assert [clip.name for clip in clips.find_clips(data)] == ["a b/1.mp4", "b/2.mp4"]
+    assert "nfiles: 2" in (tmp_path / "data.dvc").read_text()
+
+
+def test_names_that_dvc_takes_for_others_are_refused(tmp_path: Path) -> None:
+    """DVC would write names of its own into data.dvc, for others to check out."""
+    make(tmp_path, "data/café/1.mp4", "data/b/1.mp4")
+    program = (
+        # As it is in such a locale, which need not be installed here.
+        "import locale; locale.getencoding = lambda: 'ISO-8859-1'\n"
+        "from pathlib import Path; from stemtune.core import errors, params\n"
+        "from stemtune.ingest import clips\n"
+        f"settings = params.load(Path({str(ROOT / 'params.yaml')!r})).extract_frames\n"
+        "errors.run('stage', lambda: print(len(clips.find(Path('data'), settings, 1))))"
+    )
+    (tmp_path / "dvc").write_text(f'PYTHONUTF8=1 {sys.executable} -c "$PROGRAM"; exit $?\n')
+    variables = project.inherited() | {"PROGRAM": program, "PYTHONPATH": str(ROOT)}
+    variables.pop("PYTHONUTF8", None)
+    status, printed = project.attempt(tmp_path, ["sh", "dvc"], variables)
+    assert status == 1
+    assert "names of files in ISO-8859-1" in printed
+    assert "takes café/1.mp4 for other names. Run `export PYTHONUTF8=1`" in printed
+    variables["PYTHONUTF8"] = "1"
+    assert project.attempt(tmp_path, ["sh", "dvc"], variables) == (0, "2\n")
