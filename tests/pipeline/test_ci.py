@@ -106,7 +106,7 @@ def test_a_fork_without_credentials_runs_on_the_sample_remote(
 
 def test_a_machine_with_credentials_shares_what_was_done(author: Project, bucket: Bucket) -> None:
     author.environment = author.environment | bucket.environment
-    ran = ci(author, "--base", "")
+    ran = ci(author, "--base", "", "--push")
     assert ran.status == 0, ran.printed
     assert ran.stages("▶ ran") == ["track"]
     assert ran.stages("✓ up to date") == RECORDED
@@ -128,10 +128,10 @@ def test_a_machine_with_credentials_shares_what_was_done(author: Project, bucket
 
 
 def test_a_fresh_clone_of_main_takes_everything_from_the_bucket(
-    author: Project, tmp_path: Path
+    author: Project, bucket: Bucket, tmp_path: Path
 ) -> None:
     clone = author.clone(tmp_path / "clone")
-    ran = ci(clone, "--base", "HEAD", "--fresh")
+    ran = ci(clone, "--base", "HEAD", "--fresh", "--remote", f"s3://{bucket.name}/dvc")
     assert ran.status == 0, ran.printed
     assert ran.stages("▶ ran") == ["track"]
     assert "dvc.lock is what `dvc repro` writes" in ran.summary
@@ -176,7 +176,7 @@ def change_clips(project: Project) -> tuple[list[str], str]:
 
 
 def test_a_change_of_data_reruns_what_it_touched_and_shows_the_effect(
-    author: Project, tmp_path: Path
+    author: Project, bucket: Bucket, tmp_path: Path
 ) -> None:
     author.run("git", "checkout", "--quiet", "-b", "more-clips", "main")
     added, removed = change_clips(author)
@@ -185,9 +185,12 @@ def test_a_change_of_data_reruns_what_it_touched_and_shows_the_effect(
     author.commit("Add three clips and remove one")
 
     clone = author.clone(tmp_path / "clone", "more-clips")
-    before = evaluated(clone)
+    before, shared = evaluated(clone), bucket.objects()
     ran = ci(clone, "--base", "origin/main", "--fresh")
     after = evaluated(clone)
+    # Main's runs take what is there as their own.
+    assert bucket.objects() == shared
+    assert "none are shared: runs of the main branch alone" in ran.summary
 
     assert ran.stages("▶ ran") == STAGES
     assert "; 3 decoded, " in ran.printed
@@ -195,9 +198,9 @@ def test_a_change_of_data_reruns_what_it_touched_and_shows_the_effect(
     assert ran.printed.count(": 3 clips embedded, ") == len(sides)
     assert re.search(r"^\| extract_frames .*`data` changed", ran.summary, flags=re.MULTILINE)
     assert re.search(r"^\| embed_frames .*`frames` changed", ran.summary, flags=re.MULTILINE)
-    names = ", ".join(f"<code>{name}</code>" for name in sorted(added))
+    names = ", ".join(f"`{name}`" for name in sorted(added))
     assert f"- added: 3 ({names})" in ran.summary
-    assert f"- removed: 1 (<code>{removed}</code>)" in ran.summary
+    assert f"- removed: 1 (`{removed}`)" in ran.summary
     assert f"- frames not in the base: 3 ({names})" in ran.summary
     assert "- newly quarantined: 0" in ran.summary
     assert re.search(r"^\| clips +\| 24 +\| 26 +\|$", ran.summary, flags=re.MULTILINE)
@@ -218,7 +221,7 @@ def test_a_change_of_data_reruns_what_it_touched_and_shows_the_effect(
     assert "`git apply ci-results/dvc.lock.patch`" in ran.summary
     assert clone.run("git", "log", "--format=%s", "-1").strip() == "Add three clips and remove one"
 
-    again = ci(clone, "--base", "origin/main")
+    again = ci(clone, "--base", "origin/main", "--push")
     assert again.status == 0, again.printed
     assert again.stages("▶ ran") == ["track"]
     assert evaluated(clone) == after

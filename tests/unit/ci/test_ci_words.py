@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from ci import clips, commands, gates, stages, summary
+from bench import project
+from ci import clips, commands, gates, remote, stages, summary
 from ci.stages import Outcome
 from stemtune.core.errors import InputError
 from stemtune.core.settings.running import AccuracyDrop, Ci
@@ -291,8 +292,34 @@ def test_a_folder_that_a_remote_keeps_versions_of_has_the_hash_that_it_has_other
         stages.stale(list(plain), plain, versioned, {})
 
 
+def test_what_is_shared_through_which_remote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.prepare(tmp_path)
+    config = tmp_path / ".dvc/config"
+    config.write_text(config.read_text() + f"['remote \"team\"']\n    url = {tmp_path}/team\n")
+    monkeypatch.chdir(tmp_path)
+    assert remote.choose("team", may_push=True).shared
+    read = remote.choose("team", may_push=False)
+    assert (read.name, read.shared) == ("team", False)
+    assert "runs of the main branch alone share theirs" in read.said
+    # An address may hold a password, which neither the summary nor an argument shows.
+    given = remote.choose("http://alice:s3cret@127.0.0.1/dvc", may_push=True)
+    assert given.said == "Outputs are shared through `http://***@127.0.0.1/dvc`."
+    address = "url = http://alice:s3cret@127.0.0.1/dvc"
+    assert address in (tmp_path / ".dvc/config.local").read_text()
+    config.write_text(config.read_text() + "    version_aware = true\n")
+    versions = remote.choose("team", may_push=True)
+    assert (versions.name, versions.shared) == ("team", False)
+    assert "that remote is version_aware" in versions.said
+
+
 @pytest.mark.parametrize("revision", ["--help", "-", "--output=x", "no such"])
-def test_what_is_no_revision_is_no_option_of_git_s(revision: str) -> None:
+def test_what_is_no_revision_is_no_option_of_git_s(
+    revision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run(tmp_path, "git", "init", "--quiet")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="git knows no revision '"):
         commands.commit_of(revision)
 

@@ -208,8 +208,10 @@ def test_the_summary_names_what_is_left_out_and_what_moved(data: Path) -> None:
     before = extract(data)[0]
     (data / "dark/not\na clip.mp4").write_bytes(b"not a video")
     table, decoded = extract(data)
-    said = ingest_summary.summary(table, before, decoded, 7, ["empty"])
-    assert "folders without clips: empty" in said
+    table.loc[table["quarantined"] != "", "quarantined"] += "\x1b[2J"
+    said = ingest_summary.summary(table, before, decoded, 7, ["empty", "\x1b[31m"])
+    assert "\x1b" not in said
+    assert "folders without clips: empty, '\\x1b[31m'" in said
     assert "7 clips of 2 classes; 1 decoded, 6 reused" in said
     assert "quarantined: 1 of 7 clips (14.3%)" in said
     assert "'dark/not\\na clip.mp4' cannot be decoded" in said

@@ -15,6 +15,7 @@ from typing import Any
 import mlflow
 import psutil
 import pytest
+from markdown_it import MarkdownIt
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
@@ -263,7 +264,8 @@ def test_what_ran_live_becomes_what_is_published_at_once(
 
 def test_a_stage_that_failed_and_one_that_was_killed(store: MlflowClient) -> None:
     done, failed, killed = records()
-    failed.status, failed.error = "failed", "Traceback\nValueError: no such weights"
+    evil = "```\n<b>bold</b> ````"
+    failed.status, failed.error = "failed", f"Traceback {evil}\nValueError: no such weights"
     killed.status = "running"
     run = pipeline()
     kept = outbox(run, [done, failed, killed], over=False)
@@ -273,7 +275,8 @@ def test_a_stage_that_failed_and_one_that_was_killed(store: MlflowClient) -> Non
     assert shown["tune_lr"].info.status == "FINISHED"
     assert shown["train_best"].info.status == "FAILED"
     assert shown["train_best"].data.tags["error"] == "ValueError: no such weights"
-    assert "Traceback" in shown["train_best"].data.tags["mlflow.note.content"]
+    note = MarkdownIt().parse(shown["train_best"].data.tags["mlflow.note.content"])
+    assert [(token.type, token.content) for token in note] == [("fence", f"{failed.error}\n")]
     assert shown["evaluate"].info.status == "FAILED"
     assert shown["pipeline"].info.status == "FAILED"
 

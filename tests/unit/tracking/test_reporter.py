@@ -14,15 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import mlflow
 import psutil
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from stemtune.core import files, pipeline_run, processes, stage
+from stemtune.core import files, pipeline_run, processes, records, stage
 from stemtune.core.records import Record
 from stemtune.core.stage_outbox import Begun, StageOutbox
-from stemtune.tracking import outbox, pipeline, reporter
+from stemtune.tracking import outbox, pipeline, publishing, reporter
 from stemtune.tracking.outbox import Outbox
 from tests.support.project import ROOT
 
@@ -247,6 +248,30 @@ def test_a_server_that_never_answers_delays_no_stage_and_its_reporter_is_ended(
         server.accept()
         outbox.end_reporters(place.folder)
         assert place.reporters() == []
+
+
+def test_a_password_in_an_address_is_in_no_log_and_no_warning(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.environment |= {"MLFLOW_TRACKING_URI": "http://alice:s3cret@127.0.0.1:1"}
+    assert place.dvc("$stage tune_lr ''; exit 0").wait() == 0
+    [kept] = place.outboxes()
+    wait_for(lambda: "not shown in MLflow now" in kept.log.read_text())
+    assert "s3cret" not in kept.log.read_text()
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place.environment["MLFLOW_TRACKING_URI"])
+    publishing.publish_waiting(60, ())
+    mlflow.set_tracking_uri("")
+    told = "".join(capsys.readouterr())
+    assert "is not, or not all, in MLflow (http://***@127.0.0.1:1)" in told
+    assert "s3cret" not in told
+
+
+def test_what_a_stage_failed_of_is_kept_without_passwords_and_escapes(tmp_path: Path) -> None:
+    with records.shown_in(tmp_path):
+        stage._fail("tune_lr", tmp_path, ValueError("\x1b[2J http://alice:s3cret@host"))
+    error = records.read(tmp_path / "tune_lr.json").error
+    assert error.endswith("ValueError: \\x1b[2J http://***@host\n")
 
 
 def test_a_reporter_that_waits_for_an_answer_ends_in_the_end(
