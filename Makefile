@@ -14,12 +14,20 @@ export PYTHONUTF8 := 1
 override BASE := $(value BASE)
 override PROFILE := $(value PROFILE)
 export BASE PROFILE
+# They have Python, pip or uv look for packages, or put them, elsewhere than in this environment.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_REQUIREMENT PIP_CONSTRAINT PIP_DRY_RUN
+unexport PIP_NO_BINARY PIP_ONLY_BINARY PIP_REQUIRE_VIRTUALENV
+unexport UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_EXCLUDE UV_EXCLUDE_NEWER UV_NO_BINARY UV_NO_BUILD
+unexport UV_NO_EDITABLE UV_NO_VERIFY_HASHES UV_PROJECT UV_WORKING_DIR
 
 help: ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-# A downloaded archive is no git repository, and DVC says of it that alone.
+# A downloaded archive is no git repository, and DVC says of it that alone. Of one that is another
+# user's, git says what to do.
 repository: .venv/ready
+	@case $$(git rev-parse --git-dir 2>&1) in *safe.directory*) git rev-parse --git-dir; exit 1;; esac
 	@git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/dvc config core.no_scm | grep -qix true || { echo 'make: this folder is not a git repository, which DVC asks for: run `git init`, or do without experiments: $(BIN)/dvc config --local core.no_scm true' >&2; exit 1; }
 
 # DVC takes other stages' outputs from its cache by itself, but none that stages add to.
@@ -76,10 +84,8 @@ check: .venv/ready ## lint, format, types, which package imports which, and CI's
 	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
 	$(BIN)/zizmor --offline --no-progress .github/workflows/pipeline.yml
 
-# What one clone computed, the others of this user take over; a cache that is there or set stays.
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stemtune
 cache: .venv/ready
-	@test -e .dvc/cache || test -n "$$($(BIN)/dvc config cache.dir)" || $(BIN)/dvc config --quiet --local cache.dir '$(CACHE)'
+	@$(BIN)/python -m stemtune.commands.clone_folders
 
 # A folder of your own is left as it is.
 data: | .venv/ready repository cache
@@ -89,7 +95,7 @@ data: | .venv/ready repository cache
 # fetches one; UV_PYTHON names another.
 .venv/ready: requirements.lock requirements-setup.lock
 	$(PYTHON) -m venv .setup
-	.setup/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
+	.setup/bin/python -m pip install --no-user --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
 	.setup/bin/uv venv --clear .venv
 	.setup/bin/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
 	.setup/bin/uv pip install --python $(BIN)/python --no-deps --offline --editable .

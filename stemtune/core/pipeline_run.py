@@ -4,6 +4,7 @@ import locale
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,10 @@ BASELINE_VARIABLE = "DVC_EXP_BASELINE_REV"
 ROOT_VARIABLE = "DVC_ROOT"
 # Of a project: where `dvc exp run --queue` and `--temp` copy it to, and run it.
 COPIES = Path(".dvc/tmp/exps")
+# In git's message of a repository that is another user's, in any language.
+SAFE_DIRECTORY = "safe.directory"
+# What git said of that, to this process.
+_refused: set[str] = set()
 
 
 class Pipeline(BaseModel):
@@ -126,13 +131,26 @@ def describe(whole: psutil.Process, title: str) -> Pipeline:
 
 
 def git(*arguments: str) -> str:
-    """Returns what git prints; "" in a project without git, which is allowed."""
+    """Returns what git prints; "" in a project without git, which is allowed.
+
+    Where git refuses a repository of another user, it is "" too, with a warning.
+    """
     command = ["git", *arguments]
     try:
         done = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, check=True
         )
-    except (FileNotFoundError, subprocess.CalledProcessError):
+    except FileNotFoundError:
+        return ""
+    except subprocess.CalledProcessError as error:
+        # The project is another user's, as it often is in a container; git says what to do.
+        if SAFE_DIRECTORY in error.stderr and error.stderr not in _refused:
+            _refused.add(error.stderr)
+            print(
+                f"WARNING: MLflow is told of no commit, as git says:\n{error.stderr.strip()}",
+                file=sys.stderr,
+                flush=True,
+            )
         return ""
     return done.stdout.strip()
 

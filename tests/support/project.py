@@ -42,6 +42,13 @@ STAGES = [*RECORDED, "track"]
 # Block embed_frames of params.yaml with the project's default backbone.
 LITE: dict[str, object] = {"backbones": ["efficientnet_lite0"], "weights": {}}
 
+# With these git takes each repository for one that another user owns.
+OTHERS_PROJECT = {
+    "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
+
 # Block track of params.yaml where no one looks at MLflow: a test is through sooner.
 UNTRACKED = {"enabled": False}
 

@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from dvc.config import Config
 
 from bench import project
-from tests.support.project import ROOT
+from tests.support.project import OTHERS_PROJECT, ROOT
 
 
 @pytest.fixture
@@ -22,27 +23,102 @@ def repository(tmp_path: Path) -> Path:
     return root
 
 
-def make_cache(root: Path) -> str:
-    """Has `make` choose DVC's cache, and returns it as DVC names it; "" for its usual one."""
-    variables = project.inherited() | {"HOME": str(root.parent), "XDG_CACHE_HOME": ""}
-    # The environment is there, however old its lock looks.
-    command = ["make", "--silent", "--old-file", ".venv/ready", "cache"]
-    subprocess.run(command, cwd=root, env=variables, check=True)
-    return project.attempt(root, ["dvc", "config", "cache.dir"], variables)[1].strip()
+def make_target(root: Path, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs `make` in a project whose environment is there, however old its lock looks."""
+    environment = project.inherited() | {"HOME": str(root.parent), "XDG_CACHE_HOME": ""}
+    command = ["make", "--silent", "--old-file", ".venv/ready", target]
+    return subprocess.run(
+        command, cwd=root, env=environment | variables, capture_output=True, text=True
+    )
 
 
-def test_clones_of_one_user_share_a_cache(repository: Path) -> None:
-    assert make_cache(repository) == str(repository.parent / ".cache/stemtune")
+def make_folders(root: Path) -> dict[str, str]:
+    """Has `make` choose DVC's folders, and returns those that are set."""
+    done = make_target(root, "cache")
+    assert (done.returncode, done.stderr) == (0, "")
+    return folders(root)
+
+
+def folders(root: Path) -> dict[str, str]:
+    config = Config(str(root / ".dvc"))
+    found = {"cache": config["cache"].get("dir"), "site": config["core"].get("site_cache_dir")}
+    return {name: str(folder) for name, folder in found.items() if folder}
+
+
+def test_clones_of_one_user_share_a_cache_and_no_other_user_writes_what_dvc_unpickles(
+    repository: Path,
+) -> None:
+    cache = repository.parent / ".cache"
+    site = cache / "stemtune-dvc"
+    expected = {"cache": str(cache / "stemtune"), "site": str(site)}
+    assert make_folders(repository) == expected
+    assert site.stat().st_mode & 0o777 == 0o700
+    project.run(repository, "dvc", "status")
+    assert list((site / "repo").iterdir())
+    # As DVC makes it where it is gone.
+    site.chmod(0o777)
+    assert make_folders(repository) == expected
+    assert site.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_cache_that_is_there_stays(repository: Path) -> None:
     (repository / ".dvc/cache").mkdir()
-    assert not make_cache(repository)
+    assert "cache" not in make_folders(repository)
 
 
 def test_a_cache_that_is_set_stays(repository: Path, tmp_path: Path) -> None:
     project.run(repository, "dvc", "config", "--local", "cache.dir", str(tmp_path / "mine"))
-    assert make_cache(repository) == str(tmp_path / "mine")
+    assert make_folders(repository)["cache"] == str(tmp_path / "mine")
+
+
+def test_a_home_that_cannot_be_written_is_not_kept(repository: Path) -> None:
+    done = make_target(repository, "cache", HOME="/proc/nohome")
+    assert done.returncode == 0
+    assert "make: /proc/nohome/.cache/stemtune cannot be written" in done.stderr
+    assert folders(repository) == {}
+    # As an earlier version kept it.
+    project.run(repository, "dvc", "config", "--local", "cache.dir", "/proc/nohome/kept")
+    done = make_target(repository, "cache")
+    assert done.returncode == 2
+    assert f"{repository}/.dvc/config.local names as cache.dir" in done.stderr
+
+
+def test_of_another_users_project_git_says_what_helps(repository: Path) -> None:
+    done = make_target(repository, "repository", **OTHERS_PROJECT)
+    assert done.returncode == 2
+    assert f"git config --global --add safe.directory {repository}" in done.stderr
+    assert "git init" not in done.stderr
+
+
+@pytest.mark.slow
+def test_what_a_shell_sets_for_pip_uv_and_python_does_not_reach_the_environment(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "a clone"
+    root.mkdir()
+    for name in ("Makefile", "pyproject.toml", "README.md", "requirements-setup.lock"):
+        shutil.copy(ROOT / name, root)
+    shutil.copytree(ROOT / "stemtune", root / "stemtune")
+    # uv alone, which is quick to install.
+    shutil.copy(ROOT / "requirements-setup.lock", root / "requirements.lock")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "pip.py").write_text("raise SystemExit('not this one')")
+    foreign = {
+        "PIP_USER": "1",
+        "PIP_TARGET": str(elsewhere / "target"),
+        "PYTHONHOME": str(elsewhere),
+        "PYTHONPATH": str(elsewhere),
+        "UV_SYSTEM_PYTHON": "1",
+        "UV_NO_BUILD": "1",
+    }
+    command = ["make", ".venv/ready"]
+    environment = project.inherited() | foreign
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (root / ".setup/bin/uv").exists()
+    assert (root / ".venv/bin/stemtune").exists()
+    assert [path.name for path in elsewhere.iterdir()] == ["pip.py"]
 
 
 @pytest.fixture

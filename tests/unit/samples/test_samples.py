@@ -1,13 +1,16 @@
 """The sample clips, as someone who renders or plays them sees them."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from bench import project
 from samples import render
+from tests.support.project import ROOT
 
 FIRST, SECOND = render.ClipName("weave", 0, 0), render.ClipName("weave", 0, 1)
 
@@ -112,3 +115,18 @@ def test_a_folder_with_something_in_it_is_refused(
         capsys.readouterr().err.split()
     )
     assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
+
+
+def test_a_clip_that_was_changed_in_the_remote_is_not_pulled(tmp_path: Path) -> None:
+    project.prepare(tmp_path)
+    for name in (".dvc/config", "data.dvc"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "samples/files", tmp_path / "samples/files")
+    changed = max((tmp_path / "samples").rglob("*"), key=lambda path: path.stat().st_size)
+    changed.chmod(0o644)
+    changed.write_bytes(changed.read_bytes() + b"more")
+    status, printed = project.attempt(tmp_path, ["dvc", "pull", "data.dvc"], project.inherited())
+    assert status
+    assert "Is your cache up to date?" in printed
+    name = changed.parent.name + changed.name
+    assert not list((tmp_path / ".dvc/cache").rglob(name[2:]))
