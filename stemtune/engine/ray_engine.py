@@ -4,10 +4,14 @@ Ray starts what a machine's death ended again, on another one. The project lies 
 all machines see under one path; its code is imported from there.
 """
 
+import atexit
 import logging
 import os
 import pickle
+import secrets
+import shutil
 import socket
+import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +25,8 @@ from stemtune.engine.engine import Chunk, Result
 GUARDED = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 # A cluster of this machine alone is one of 127.0.0.1, on Linux too.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Whichever is set names the token of a cluster; else Ray writes one that every user can read.
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 # How often a chunk is begun again after what it ran in died.
 RETRIES = 2
 CONNECT_SECONDS = 10
@@ -111,6 +117,8 @@ class RayEngine:
         """Returns Ray, connected to the cluster."""
         for name, value in (GUARDED if self.address else GUARDED | LOOPBACK).items():
             os.environ.setdefault(name, value)
+        if not (self.address or any(os.environ.get(name) for name in TOKENS)):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         try:
             import ray
         except ModuleNotFoundError as error:
@@ -127,6 +135,7 @@ class RayEngine:
                     logging_level=logging.ERROR,
                     include_dashboard=None if self.address else False,
                     object_store_memory=None if self.address else OBJECT_STORE_BYTES,
+                    _temp_dir=None if self.address else _private_folder(),
                 )
             except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise EngineError(
@@ -166,6 +175,24 @@ class _Loaded:
         if self._function is None or load != self._loaded:
             self._function, self._loaded = pickle.loads(load)(), load  # noqa: S301
         return self._function(pickle.loads(chunk))  # noqa: S301
+
+
+def _private_folder() -> str:
+    """Makes the folder of a cluster of this machine, which goes when this process ends.
+
+    Ray opens its own one to every user, hence a folder within. Below TMPDIR the names of sockets
+    may be too long.
+    """
+    folder = tempfile.mkdtemp(prefix="ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108
+    atexit.register(_end, folder)
+    return f"{folder}/ray"
+
+
+def _end(folder: str) -> None:
+    import ray
+
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require_listener(address: str) -> None:
@@ -235,7 +262,10 @@ def _result(reference: Any) -> Any:
 
 
 def _died(error: Exception) -> EngineError:
+    # The logs stay.
+    atexit.unregister(_end)
     return EngineError(
         f"what a chunk of clips ran in died {RETRIES + 1} times ({first_line(error)}); see the "
-        "machine's memory and Ray's logs, then run again: what is done is kept"
+        "machine's memory and Ray's logs (without RAY_ADDRESS below /tmp/ray-*), then run again: "
+        "what is done is kept"
     )

@@ -4,7 +4,9 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,7 +17,7 @@ from tests.support.jobs import job
 from tests.support.project import ROOT
 
 PROGRAM = """
-import contextlib, json, psutil
+import contextlib, json, os, pathlib, psutil
 from stemtune.engine.ray_engine import RayEngine
 from tests.support.jobs import job, load_job
 
@@ -36,17 +38,24 @@ for process in below:
             for connection in process.net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
         }
-print(json.dumps([found, sorted(heard), [process.pid for process in below]]))
+[folder] = pathlib.Path(os.environ["RAY_TMPDIR"]).iterdir()
+mode = folder.stat().st_mode & 0o777
+print(json.dumps([found, sorted(heard), [process.pid for process in below], mode]))
 """
 
 
 @pytest.mark.slow
-def test_a_cluster_of_one_machine_does_the_work_unheard_and_ends() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=ROOT, env=inherited(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    found, heard, below = json.loads(done.stdout)
+def test_a_cluster_of_one_machine_does_the_work_for_itself_and_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM]
+    # Names of sockets are short.
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        environment = inherited() | {"RAY_TMPDIR": place, "HOME": str(tmp_path)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert not list(Path(place).iterdir())
+    found, heard, below, mode = json.loads(done.stdout)
+    assert mode == 0o700
+    assert not (tmp_path / ".ray").exists()
     assert found == ["A", "B", "C", "D", "E", "KeyError", "KeyError"]
     assert {address.removeprefix("::ffff:") for address in heard} == {"127.0.0.1"}
     deadline = time.monotonic() + 30
