@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from stemtune.core import shell
 from tests.support import clips, warm_stages
 from tests.support.clips import WriteClip
 from tests.support.project import Project
+
+# Test modules import TensorFlow by themselves.
+shell.forget()
 
 # Each of these takes a minute or more, the longest first. Whoever begins one last keeps the other
 # worker waiting.

@@ -63,9 +63,6 @@ def load(named: str) -> Model:
 
 
 def _stored(folder: Path) -> Model:
-    from stemtune.networks import reproducibility
+    from stemtune.serving.inference import Classifier
 
-    with reproducibility.without_remarks():
-        from stemtune.serving.inference import Classifier
-
-        return Classifier(folder)
+    return Classifier(folder)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from stemtune.core import printable, typed_json
+from stemtune.core import printable, shell, typed_json
 from stemtune.core.files import write_json
 from stemtune.core.results import Epoch
 
@@ -57,7 +57,7 @@ class Record(BaseModel):
         children: Records of the trials or models inside it.
         energy_wh: Estimated energy, watt-hours; None for a child.
         energy_method: How the energy was estimated.
-        environment: Processor and versions of what it ran with; of a stage.
+        environment: Processor, versions and variables that it ran with; of a stage.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -167,7 +167,7 @@ def path_of(stage: str) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Returns the processor, its number of cores, and the versions of what results depend on."""
+    """Returns what results depend on: processor, cores, versions, and variables if any is set."""
     found = {"cpu": _processor(), "cores": str(os.cpu_count()), "python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -175,6 +175,8 @@ def environment() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             # tensorflow and tensorflow-cpu rule each other out.
             continue
+    if variables := shell.remaining():
+        found["variables"] = variables
     return found
 
 

@@ -4,9 +4,13 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
+from stemtune.core import shell
+from stemtune.core.errors import InputError
 from stemtune.core.settings.running import Runtime
 
 # TensorFlow logs internals as errors, unknown attributes of its own graphs among them; what goes
@@ -27,6 +31,9 @@ for line in sys.stdin.buffer:
         sys.stderr.buffer.flush()
 """
 
+# This process's private folder for temporary files, which goes when it ends.
+_temporary: tempfile.TemporaryDirectory[str] | None = None
+
 
 def configure(runtime: Runtime, through_backbone: bool = False) -> None:
     """Sets threads, seeds and deterministic kernels; has to come before TensorFlow is imported.
@@ -39,21 +46,69 @@ def configure(runtime: Runtime, through_backbone: bool = False) -> None:
             third of the time of TensorFlow's own, which are what it uses on processors without
             AVX-512. Forward, a clip at a time, they are no faster, and other bits.
     """
-    if through_backbone:
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Looking for garbage among what TensorFlow's modules hold takes a quarter of a short stage.
-    gc.disable()
-    with without_remarks():
-        import keras
-        import tensorflow as tf
+    load({"TF_ENABLE_ONEDNN_OPTS": "1"} if through_backbone else {})
+    import keras
+    import tensorflow as tf
 
-    gc.freeze()
-    gc.enable()
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
     tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(runtime.seed)
+
+
+def load(variables: Mapping[str, str] | None = None) -> None:
+    """Imports Keras and TensorFlow as they are where nobody has set anything for them.
+
+    What a shell or `keras.json` sets is left out, since neither DVC nor a record knows of it.
+
+    Args:
+        variables: What is set for TensorFlow instead.
+
+    Raises:
+        InputError: Keras cannot read its file, or runs on another backend in this process already.
+    """
+    wanted = {"KERAS_BACKEND": "tensorflow"} | dict(variables or {})
+    ignored = dict(shell.forget().items() - wanted.items())
+    if ignored:
+        names = ", ".join(sorted(ignored))
+        print(f"ignored, as they would change results: {names}", file=sys.stderr)
+    os.environ.update(wanted)
+    if "tensorflow" not in sys.modules:
+        _import()
+    from keras import config
+
+    if config.backend() != "tensorflow":
+        raise InputError(
+            f"Keras was loaded with the backend {config.backend()} in this process, and models of "
+            "stemtune run on tensorflow; load them in a process of their own"
+        )
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
+    config.set_max_epochs(None)
+    config.set_max_steps_per_epoch(None)
+
+
+def _import() -> None:
+    # TensorFlow writes Python to it and imports that, with the bytecode that lies beside it; others
+    # of this machine may write to the usual one.
+    global _temporary
+    _temporary = tempfile.TemporaryDirectory(prefix="tensorflow-")
+    tempfile.tempdir = _temporary.name
+    # Looking for garbage among what TensorFlow's modules hold takes a quarter of a short stage.
+    gc.disable()
+    try:
+        with without_remarks():
+            import keras  # noqa: F401
+    except ValueError as error:
+        home = os.environ.get("KERAS_HOME", Path.home() / ".keras")
+        raise InputError(
+            f"Keras cannot read {home}/keras.json: {error}; correct the file or delete it"
+        ) from error
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pandas as pd
 from stemtune.core import files
 from stemtune.core.input_specification import CLASSES_FILE
 from stemtune.media import scaling
-from stemtune.networks import classifier
+from stemtune.networks import reproducibility
 from stemtune.serving import given_frames
 
 BATCH = 32
@@ -23,6 +23,9 @@ class Classifier:
     """
 
     def __init__(self, folder: Path) -> None:
+        reproducibility.load()
+        from stemtune.networks import classifier
+
         self.classes: list[str] = files.read_json(folder / CLASSES_FILE)
         self.specification = classifier.specification(folder)
         self._predict = classifier.load(folder).predictor(self.specification.side)

@@ -61,7 +61,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     server.terminate()
     server.wait(60)
     # Whatever was sent is gone.
-    assert list(temporary.glob("stemtune-*")) == []
+    assert list(temporary.rglob("stemtune-*")) == []
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,40 @@
-"""Stages under each shell that DVC may take from whoever calls it."""
+"""Stages under each shell that DVC may take from its caller, and under what a shell sets."""
 
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from bench import project
-from tests.support.project import ROOT
+from stemtune.core import records
+from tests.support.project import ROOT, UNTRACKED, Project
 
 SHELLS = ("sh", "bash", "zsh", "tcsh", "fish")
+KERAS_FILE = {
+    "floatx": "float16",
+    "epsilon": 0.001,
+    "backend": "torch",
+    "image_data_format": "channels_first",
+}
+# Some end a stage, some have it wait, and some change what it trains.
+FOREIGN = {
+    "KERAS_BACKEND": "jax",
+    "KERAS_MAX_EPOCHS": "1",
+    "KERAS_MAX_STEPS_PER_EPOCH": "1",
+    "KERASTUNER_ORACLE_IP": "127.0.0.1",
+    "KERASTUNER_ORACLE_PORT": "9",
+    "KERASTUNER_TUNER_ID": "tuner0",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
+    "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
+}
+# This one stays, and is on record.
+LEFT = {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -41,3 +66,39 @@ def test_a_stage_runs_in_the_projects_environment_whatever_the_shell(
     environment = project.inherited() | {"SHELL": found}
     printed = project.run(repository, "dvc", "repro", variables=environment)
     assert f"python: -m stages.first; .venv/bin; {git}" in printed
+
+
+@pytest.mark.slow
+def test_what_a_shell_and_keras_file_set_changes_no_bit(
+    warm: dict[str, str], tmp_path: Path
+) -> None:
+    made = Project(tmp_path / "project")
+    made.environment = warm
+    made.set_params(
+        extract_frames={"size": 72, "frames_per_clip": 1},
+        tune_lr={"seeds": [1], "epochs": 2},
+        train_best={"epochs": 2},
+        track=UNTRACKED,
+    )
+    made.add_pictures(per_split=4, side=80)
+    made.run("dvc", "repro", "train_best")
+    expected = outputs(made)
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text(json.dumps(KERAS_FILE))
+    made.environment = {"HOME": str(tmp_path)} | FOREIGN | LEFT
+    for stage in ("tune_lr", "train_best"):
+        printed = made.run(sys.executable, "-m", f"stages.{stage}")
+        assert f"ignored, as they would change results: {', '.join(sorted(FOREIGN))}\n" in printed
+        found = records.read(made.root / f"records/{stage}.json").environment["variables"]
+        assert "OMP_NUM_THREADS=1" in found
+    assert outputs(made) == expected
+
+
+def outputs(project: Project) -> dict[str, bytes]:
+    """Returns what search and training wrote."""
+    return {
+        path.relative_to(project.root).as_posix(): path.read_bytes()
+        for folder in ("tuning", "models")
+        for path in sorted((project.root / folder).rglob("*"))
+        if path.is_file()
+    }

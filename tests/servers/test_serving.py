@@ -107,7 +107,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iter
     yield made
     made.server.stop()
     # Whatever clients sent is gone.
-    assert not list(made.temporary.glob("stemtune-*"))
+    assert not list(made.temporary.rglob("stemtune-*"))
 
 
 class Listener(ThreadingHTTPServer):

@@ -10,6 +10,7 @@ is imported, here once for all stages.
 
 import array
 import fcntl
+import gc
 import importlib
 import json
 import logging
@@ -32,9 +33,9 @@ from pathlib import Path
 import psutil
 
 from bench.project import PYTHON_VARIABLE, ROOT, inherited
+from stemtune.networks import reproducibility
 
 IMPORTED = (
-    "tensorflow",
     "keras_tuner",
     "great_expectations",
     "matplotlib.pyplot",
@@ -79,7 +80,7 @@ def serving() -> Iterator[dict[str, str]]:
         with subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment | QUIET,
+            env=environment | QUIET | {"TMPDIR": folder},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -96,8 +97,13 @@ def serving() -> Iterator[dict[str, str]]:
 
 def serve(address: str) -> None:
     """Forks a stage for each that asks, until standard input is closed."""
+    reproducibility.load()
+    for name in [name for name in sys.modules if name.split(".")[0] == "stemtune"]:
+        # A stage runs the code of its own project.
+        del sys.modules[name]
     for name in IMPORTED:
         importlib.import_module(name)
+    gc.freeze()
     _learn_of_the_machine()
     # What is forked is not waited for here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

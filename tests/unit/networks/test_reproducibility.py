@@ -1,7 +1,9 @@
 """What a stage says on the terminal while TensorFlow is loaded: errors, and no remarks."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.support.project import ROOT
 
@@ -9,7 +11,8 @@ LOADING = """
 from stemtune.core.settings.running import Runtime
 from stemtune.networks import reproducibility
 reproducibility.configure(Runtime(seed=1, threads=1), through_backbone=True)
-import os, sys
+import os, sys, tempfile
+print(tempfile.gettempdir(), oct(os.stat(tempfile.gettempdir()).st_mode & 0o777))
 os.write(2, b"I0000 00:00:1.2 a remark later\\n")
 print("the end", file=sys.stderr)
 """
@@ -24,16 +27,29 @@ with reproducibility.without_remarks():
 """
 
 
-def stderr_of(program: str) -> str:
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command, environment = [sys.executable, "-c", program], os.environ | variables
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-def test_loading_tensorflow_says_nothing_and_what_follows_is_shown() -> None:
-    assert stderr_of(LOADING) == "I0000 00:00:1.2 a remark later\nthe end\n"
+def test_loading_tensorflow_says_nothing_and_leaves_nothing_where_others_write(
+    tmp_path: Path,
+) -> None:
+    done = run(LOADING, TMPDIR=str(tmp_path))
+    assert done.stderr == "I0000 00:00:1.2 a remark later\nthe end\n"
+    folder, mode = done.stdout.split()
+    assert Path(folder).parent == tmp_path
+    assert mode == "0o700"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_keras_file_that_keras_refuses_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keras.json").write_text('{"floatx": "bfloat16"}')
+    done = run(LOADING, KERAS_HOME=str(tmp_path))
+    assert f"InputError: Keras cannot read {tmp_path}/keras.json: " in done.stderr
 
 
 def test_errors_pass_even_if_loading_ends_the_process() -> None:
-    assert stderr_of(SAYING) == (
+    assert run(SAYING).stderr == (
         "E0000 00:00:1.2 an error\nF0000 00:00:1.2 this processor lacks AVX\nunfinished"
     )

@@ -67,7 +67,7 @@ def test_bytes_lie_in_a_private_file_while_they_are_looked_at(
     with opened(prefix + text, settings(folder if with_folder else None)) as path:
         assert path.read_bytes() == CONTENT
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert not list(tmp_path.glob("stemtune-*"))
+    assert not list(tmp_path.rglob("stemtune-*"))
 
 
 def test_without_a_folder_no_path_is_opened(folder: Path) -> None:
