@@ -1,5 +1,6 @@
 """Which pipeline run a process belongs to, and what DVC and git know about it."""
 
+import functools
 import locale
 import os
 import platform
@@ -24,8 +25,6 @@ ROOT_VARIABLE = "DVC_ROOT"
 COPIES = Path(".dvc/tmp/exps")
 # In git's message of a repository that is another user's, in any language.
 SAFE_DIRECTORY = "safe.directory"
-# What git said of that, to this process.
-_refused: set[str] = set()
 
 
 class Pipeline(BaseModel):
@@ -143,16 +142,17 @@ def git(*arguments: str) -> str:
     except FileNotFoundError:
         return ""
     except subprocess.CalledProcessError as error:
-        # The project is another user's, as it often is in a container; git says what to do.
-        if SAFE_DIRECTORY in error.stderr and error.stderr not in _refused:
-            _refused.add(error.stderr)
-            print(
-                f"WARNING: MLflow is told of no commit, as git says:\n{error.stderr.strip()}",
-                file=sys.stderr,
-                flush=True,
-            )
+        if SAFE_DIRECTORY in error.stderr:
+            _warn(error.stderr.strip())
         return ""
     return done.stdout.strip()
+
+
+@functools.cache
+def _warn(refusal: str) -> None:
+    """Says once that the project is another user's, as in many containers, in git's own words."""
+    warning = f"WARNING: MLflow shows no commit for this run, because git says:\n{refusal}"
+    print(warning, file=sys.stderr, flush=True)
 
 
 def _is_dvc(process: psutil.Process) -> bool:

@@ -19,5 +19,5 @@ def test_of_another_users_project_no_commit_is_known_which_is_said_once(
     assert pipeline_run.git("rev-parse", "HEAD") == ""
     assert pipeline_run.git("status", "--porcelain", "-uno") == ""
     said = capsys.readouterr().err
-    assert said.count("WARNING: MLflow is told of no commit") == 1
+    assert said.count("WARNING: MLflow shows no commit") == 1
     assert f"git config --global --add safe.directory {tmp_path}" in said
