@@ -110,9 +110,8 @@ class Sandbox:
             raise BusyError("all decoders are at work; try again") from None
         waited = time.monotonic() - began
         left = max(0.0, allowed - waited)
-        is_named = isinstance(clip, Path)
-        job = Job(str(clip) if is_named else None, count, side, span)
-        descriptor = None if isinstance(clip, Path) else clip.fileno()
+        path, descriptor = (str(clip), None) if isinstance(clip, Path) else (None, clip.fileno())
+        job = Job(path, count, side, span)
         try:
             decoder = decoder or self._start()
             try:

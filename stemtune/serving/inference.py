@@ -1,5 +1,6 @@
 """A stored classifier at work: probabilities of frames of any size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,8 @@ import pandas as pd
 
 from stemtune.core import files
 from stemtune.core.input_specification import CLASSES_FILE
-from stemtune.media import scaling
 from stemtune.networks import reproducibility
 from stemtune.serving import given_frames
-
-BATCH = 32
 
 
 class Classifier:
@@ -30,6 +28,12 @@ class Classifier:
         self.specification = classifier.specification(folder)
         self._predict = classifier.load(folder).predictor(self.specification.side)
 
+    def batches(self, frames: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the probabilities of frames as `frames` returns them, of some frames at a time."""
+        specification = self.specification
+        for batch in given_frames.squares(frames, specification.size, specification.side):
+            yield self._predict(batch)
+
     def frames(self, frames: np.ndarray) -> pd.DataFrame:
         """Returns the probabilities of frames (n, h, w, 3), uint8, RGB: a row each.
 
@@ -38,10 +42,4 @@ class Classifier:
         Raises:
             InputError: They are of another shape or type, or none.
         """
-        given_frames.require(frames)
-        side = self.specification.side
-        batches = [frames[start : start + BATCH] for start in range(0, len(frames), BATCH)]
-        if frames.shape[1:3] != (side, side):
-            batches = [scaling.scale(batch, self.specification.size) for batch in batches]
-        probabilities = np.concatenate([self._predict(batch) for batch in batches])
-        return pd.DataFrame(probabilities, columns=self.classes)
+        return pd.DataFrame(np.concatenate([*self.batches(frames)]), columns=self.classes)

@@ -6,11 +6,14 @@ classes and what frames the classifier takes. TensorFlow is not imported.
 
 import json
 import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
 from stemtune.core import files
 from stemtune.core.errors import InputError
@@ -24,6 +27,15 @@ from stemtune.networks import reproducibility
 from stemtune.serving import given_frames
 
 SUFFIX = ".tflite"
+# Of a file of names; no more is unpacked.
+MOST_BYTES = 2**20
+SHOWN = 300
+# What reading an archive that is damaged, encrypted or none at all raises, and LiteRT.
+NOT_READABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError,
+)  # fmt: skip
+
+Content = TypeVar("Content")
 
 
 def write(path: Path, network: bytes, classes: list[str], takes: InputSpecification) -> None:
@@ -64,21 +76,36 @@ class LiteRTClassifier:
         """
         try:
             with zipfile.ZipFile(path) as archive:
-                self.classes: list[str] = json.loads(archive.read(CLASSES_FILE))
-                self.specification = InputSpecification(
-                    **json.loads(archive.read(SPECIFICATION_FILE))
-                )
-        except (FileNotFoundError, zipfile.BadZipFile, KeyError) as error:
-            raise InputError(
-                f"{path} is no export of this project ({error}); `dvc repro` writes exports/"
-            ) from error
-        with reproducibility.without_remarks():
-            from ai_edge_litert.interpreter import Interpreter
+                self.classes = _member(archive, CLASSES_FILE, list[str])
+                self.specification = _member(archive, SPECIFICATION_FILE, InputSpecification)
+            if min(vars(self.specification).values()) < 1:
+                raise ValueError(f"{SPECIFICATION_FILE} has a number below 1")
+            with reproducibility.without_remarks():
+                from ai_edge_litert.interpreter import Interpreter
 
-            self._interpreter = Interpreter(str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
-        [self._input] = [entry["index"] for entry in self._interpreter.get_input_details()]
-        [self._output] = [entry["index"] for entry in self._interpreter.get_output_details()]
+                self._interpreter = Interpreter(str(path), num_threads=threads)
+                self._interpreter.allocate_tensors()
+            self._input = self._index(
+                self._interpreter.get_input_details(), (*(self.specification.side,) * 2, 3)
+            )
+            self._output = self._index(self._interpreter.get_output_details(), (len(self.classes),))
+        except NOT_READABLE as error:
+            said = " ".join(str(error).split())[:SHOWN]
+            raise InputError(
+                f"{path} is no export of this project ({said}); `dvc repro` writes exports/"
+            ) from error
+
+    @staticmethod
+    def _index(tensors: list[dict[str, Any]], shape: tuple[int, ...]) -> int:
+        """Returns the index of the one tensor, for one frame at a time.
+
+        Raises:
+            ValueError: There are others, or it has another shape.
+        """
+        shapes = [tuple(int(length) for length in tensor["shape"]) for tensor in tensors]
+        if shapes != [(1, *shape)]:
+            raise ValueError(f"its network has {shapes} where {[(1, *shape)]} belongs to its names")
+        return int(tensors[0]["index"])
 
     def frames(self, frames: np.ndarray) -> pd.DataFrame:
         """Returns the probabilities of frames (n, h, w, 3), uint8, RGB: a row each.
@@ -88,11 +115,10 @@ class LiteRTClassifier:
         Raises:
             InputError: They are of another shape or type, or none.
         """
-        given_frames.require(frames)
-        size, side = self.specification.size, self.specification.side
-        if frames.shape[1:3] not in ((side, side), (size, size)):
-            frames = scaling.scale(frames, size)
-        return pd.DataFrame(self.probabilities(frames), columns=self.classes)
+        takes = self.specification
+        batches = given_frames.squares(frames, takes.size, takes.side)
+        found = [self.probabilities(batch) for batch in batches]
+        return pd.DataFrame(np.concatenate(found), columns=self.classes)
 
     def probabilities(self, frames: np.ndarray) -> np.ndarray:
         """Returns the probabilities (n, classes), float32, of square frames, resized by area."""
@@ -104,3 +130,16 @@ class LiteRTClassifier:
         self._interpreter.set_tensor(self._input, frame)
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)
+
+
+def _member(archive: zipfile.ZipFile, name: str, kind: type[Content]) -> Content:
+    """Returns what a file of an archive holds.
+
+    Raises:
+        KeyError, ValueError and others of `NOT_READABLE`: It is not there, is too large, or holds
+            something else.
+    """
+    entry = archive.getinfo(name)
+    if entry.file_size > MOST_BYTES:
+        raise ValueError(f"{name} has {entry.file_size} bytes; {MOST_BYTES} are allowed")
+    return TypeAdapter(kind).validate_json(archive.read(entry))

@@ -15,7 +15,7 @@ from mlflow.pyfunc import PythonModel
 from stemtune.core.errors import InputError
 from stemtune.media.sampling import DecodeError, LimitError
 from stemtune.media.sandbox import BusyError, Sandbox
-from stemtune.serving import requested_clips
+from stemtune.serving import given_frames, requested_clips
 
 # Of one server process; each may take the memory that the limits allow.
 DECODERS = 2
@@ -65,27 +65,46 @@ class Served(PythonModel):
         Raises:
             Refusal: The input is none of these, or past a limit; the message says what is allowed.
         """
+        # The server has answered by itself by then, and the work is for nobody.
+        until = time.monotonic() + self._settings.limits.decode_seconds
         try:
             if _are_texts(model_input):
-                return self._clips([str(asked) for asked in model_input])
-            return self._classifier.frames(_frames(model_input))
+                return self._clips([str(asked) for asked in model_input], until)
+            return self._frames(_numbers(model_input), until)
         except InputError as error:
             allowed = requested_clips.allowed(self._settings)
             raise Refusal(f"stemtune: {error}. {allowed}", INVALID_PARAMETER_VALUE) from error
         except BusyError as error:
             raise Refusal(f"stemtune: {error}", REQUEST_LIMIT_EXCEEDED) from error
 
-    def _clips(self, asked: list[str]) -> pd.DataFrame:
+    def _frames(self, frames: np.ndarray, until: float) -> pd.DataFrame:
+        """Returns the probabilities of frames: a row each."""
+        given_frames.require(frames)
+        requested_clips.require_few_frames(frames, self._settings)
+        found: list[np.ndarray] = []
+        for batch in self._classifier.batches(frames):
+            found.append(batch)
+            done = sum(map(len, found))
+            if done < len(frames) and time.monotonic() > until:
+                raise InputError(
+                    f"classified {done} of {len(frames)} frames in the "
+                    f"{self._settings.limits.decode_seconds:g} s that STEMTUNE_DECODE_SECONDS "
+                    "allows; send fewer in a request"
+                )
+        return pd.DataFrame(np.concatenate(found), columns=self._classifier.classes)
+
+    def _clips(self, asked: list[str], until: float) -> pd.DataFrame:
         """Returns the probabilities of clips: a row each, the mean over the clip's frames."""
-        until = time.monotonic() + self._settings.limits.decode_seconds
         specification = self._classifier.specification
         rows = []
         for position, text in enumerate(asked, start=1):
-            with requested_clips.opened(text, self._settings) as path:
-                left = until - time.monotonic()
+            with requested_clips.opened(text, self._settings) as clip:
                 try:
                     sample = self._sandbox.sample(
-                        path, specification.frames_per_clip, specification.size, left
+                        clip,
+                        specification.frames_per_clip,
+                        specification.size,
+                        until - time.monotonic(),
                     )
                 except LimitError as error:
                     message = f"stemtune: clip {position} of {len(asked)} {error}"
@@ -100,18 +119,17 @@ def _are_texts(given: np.ndarray) -> bool:
     return given.ndim == 1 and len(given) > 0 and all(isinstance(text, str) for text in given)
 
 
-def _frames(given: np.ndarray) -> np.ndarray:
+def _numbers(given: np.ndarray) -> np.ndarray:
     """Returns frames as uint8 where they come from JSON, which knows no such type."""
     if given.dtype != object:
         return given
-    try:
-        numbers = np.array(given.tolist())
-    except ValueError as error:
-        raise InputError(f"takes frames of equal size: {error}") from error
-    is_whole = numbers.dtype.kind in "iu" and numbers.size > 0
-    if not is_whole or numbers.min() < 0 or numbers.max() > 255:
+    kinds = {type(each) for each in given.flat}
+    if list in kinds:
+        raise InputError("takes frames of equal size")
+    is_whole = bool(kinds) and all(issubclass(kind, int | np.integer) for kind in kinds)
+    if not is_whole or bool in kinds or given.min() < 0 or given.max() > 255:
         raise InputError("takes frames of whole numbers from 0 to 255, or a list of clips")
-    return numbers.astype(np.uint8)
+    return given.astype(np.uint8)
 
 
 mlflow.models.set_model(Served())

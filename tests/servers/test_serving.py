@@ -2,16 +2,19 @@
 
 import base64
 import os
+import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 import requests
 from mlflow.tracking import MlflowClient
@@ -31,6 +34,15 @@ pytestmark = pytest.mark.slow
 FRAMES = np.random.default_rng(4).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
 # More than a small clip takes on a busy machine, and far less than the endless one.
 SECONDS, CLIP_MIB = 8, 12
+# Tiny frames that take longer than that, on a quick machine too.
+MOST_FRAMES = 200_000
+
+
+class Usage(NamedTuple):
+    """Processor time, and the most memory."""
+
+    seconds: float
+    bytes: int
 
 
 class Serving:
@@ -66,7 +78,22 @@ class Serving:
                 "STEMTUNE_CLIPS": str(self.folder),
                 "STEMTUNE_DECODE_SECONDS": str(SECONDS),
                 "STEMTUNE_CLIP_MIB": str(CLIP_MIB),
+                "STEMTUNE_REQUEST_FRAMES": str(MOST_FRAMES),
             },
+        )
+
+    def usage(self) -> "Usage":
+        """Returns what the server's processes have taken since they began."""
+        first = self.server.process
+        processes = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
+        times = [process.cpu_times() for process in processes]
+        peaks = [
+            re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+            for process in processes
+        ]
+        return Usage(
+            sum(time.user + time.system for time in times),
+            sum(int(kibibytes) * 1024 for [kibibytes] in peaks),
         )
 
     def clip(self, name: str) -> Path:
@@ -176,6 +203,9 @@ def test_what_is_no_input_is_refused_with_what_is(serving: Serving) -> None:
         ([[]], "or a list of clips"),
         ([None], "or a list of clips"),
         (["a.mp4", 5], "or a list of clips"),
+        # Of words and numbers NumPy would make words, all as long as the longest.
+        (["a" * 10**7, *[5] * 10_000], "or a list of clips"),
+        ([[[[1, 2, 3]] * 20_000]], "cannot scale frames of 20000 x 1 pixels"),
         ([["a.mp4"]], "or a list of clips"),
         ("a.mp4", "or a list of clips"),
     ):
@@ -197,6 +227,11 @@ def test_no_path_outside_the_folder_and_no_address_is_opened(
     outside = [str(secret), "../secret.mp4", "link.mp4", "up/secret.mp4", f"file:{secret}"]
     outside += [f"file://{secret}", web, f"{web}#a.mp4", f"concat:{secret}", "/dev/zero", "."]
     there = [serving.refusal({"inputs": [asked]}) for asked in outside]
+    began = serving.usage().seconds
+    for asked in ("../" * 200_000, f"{secret}/../clips/clip.mp4", f"{secret}x/../clips/clip.mp4"):
+        assert "there is no clip" in serving.refusal({"inputs": [asked]})
+    # To find out where the first one leads took 4 s.
+    assert serving.usage().seconds - began < 1
     # What is there and what is not get the same words.
     secret.unlink()
     assert [serving.refusal({"inputs": [asked]}) for asked in outside] == there
@@ -243,3 +278,19 @@ def test_a_request_that_never_ends_is_ended_and_keeps_no_other_waiting(serving: 
         message = hanging.result()
     assert f"clip 1 of 1 took longer than limits.decode_seconds allows, {SECONDS} s" in message
     assert np.allclose(serving.answer({"inputs": [first.name]}), serving.of_clip(first), atol=1e-6)
+
+
+def test_many_tiny_frames_take_little_memory_and_end_with_their_request(serving: Serving) -> None:
+    assert np.allclose(serving.answer({"inputs": FRAMES.tolist()}), serving.of_frames(FRAMES))
+    before = serving.usage()
+    # Scaled they are 3 GB; the server would have gone on for long after its own 504.
+    message = serving.refusal({"inputs": [[[[7, 7, 7]]]] * MOST_FRAMES})
+    assert re.search(
+        rf"classified \d+ of {MOST_FRAMES} frames in the {SECONDS} s that STEMTUNE_DECODE_SECONDS "
+        "allows; send fewer",
+        message,
+    )
+    after = serving.usage()
+    assert after.bytes - before.bytes < 2**30
+    time.sleep(1)
+    assert serving.usage().seconds - after.seconds < 0.3

@@ -106,7 +106,7 @@ class Server:
         """Starts it and waits until it answers; fails the test if it does not."""
         self.log = self._folder / f"{Path(self._command[0]).name}.log"
         with self.log.open("a") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
                 env=os.environ | self._env,
@@ -115,7 +115,7 @@ class Server:
                 start_new_session=True,
             )
         until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until and self._process.poll() is None:
+        while time.monotonic() < until and self.process.poll() is None:
             try:
                 with urllib.request.urlopen(self._health, timeout=5):  # noqa: S310
                     return
@@ -125,8 +125,8 @@ class Server:
 
     def stop(self) -> None:
         """Ends it and all that it started."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def __enter__(self) -> "Server":
         return self
@@ -142,7 +142,7 @@ class Server:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        whole = psutil.Process(self._process.pid)
+        whole = psutil.Process(self.process.pid)
         for process in (whole, *whole.children(recursive=True)):
             process.send_signal(number)
 

@@ -4,16 +4,22 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from stemtune.core.errors import InputError
-from stemtune.core.input_specification import InputSpecification
+from stemtune.core.input_specification import (
+    CLASSES_FILE,
+    SPECIFICATION_FILE,
+    InputSpecification,
+)
 from stemtune.core.records import Record
 from stemtune.engine.engine import Local
 from stemtune.export import conversion, judging, page
@@ -114,9 +120,43 @@ def test_a_file_of_others_is_refused(written: dict[str, Path], tmp_path: Path) -
     bare.write_bytes(b"TFL3" * 100)
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("labels.txt", "a")
-    for path in (bare, other, tmp_path / "missing.tflite"):
-        with pytest.raises(InputError, match=f"{path.name} is no export of this project"):
+    names, frames = b'["a"]', b'{"frames_per_clip": 3, "size": 72, "side": 72}'
+    odd = {
+        "no JSON": (b"{", frames),
+        "no list": (b"{}", frames),
+        "no classes": (b"[]", frames),
+        "a list": (names, b"[]"),
+        "a name lacking": (names, b'{"size": 72, "side": 72}'),
+        "a word": (names, b'{"frames_per_clip": 3, "size": 72, "side": "wide"}'),
+        "nothing": (names, b'{"frames_per_clip": 0, "size": 72, "side": 72}'),
+        "huge": (names, bytes(2**26)),
+        "no network": (names, frames),
+    }
+    files = [bare, other, tmp_path / "missing.tflite", tmp_path]
+    for name, members in odd.items():
+        files.append(tmp_path / f"{name}.tflite")
+        write_archive(files[-1], members)
+    # Cut off, with a byte of a member changed, and with a network of other classes before it.
+    whole = (written["plain"] / "plain_float32.tflite").read_bytes()
+    others = tmp_path / "other classes.tflite"
+    others.write_bytes(whole[: whole.rindex(b"PK\3\4", 0, whole.rindex(b"PK\3\4"))])
+    write_archive(others, (names, frames), "a")
+    cut, changed = tmp_path / "cut.tflite", tmp_path / "changed.tflite"
+    cut.write_bytes(whole[:-5])
+    changed.write_bytes(whole.replace(b'["a",', b'["z",'))
+    tracemalloc.start()
+    for path in (*files, others, cut, changed):
+        with pytest.raises(InputError, match=f"{path.name} is no export of this project") as error:
             LiteRTClassifier(path)
+        assert len(str(error.value).splitlines()) == 1
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def write_archive(path: Path, members: tuple[bytes, bytes], mode: Literal["w", "a"] = "w") -> None:
+    with zipfile.ZipFile(path, mode, zipfile.ZIP_DEFLATED) as archive:
+        for name, content in zip((CLASSES_FILE, SPECIFICATION_FILE), members, strict=True):
+            archive.writestr(name, content)
 
 
 def test_a_file_is_judged_against_its_classifier(

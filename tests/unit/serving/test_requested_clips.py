@@ -1,8 +1,12 @@
 """Which clips a request may have opened, and what it is told of the others."""
 
 import base64
+import os
 import stat
 import tempfile
+import threading
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -35,17 +39,64 @@ def settings(folder: Path | None, **more: str) -> ServerSettings:
 def test_a_path_below_the_folder_is_opened_and_no_other(folder: Path) -> None:
     below = settings(folder)
     inner = folder / "inner/a.mp4"
-    for asked in ("inner/a.mp4", "./inner/../inner/a.mp4", str(inner), "link.mp4"):
-        with opened(asked, below) as path:
-            assert path == inner
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "linked").symlink_to("inner")
+    for asked in ("inner/a.mp4", "./inner//./a.mp4", str(inner)):
+        with opened(asked, below) as clip:
+            assert clip.read() == CONTENT
     outside = ["../secret.mp4", str(folder.parent / "secret.mp4"), "out.mp4", "up/secret.mp4"]
     outside += ["../clips2/b.mp4", "nowhere.mp4", "../nowhere.mp4", "loop.mp4", "inner", "", "."]
     outside += [f"file:{inner}", f"file://{inner}", "http://127.0.0.1/a.mp4", "a\0.mp4", "a" * 9000]
     outside += [f"concat:{inner}", "/dev/zero", "/proc/self/environ", TEXT, "~", "%03d.mp4"]
+    # Whether what stands before ".." exists is nobody's business.
+    outside += [f"{folder}/../secret.mp4/../clips/inner/a.mp4", f"{folder}/nowhere/../inner/a.mp4"]
+    outside += ["inner/../inner/a.mp4", "link.mp4", "linked/a.mp4", "pipe.mp4", "/"]
+    outside += ["inner/a.mp4/a.mp4", str(folder), "\udcff.mp4"]
     for asked in outside:
         with pytest.raises(InputError, match=r"^there is no clip '.*' below the folder"):
             opened(asked, below).__enter__()
     assert "A clip is a path below the folder" in allowed(below)
+
+
+def test_a_long_path_costs_nothing(folder: Path) -> None:
+    began = time.process_time()
+    for asked in ("../" * 200_000 + "a.mp4", "./" * 200_000 + "inner/a.mp4"):
+        with pytest.raises(InputError, match="there is no clip"):
+            opened(asked, settings(folder)).__enter__()
+    # It took 4 s to find out where the first one leads.
+    assert time.process_time() - began < 0.5
+
+
+def test_a_clip_that_is_swapped_for_a_link_while_it_is_opened_leads_nowhere(folder: Path) -> None:
+    secret, stop = folder.parent / "secret.mp4", threading.Event()
+    secret.write_bytes(b"secret")
+
+    def swap() -> None:
+        while not stop.is_set():
+            for make in (
+                lambda path: path.write_bytes(CONTENT),
+                lambda path: path.symlink_to(secret),
+            ):
+                make(folder / "beside")
+                (folder / "beside").replace(folder / "swapped.mp4")
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    seen: set[bytes] = set()
+    until = time.monotonic() + 30
+    # Each must have been met, in both places.
+    while len(seen) < 2 and time.monotonic() < until:
+        for _ in range(200):
+            try:
+                with opened("swapped.mp4", settings(folder)) as clip:
+                    # A decoder reads it later.
+                    time.sleep(0.002)
+                    seen.add(clip.read())
+            except InputError:
+                seen.add(b"refused")
+    stop.set()
+    swapper.join()
+    assert seen == {CONTENT, b"refused"}
 
 
 @pytest.mark.parametrize(
@@ -64,10 +115,22 @@ def test_bytes_lie_in_a_private_file_while_they_are_looked_at(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     # As the program base64 writes it.
     text = base64.encodebytes(CONTENT).decode()
-    with opened(prefix + text, settings(folder if with_folder else None)) as path:
-        assert path.read_bytes() == CONTENT
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert not list(tmp_path.rglob("stemtune-*"))
+    with opened(prefix + text, settings(folder if with_folder else None)) as clip:
+        clip.seek(0)
+        assert clip.read() == CONTENT
+        assert stat.S_IMODE(os.fstat(clip.fileno()).st_mode) == 0o600
+        assert not list(tmp_path.rglob("stemtune-*"))
+
+
+def test_bytes_with_blanks_take_little_memory() -> None:
+    text = "data:;base64," + "AA " * 2_000_000
+    tracemalloc.start()
+    with opened(text, settings(None)) as clip:
+        assert os.fstat(clip.fileno()).st_size == 3_000_000
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # As words in a list they took twenty times their length.
+    assert most < 4 * len(text)
 
 
 def test_without_a_folder_no_path_is_opened(folder: Path) -> None:
@@ -107,6 +170,7 @@ def test_limits_come_from_the_environment_and_wrong_ones_are_refused(tmp_path: P
         ("STEMTUNE_PIXELS", "many", "STEMTUNE_PIXELS is 'many'.*integer"),
         ("STEMTUNE_MEMORY_MIB", "5", "STEMTUNE_MEMORY_MIB is '5'.*1024"),
         ("STEMTUNE_CLIP_MIB", "-1", "STEMTUNE_CLIP_MIB is '-1'.*from 1 on"),
+        ("STEMTUNE_REQUEST_FRAMES", "0", "STEMTUNE_REQUEST_FRAMES is '0'.*from 1 on"),
     ):
         with pytest.raises(InputError, match=said):
             settings_from({variable: value})
