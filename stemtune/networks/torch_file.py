@@ -5,6 +5,8 @@ then the raw storages. A pickle can run any code, so the unpickler here admits t
 containers, and refuses every other name.
 """
 
+import math
+import os
 import pickle
 import struct
 from collections import OrderedDict
@@ -23,6 +25,7 @@ DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 class _Storage:
     key: str
     dtype: np.dtype
+    length: int
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,14 @@ class _Tensor:
             (length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True)
         ]
         numbers = (self.offset, *self.shape, *self.strides)
-        if min(numbers) < 0 or self.offset + sum(steps) >= data.size:
+        reaches = self.offset + sum(steps) >= data.size or math.prod(self.shape) > data.size
+        if min(numbers) < 0 or reaches:
             raise ValueError(
                 f"a tensor of shape {self.shape}, strides {self.strides} at {self.offset} reaches "
                 f"outside its storage of {data.size} numbers"
             )
-        size = self.storage.dtype.itemsize
         view = np.lib.stride_tricks.as_strided(
-            data[self.offset :], self.shape, [size * stride for stride in self.strides]
+            data[self.offset :], self.shape, [data.itemsize * stride for stride in self.strides]
         )
         return view.copy()
 
@@ -76,10 +79,10 @@ class _TensorUnpickler(pickle.Unpickler):
         )
 
     def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, *_ = pid
+        kind, dtype, key, _, length, *_ = pid
         if kind != "storage" or not isinstance(dtype, np.dtype):
             raise pickle.UnpicklingError(f"unknown persistent object {pid!r} in the checkpoint")
-        return _Storage(str(key), dtype)
+        return _Storage(str(key), dtype, int(length))
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -94,7 +97,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         pickle.UnpicklingError: The file names anything but tensors.
-        ValueError: The file is no such checkpoint, or ends too early.
+        ValueError: The file is no such checkpoint, contradicts itself, or ends too early.
     """
     with path.open("rb") as file:
         for expected in (MAGIC_NUMBER, PROTOCOL):
@@ -105,15 +108,35 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         if not system["little_endian"]:
             raise ValueError(f"{path}: written on a big-endian machine, which is not supported")
         tensors: dict[str, _Tensor] = _TensorUnpickler(file).load()
-        keys = _TensorUnpickler(file).load()
-        dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
-        data = {key: _read_storage(file, dtypes[key], path) for key in keys}
+        storages = _storages(tensors, path)
+        keys = [str(key) for key in _TensorUnpickler(file).load()]
+        if sorted(keys) != sorted(storages):
+            raise ValueError(f"{path}: has storages {keys}; its tensors need {[*storages]}")
+        data = {key: _read_storage(file, storages[key], path) for key in keys}
     return {name: tensor.array(data[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
-def _read_storage(file: BinaryIO, dtype: np.dtype, path: Path) -> np.ndarray:
+def _storages(tensors: dict[str, _Tensor], path: Path) -> dict[str, _Storage]:
+    """Returns the storages of tensors, by key; several tensors may share one."""
+    storages: dict[str, _Storage] = {}
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, _Tensor):
+            raise ValueError(f"{path}: {name} is no tensor")
+        known = storages.setdefault(tensor.storage.key, tensor.storage)
+        if known != tensor.storage:
+            raise ValueError(f"{path}: {name} takes a storage for {tensor.storage}, others {known}")
+    return storages
+
+
+def _read_storage(file: BinaryIO, storage: _Storage, path: Path) -> np.ndarray:
     (count,) = struct.unpack("<q", file.read(8))
-    raw = file.read(count * dtype.itemsize)
-    if len(raw) != count * dtype.itemsize:
-        raise ValueError(f"{path}: ends in the middle of a tensor; install its package again")
-    return np.frombuffer(raw, dtype)
+    if count != storage.length:
+        raise ValueError(f"{path}: a storage of {storage.length} numbers claims to have {count}")
+    size = count * storage.dtype.itemsize
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if not 0 <= size <= left:
+        raise ValueError(
+            f"{path}: ends in the middle of a tensor, {left} bytes where {size} belong; install "
+            "its package again"
+        )
+    return np.frombuffer(file.read(size), storage.dtype)

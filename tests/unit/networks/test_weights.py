@@ -3,7 +3,11 @@
 import os
 import pickle
 import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -33,11 +37,87 @@ def test_a_pickle_that_runs_code_is_refused(
     assert not (tmp_path / "harmed").exists()
 
 
-def test_a_tensor_that_reaches_outside_its_storage_is_refused() -> None:
-    storage = torch_file._Storage("0", np.dtype("<f4"))
-    tensor = torch_file._Tensor(storage, 2, (3, 4), (4, 1))
-    with pytest.raises(ValueError, match="reaches outside"):
-        tensor.array(np.zeros(13, np.float32))
+def _rebuild_tensor_v2() -> None:
+    """Stands for PyTorch's function of this name, by which tensors are pickled."""
+
+
+class FloatStorage:
+    """Stands for PyTorch's, as the next one does."""
+
+
+class LongStorage:
+    pass
+
+
+@dataclass(frozen=True)
+class Storage:
+    kind: type
+    length: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    kind: type
+    length: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        storage = Storage(self.kind, self.length)
+        return _rebuild_tensor_v2, (storage, 0, self.shape, self.strides, False, None)
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, value: object) -> object:
+        if isinstance(value, Storage):
+            return ("storage", value.kind, "0", "cpu", value.length, None)
+        return None
+
+
+def test_tensors_are_read_and_those_that_reach_outside_their_storage_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, members in (
+        ("torch", (FloatStorage, LongStorage)),
+        ("torch._utils", (_rebuild_tensor_v2,)),
+    ):
+        module = ModuleType(name)
+        for member in members:
+            setattr(module, member.__name__, member)
+            monkeypatch.setattr(member, "__module__", name)
+        monkeypatch.setitem(sys.modules, name, module)
+    path, numbers = tmp_path / "made.pth", np.arange(6, dtype="<f4")
+    content = len(numbers).to_bytes(8, "little") + numbers.tobytes()
+
+    def read(tensors: Mapping[str, object], storages: bytes = content) -> dict[str, np.ndarray]:
+        system = {"little_endian": True, "protocol_version": 1001, "type_sizes": {}}
+        with path.open("wb") as file:
+            for part in (torch_file.MAGIC_NUMBER, torch_file.PROTOCOL, system, tensors, ["0"]):
+                Pickler(file, protocol=2).dump(part)
+            file.write(storages)
+        return torch_file.read_tensors(path)
+
+    good = Tensor(FloatStorage, 6, (2, 3), (3, 1))
+    assert np.array_equal(read({"a": good})["a"], numbers.reshape(2, 3))
+    # Its numbers would be taken for twice as long as they are, and read past their end.
+    twice = Tensor(LongStorage, 6, (2, 3), (3, 1))
+    for tensors, storages, said in (
+        ({"a": Tensor(FloatStorage, 6, (3, 3), (3, 1))}, content, "reaches outside"),
+        ({"a": Tensor(FloatStorage, 6, (2**40,), (0,))}, content, "reaches outside"),
+        ({"a": twice, "b": good}, content, "b takes a storage for .*float32.*, others .*int64"),
+        ({"a": good, "b": twice}, content, "b takes a storage for .*int64.*, others .*float32"),
+        ({"a": twice}, content, "24 bytes where 48 belong"),
+        (
+            {"a": Tensor(FloatStorage, 7, (2, 3), (3, 1))},
+            content,
+            "of 7 numbers claims",
+        ),
+        ({"a": Tensor(FloatStorage, -1, (2, 3), (3, 1))}, b"\xff" * 40, "ends in the middle"),
+        ({"a": good, "b": 1}, content, "b is no tensor"),
+        ({}, content, "has storages"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            read(tensors, storages)
 
 
 def test_another_file_is_no_checkpoint(tmp_path: Path) -> None:
