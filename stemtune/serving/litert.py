@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from stemtune.core import files
 from stemtune.core.errors import InputError
@@ -142,4 +142,9 @@ def _member(archive: zipfile.ZipFile, name: str, kind: type[Content]) -> Content
     entry = archive.getinfo(name)
     if entry.file_size > MOST_BYTES:
         raise ValueError(f"{name} has {entry.file_size} bytes; {MOST_BYTES} are allowed")
-    return TypeAdapter(kind).validate_json(archive.read(entry))
+    try:
+        return TypeAdapter(kind).validate_json(archive.read(entry))
+    except ValidationError as error:
+        (wrong, *_) = error.errors()
+        place = ".".join([name, *map(str, wrong["loc"])])
+        raise ValueError(f"{place}: {wrong['msg']}") from None
