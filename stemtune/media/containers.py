@@ -42,7 +42,9 @@ def opened(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoSt
             with _container(path, NO_OTHER_FILES) as unlimited:
                 hidden = _video_stream(unlimited)
                 sampling.require_few_pixels(hidden.width, hidden.height, limits)
-            raise DecodeError("cannot be decoded: ffmpeg does not tell the size of its frames")
+            raise DecodeError(
+                "cannot be decoded: the size of its frames is not known; it is truncated or damaged"
+            )
         sampling.require_few_pixels(stream.width, stream.height, limits)
         context = stream.codec_context
         context.thread_count = 1

@@ -12,6 +12,8 @@ from stemtune.media.sampling import DecodeError, LimitError, Sample, Span, Unexp
 
 # A change that changes pixels has to change this, so that shards are not reused.
 DECODER_VERSION = "4"
+# How much of an unexpected error stands in the reason, characters.
+SAID = 200
 
 
 def sample_frames(
@@ -51,7 +53,10 @@ def sample_frames(
     except (av.error.FFmpegError, OSError) as error:
         raise DecodeError(f"cannot be decoded: {error.strerror or error}") from error
     except Exception as error:
-        raise UnexpectedError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:SAID]
+        raise UnexpectedError(
+            f"cannot be decoded: the library that decodes it failed in an unexpected way ({what})"
+        ) from error
 
 
 def limit_memory(memory_mib: int) -> None:

@@ -67,7 +67,8 @@ def is_stream(path: Path) -> bool:
 def is_damaged(data: bytes) -> bool:
     """Tells whether a JPEG is damaged, or ends early; its last two bytes may be missing.
 
-    libjpeg only warns of damage, which Pillow does not pass on, and shows grey in its place.
+    libjpeg only warns of damage, which Pillow does not pass on, and shows grey in its place. ffmpeg
+    sees codes that do not exist, and whether there are too few of them.
     """
     header = _header(data, 0)
     if header is None or header.marker not in HUFFMAN or header.bits != 8:

@@ -101,18 +101,24 @@ def of_stream(stream: VideoStream) -> Presentation:
         _, a, b, _, c, d, *_ = TRACK.unpack_from(content, place)
         matrix = Matrix(*(value / 2**16 for value in (a, b, c, d)))
     if (place := content.find(b"clap")) >= 0:
-        crop = _crop(stream, *APERTURE.unpack_from(content, place)[1:])
+        crop = crop_of(stream.width, stream.height, *APERTURE.unpack_from(content, place)[1:])
     return Presentation(matrix, crop)
 
 
-def _crop(stream: VideoStream, *fractions: int) -> Crop:
-    """Returns the borders that a clean aperture, given by its centre, leaves out."""
+def crop_of(stored_width: int, stored_height: int, *fractions: int) -> Crop:
+    """Returns the borders that a clean aperture leaves out.
+
+    Args:
+        stored_width, stored_height: Of the whole picture, px.
+        fractions: Width, height and the centre's offsets to the right and down, each above and
+            below the line.
+    """
     width, height, right, down = (
         Fraction(above, below) for above, below in zip(fractions[::2], fractions[1::2], strict=True)
     )
-    left = round((stream.width - width) / 2 + right)
-    top = round((stream.height - height) / 2 + down)
-    return Crop(left, round(stream.width - width) - left, top, round(stream.height - height) - top)
+    left = round((stored_width - width) / 2 + right)
+    top = round((stored_height - height) / 2 + down)
+    return Crop(left, round(stored_width - width) - left, top, round(stored_height - height) - top)
 
 
 def _angle(matrix: Matrix) -> int:

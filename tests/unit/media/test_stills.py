@@ -1,6 +1,7 @@
 """Pictures: how they are held, which colors they have, and which of several is shown."""
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +11,9 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
-from stemtune.media import decoding, sampling, scaling, stills
+from stemtune.media import decoding, sampling, stills
 from tests.support import reference
-from tests.support.project import ROOT
-
-CASES = ROOT / "tests/support/cases"
-SIDE = 64
-# Four corners and a gradient, so that each way to turn it shows.
-UPRIGHT = np.zeros((96, 128, 3), np.uint8)
-UPRIGHT[:, :, 0] = np.linspace(0, 255, 128)
-UPRIGHT[:, :, 1] = np.linspace(255, 0, 96)[:, None]
-UPRIGHT[:24, :32, 2] = 255
-
-
-def sample(path: Path, count: int = 4) -> sampling.Sample:
-    return decoding.sample_frames(path, count, SIDE, reference.LIMITS)
-
-
-def shown(picture: np.ndarray) -> np.ndarray:
-    """Returns the frame that a picture (h, w, 3) gives."""
-    return scaling.scale(picture[None], SIDE)[0]
-
-
-def most(first: np.ndarray, second: np.ndarray) -> int:
-    return int(np.abs(first.astype(int) - second).max())
+from tests.support.pictures import CASES, SIDE, UPRIGHT, most, sample, shown
 
 
 @pytest.mark.parametrize("orientation", [None, 0, 1, *stills.TURNS, 9])
@@ -84,6 +64,7 @@ def test_a_heif_photograph_is_read_whole(tmp_path: Path) -> None:
 def test_of_several_pictures_the_first_is_shown(tmp_path: Path) -> None:
     first, second = Image.fromarray(UPRIGHT), Image.new("RGB", (64, 48), "blue")
     paths = [tmp_path / name for name in ("gain map.jpg", "stereo.mpo", "pages.tif")]
+    paths += [tmp_path / name for name in ("previews.jpg", "views.mpo")]
     buffers = [io.BytesIO(), io.BytesIO()]
     for picture, buffer in zip((first, second), buffers, strict=True):
         picture.save(buffer, "JPEG", quality=95, subsampling="4:4:4")
@@ -94,6 +75,11 @@ def test_of_several_pictures_the_first_is_shown(tmp_path: Path) -> None:
     Image.fromarray(UPRIGHT).save(
         paths[2], save_all=True, append_images=[Image.new("RGB", (64, 48))]
     )
+    small = buffers[1].getvalue()
+    # The bytes that fill up to the next picture differ from camera to camera.
+    paths[3].write_bytes(buffers[0].getvalue() + bytes(9) + small * 2)
+    views = [first.transpose(Image.Transpose.ROTATE_180) for _ in range(3)]
+    first.copy().save(paths[4], save_all=True, append_images=views, **options)
     for path in paths:
         found = sample(path)
         assert len(found.frames) == 1
@@ -136,6 +122,10 @@ def test_16_bits_are_scaled_to_8(tmp_path: Path) -> None:
     path = tmp_path / "real.tif"
     Image.fromarray(grey.astype(np.float32)).save(path)
     with pytest.raises(sampling.DecodeError, match="32 bits, whose range is not known"):
+        sample(path)
+    # Samples with a sign are of 16 bits here, which tag 339 says.
+    path.write_bytes(signed_tiff())
+    with pytest.raises(sampling.DecodeError, match="its samples are signed"):
         sample(path)
 
 
@@ -194,6 +184,22 @@ def test_an_animation_is_sampled_in_time(tmp_path: Path, suffix: str) -> None:
     assert part.seconds.tolist() == pytest.approx([1.3])
 
 
+def test_an_animation_restores_what_was_there_before(tmp_path: Path) -> None:
+    bars = []
+    for left in (8, 48, 88):
+        bar = Image.new("RGBA", (128, 96), (0, 0, 0, 0))
+        bar.paste((255, 0, 0, 255), (left, 16, left + 24, 80))
+        bars.append(bar)
+    path = tmp_path / "bars.png"
+    Image.new("RGBA", (128, 96), (0, 255, 0, 255)).save(
+        path, save_all=True, append_images=bars, duration=500, disposal=[0, 2, 2, 2], blend=1
+    )
+    # Each bar on green alone, as ffmpeg has them.
+    expected = reference.decoded(path, SIDE).frames
+    assert most(sample(path).frames, expected) <= 1
+    assert most(sample(path, 2).frames, expected[[1, 3]]) <= 1
+
+
 def test_frames_of_no_duration_last_as_long_as_in_browsers(tmp_path: Path) -> None:
     path = tmp_path / "fast.gif"
     pictures = [Image.new("L", (64, 48), level) for level in (0, 120, 240)]
@@ -220,3 +226,21 @@ def test_limits_hold_for_pictures_too(tmp_path: Path, limit: str, said: str) -> 
     limits = reference.LIMITS.model_copy(update={limit: 2})
     with pytest.raises(sampling.LimitError, match=said):
         decoding.sample_frames(path, 4, SIDE, limits)
+
+
+def test_notes_of_an_editor_do_not_turn_a_picture(tmp_path: Path) -> None:
+    note = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+    for suffix in ("jpg", "webp"):
+        path = tmp_path / f"edited.{suffix}"
+        Image.fromarray(UPRIGHT).save(path, xmp=note)
+        assert (sample(path).width, sample(path).height) == (128, 96)
+
+
+def signed_tiff() -> bytes:
+    """Returns a TIFF of 32 x 24 samples of 16 bits with a sign."""
+    samples = np.arange(32 * 24, dtype="<i2").tobytes()
+    tags = [(256, 32), (257, 24), (258, 16), (259, 1), (262, 1), (273, 8), (277, 1), (278, 24)]
+    tags += [(279, len(samples)), (339, 2)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(samples))
+    return head + samples + struct.pack("<H", len(tags)) + entries + bytes(4)
