@@ -12,13 +12,16 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from stemtune.core.settings.frames import Limits
-from stemtune.media import jpegs, sampling
+from stemtune.media import formats, jpegs, sampling
 from stemtune.media.sampling import DecodeError
 
-# Playlists and references that lead to other files, or into the network, are not followed.
-NO_OTHER_FILES = {"protocol_whitelist": "none"}
-# Text that ffmpeg would render as the screen of a terminal.
-TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
+OPTIONS = {
+    # Playlists and references that lead to other files, or into the network, are not followed.
+    "protocol_whitelist": "none",
+    "format_whitelist": ",".join(sorted(formats.CONTAINERS)),
+    # Holds while the file is probed; which decoder is used later is checked besides.
+    "codec_whitelist": ",".join(sorted(formats.DECODERS)),
+}
 # Pictures that `stills` leaves to ffmpeg.
 STILL_FORMATS = ("_pipe", "image2")
 
@@ -35,11 +38,11 @@ def opened(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoSt
         LimitError: Its frames have more pixels than `limits` allow.
         av.error.FFmpegError: ffmpeg cannot read it.
     """
-    with _container(path, NO_OTHER_FILES | {"max_pixels": str(limits.pixels)}) as container:
+    with _container(path, OPTIONS | {"max_pixels": str(limits.pixels)}) as container:
         stream = _video_stream(container)
         if not stream.width * stream.height:
             # ffmpeg hides the size of what has more pixels than `max_pixels`.
-            with _container(path, NO_OTHER_FILES) as unlimited:
+            with _container(path, OPTIONS) as unlimited:
                 hidden = _video_stream(unlimited)
                 sampling.require_few_pixels(hidden.width, hidden.height, limits)
             raise DecodeError(
@@ -67,16 +70,24 @@ def _container(path: Path, options: dict[str, str]) -> Iterator[InputContainer]:
     kind = "mjpeg" if jpegs.is_stream(path) else None
     with FileIO(path) as file:
         file.name = ""
-        with av.open(file, "r", kind, options=options, metadata_errors="replace") as container:
+        try:
+            opened = av.open(file, "r", kind, options=options, metadata_errors="replace")
+        except av.error.ArgumentError as error:
+            raise DecodeError(
+                "cannot be decoded: it has no video stream in a container that is read here"
+            ) from error
+        with opened as container:
             yield container
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
     stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or container.format.name in TEXT_FORMATS:
+    if not isinstance(stream, VideoStream):
         raise DecodeError("has no video stream")
     if stream.disposition & stream.disposition.attached_pic:
         raise DecodeError("has no video stream, only a cover picture")
     if stream.codec_context is None:
         raise DecodeError("cannot be decoded: there is no decoder for its codec")
+    if (name := stream.codec_context.name) not in formats.DECODERS:
+        raise DecodeError(f"cannot be decoded: its codec ({name}) is none of those read here")
     return stream

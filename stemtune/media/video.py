@@ -162,6 +162,7 @@ def _from_first_shown(path: Path, timeline: _Timeline, limits: Limits) -> _Timel
     """
     with containers.opened(path, limits) as (container, stream):
         if not clock.has_times(container, stream):
+            sampling.require_few_frames(timeline.packets, limits)
             frames = sum(1 for _ in _frames(container, stream, is_cut=True))
             end = timeline.start + float(frames / clock.rate(stream))
             return timeline._replace(end=end, packets=frames)
@@ -280,6 +281,7 @@ def _decode_all(
     With it come its start, seconds, and the clockwise turn that it, or the last frame that told
     one, asks for, degrees. Every frame is decoded, only those asked for are converted.
     """
+    sampling.require_few_frames(timeline.packets, limits)
     waiting = list(moments)
     with containers.opened(path, limits) as (container, stream):
         shower.presentation = presentation.of_stream(stream)

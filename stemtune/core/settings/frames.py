@@ -74,7 +74,8 @@ class Limits(Block):
     Attributes:
         decode_seconds: Of a processor's time, for decoding it.
         pixels: Of one frame, width times height.
-        frames: In the clip, whether sampled or not.
+        frames: In a clip all of which has to be decoded, whether sampled or not. Where packets
+            tell which frames to decode, a clip may be longer.
         memory_mib: In the process that decodes it, MiB of address space.
     """
 

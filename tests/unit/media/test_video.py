@@ -222,3 +222,29 @@ def test_what_a_stream_says_of_its_frames_is_applied(tmp_path: Path) -> None:
         assert np.abs(sample.frames.astype(int) - shown).max() <= 1, path.name
     cropped = sample_frames(paths["cropped", ".mp4"], 1, 96)
     assert (cropped.width, cropped.height) == (320 - 24, 240 - 10)
+
+
+def test_the_limit_of_frames_is_for_clips_that_are_decoded_whole(tmp_path: Path) -> None:
+    limits = reference.LIMITS.model_copy(update={"frames": 10})
+    trusted, whole = tmp_path / "clip.mp4", tmp_path / "clip.avi"
+    reference.ffmpeg(*TEST_PICTURE.split(), *LONG_GOP.split(), trusted)
+    reference.ffmpeg(*TEST_PICTURE.split(), "-c:v", "mpeg4", whole)
+    assert decoding.sample_frames(trusted, 4, 32, limits).available == 4
+    with pytest.raises(sampling.LimitError, match="more frames than limits.frames allows, 10"):
+        decoding.sample_frames(whole, 4, 32, limits)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "said"),
+    [
+        ("game.roq", "-c:v roqvideo -r 30", "no video stream in a container that is read here"),
+        ("camera.avi", "-c:v asv1", r"its codec \(asv1\) is none of those read here"),
+    ],
+)
+def test_containers_and_codecs_outside_the_list_are_refused(
+    tmp_path: Path, name: str, codec: str, said: str
+) -> None:
+    path = tmp_path / name
+    reference.ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x64:duration=1", *codec.split(), path)
+    with pytest.raises(sampling.DecodeError, match=said):
+        sample_frames(path, 4, 32)
