@@ -5,17 +5,17 @@ left out is one less through which a crafted file can attack the process.
 """
 
 # Names of ffmpeg's demuxers.
-CONTAINERS = frozenset(
+_CONTAINERS = (
     # Videos.
     "asf av1 avi cavsvideo cine dhav dirac dnxhd dv evc flic flv gxf h261 h263 h264 hevc ifv ivf "
     "ivr live_flv m4v matroska mjpeg mjpeg_2000 mov mpeg mpegts mpegvideo mpjpeg mxf nsv nut nuv "
     "obu ogg pva rm swf vc1 vvc webm wtv yuv4mpegpipe "
     # Pictures that `stills` leaves to ffmpeg.
     "dds_pipe dpx_pipe exr_pipe hdr_pipe pam_pipe pcx_pipe pfm_pipe phm_pipe psd_pipe qoi_pipe "
-    "sgi_pipe sunrast_pipe xbm_pipe xpm_pipe".split()
+    "sgi_pipe sunrast_pipe xbm_pipe xpm_pipe"
 )
 # Names of ffmpeg's decoders.
-DECODERS = frozenset(
+_DECODERS = (
     # Of cameras, broadcasts and the web.
     "amv av1 cavs dirac flv h261 h263 h263i h263p h264 hevc libdav1d libvpx libvpx-vp9 mjpeg "
     "mjpegb mpeg1video mpeg2video mpeg4 mpegvideo msmpeg4 msmpeg4v1 msmpeg4v2 mxpeg rv10 "
@@ -32,5 +32,7 @@ DECODERS = frozenset(
     "indeo4 indeo5 loco mscc msrle mss1 mss2 msvideo1 mszh mts2 nuv qtrle rpza rscc screenpresso "
     "scpr smc srgc tdsc tscc2 vmnc wcmv zerocodec zlib zmbv "
     # Pictures, some of which stand in a video.
-    "bmp dds dpx exr gif hdr pam pcx pfm phm png psd qoi sgi sunrast tiff webp xbm xpm".split()
+    "bmp dds dpx exr gif hdr pam pcx pfm phm png psd qoi sgi sunrast tiff webp xbm xpm"
 )
+
+CONTAINERS, DECODERS = frozenset(_CONTAINERS.split()), frozenset(_DECODERS.split())
