@@ -187,6 +187,9 @@ def _frames(
             if is_cut:
                 continue
             raise
+        except av.error.PermissionError:
+            # A header of Theora, which begins the next of several joined recordings.
+            continue
         is_cut = is_cut and not frames
         yield from frames
 

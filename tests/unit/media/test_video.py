@@ -155,24 +155,26 @@ def test_frames_and_pixels_are_those_of_ffmpeg(tmp_path: Path, name: str) -> Non
 LONG_GOP = "-c:v libx264 -g 30 -bf 2 -pix_fmt yuv420p"
 
 
-def test_joined_recordings_follow_one_another(tmp_path: Path) -> None:
-    """The clock of a transport or program stream may jump, or be set back."""
-    for container, jumps in (("ts", (0, 3600)), ("mpg", (60,))):
-        codec = LONG_GOP if container == "ts" else "-c:v mpeg2video"
-        for jump in jumps:
-            parts = [tmp_path / f"{start}.{container}" for start in (10, 10 + jump)]
-            for number, part in enumerate(parts):
-                picture = (
-                    "-vf",
-                    f"hue=h={90 * number}",
-                    "-output_ts_offset",
-                    str(10 + jump * number),
-                )
-                reference.ffmpeg(*TEST_PICTURE.split(), *codec.split(), *picture, part)
-            path = tmp_path / f"joined after {jump} s.{container}"
-            path.write_bytes(b"".join(part.read_bytes() for part in parts))
-            assert not reference.difference(path, 7, 96)
-            assert sample_frames(path, 4, 96).duration == pytest.approx(4, abs=0.1)
+JOINED = {
+    "ts": (LONG_GOP, (0, 3600)),
+    "mpg": ("-c:v mpeg2video", (60,)),
+    "ogv": ("-c:v libtheora", (0,)),
+}
+
+
+@pytest.mark.parametrize("container", JOINED)
+def test_joined_recordings_follow_one_another(tmp_path: Path, container: str) -> None:
+    """The clock of such a stream may jump, or be set back."""
+    codec, jumps = JOINED[container]
+    for jump in jumps:
+        parts = [tmp_path / f"{number}.{container}" for number in range(2)]
+        for number, part in enumerate(parts):
+            made = ("-vf", f"hue=h={90 * number}", "-output_ts_offset", str(jump * number))
+            reference.ffmpeg(*TEST_PICTURE.split(), *codec.split(), *made, part)
+        path = tmp_path / f"joined after {jump} s.{container}"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        assert not reference.difference(path, 8, 96)
+        assert sample_frames(path, 4, 96).duration == pytest.approx(4, abs=0.2)
 
 
 @pytest.mark.parametrize(
