@@ -107,6 +107,8 @@ def test_an_experiment_in_a_copy_is_shown_in_the_project_s_own_store(
     other = pictures.clone(tmp_path / "clone")
     other.environment = {}
     other.run("dvc", "cache", "dir", "--local", str(pictures.root / ".dvc/cache"))
+    private = tmp_path / "private"
+    other.run("dvc", "config", "--local", "core.site_cache_dir", str(private))
     other.run("dvc", "checkout", "--quiet", "data.dvc")
     command = ("dvc", "exp", "run", "-S", "track.enabled=true", "-S")
     for seconds in (61, 62):
@@ -132,6 +134,8 @@ def test_an_experiment_in_a_copy_is_shown_in_the_project_s_own_store(
     for run in shown.values():
         assert run.info.artifact_uri.startswith(f"{other.root}/mlruns/")
         assert set(children(client, run)) == {"extract_frames"}
+    # The project, two copies of the queue and one aside: none has its pickles in /var/tmp/dvc.
+    assert len(list((private / "repo").iterdir())) == 4
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
