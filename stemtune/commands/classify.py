@@ -206,9 +206,9 @@ def _as_json(answers: Sequence[Answer], problems: dict[str, str]) -> str:
         part = answer.part and {"from": answer.part.start, "to": answer.part.end}
         rows.append(
             {
-                "clip": answer.clip,
+                "clip": printable.name(answer.clip),
                 **(part or {}),
-                "class": answer.best,
+                "class": printable.name(answer.best),
                 "probability": answer.probabilities[answer.best],
                 "ms": round(answer.milliseconds, 3),
                 "probabilities": answer.probabilities,

@@ -13,8 +13,8 @@ ACCOUNT = re.compile(
 )
 # A key with its value: in an address's query, in a connection string, in a header.
 VALUE = re.compile(
-    r"([\w.-]*(?:token|secret|passw(?:or)?d|pwd|signature|credential|access_?key(?:_?id)?|api_?key)"
-    r"[\w.-]*|\bsig)(=|%3D|[\"']\s*:\s*)(?:\"[^\"]*\"|'[^']*'|[^&\s\"'<>;,]+)",
+    r"((?:token|secret|passw(?:or)?d|pwd|signature|credential|access_?key(?:_?id)?|api_?key)"
+    r"[\w.-]{0,40}|\bsig)(=|%3D|[\"']\s*:\s*)(?:\"[^\"]*\"|'[^']*'|[^&\s\"'<>;,]+)",
     flags=re.IGNORECASE,
 )
 HEADER = re.compile(

@@ -110,7 +110,10 @@ def summary(
         + (f" ({len(left_out) / len(table):.1%})" if len(left_out) else ""),
     ]
     if len(left_out):
-        reasons = [f"{printable.name(row.clip)} {row.quarantined}" for row in left_out.itertuples()]
+        reasons = [
+            f"{printable.name(row.clip)} {printable.message(row.quarantined)}"
+            for row in left_out.itertuples()
+        ]
         lines.append("    " + words.some(reasons, "\n    ", NAMED))
     if len(left_out) > NAMED:
         lines[-1] += ", listed in manifest.parquet"

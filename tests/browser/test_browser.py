@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from stemtune.core import params
+from stemtune.core.records import Record
 from stemtune.evaluation import mistakes, mistakes_page, report
 from stemtune.export import page as export_page
-from stemtune.export.exports import Exports
+from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export, Exports
 from stemtune.ingest import data_docs, expectations
 from stemtune.store.manifest import SPLITS
 from tests.support import results
@@ -63,7 +64,28 @@ def test_the_data_docs_show_names_and_obey_none(docs: Path) -> None:
     assert f"{EVIL}/0 {EVIL}.mp4" in seen.text.replace("\n", " ")
 
 
-def test_no_page_runs_what_got_into_it(docs: Path, tmp_path: Path, drawn: dict[str, str]) -> None:
+@pytest.fixture
+def exports(tmp_path: Path) -> Path:
+    shares = dict.fromkeys(("test_accuracy", "keras_accuracy", "agreement"), 0.9)
+    shares |= {f"test_accuracy_{side}": 0.9 for side in ("low", "high")}
+    shares |= dict.fromkeys(("difference", "difference_low", "difference_high"), 0.0)
+    export = Export(model="joint", precision="int8", side=112, bytes=4_000_000, **shares)
+    times = dict.fromkeys((ONE_THREAD, ALL_THREADS), 2.0)
+    page = tmp_path / "exports.html"
+    record = Record(name="joint_int8", started=0, metrics=times)
+    export_page.write(page, Exports(exports={"joint_int8": export}), [record])
+    return page
+
+
+def test_the_page_of_exports_is_sound(exports: Path) -> None:
+    (seen,) = look_at(exports, WIDTHS[:1])
+    assert_sound(seen)
+    assert len(seen.pictures) == 1
+
+
+def test_no_page_runs_what_got_into_it(
+    docs: Path, exports: Path, tmp_path: Path, drawn: dict[str, str]
+) -> None:
     """Were a name not escaped somewhere, the page's own policy would still keep it from running."""
     table, baseline, stem = results.answered(12)
     found = mistakes.find(table, results.CLASSES, baseline, stem)
@@ -71,9 +93,8 @@ def test_no_page_runs_what_got_into_it(docs: Path, tmp_path: Path, drawn: dict[s
         "report": report.render(results.make(), drawn),
         "mistakes": mistakes_page.render(found, 12, "joint", results.footage),
         "docs": docs.read_text(),
+        "exports": exports.read_text(),
     }
-    export_page.write(tmp_path / "exports.html", Exports(exports={}), [])
-    pages["exports"] = (tmp_path / "exports.html").read_text()
     for name, content in pages.items():
         page = tmp_path / f"{name}.html"
         page.write_text(content.replace("<body>", f"<body><p>NOT {EVIL}</p>", 1))
