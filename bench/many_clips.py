@@ -21,7 +21,15 @@ from tabulate import tabulate
 
 from bench import project
 from stemtune.core import params
-from stemtune.ingest import clips, data_docs, expectations, extraction, ingest_summary, parts
+from stemtune.ingest import (
+    clips,
+    data_docs,
+    expectations,
+    extraction,
+    ingest_summary,
+    measurements,
+    parts,
+)
 from stemtune.ingest.near_duplicates import clusters
 from stemtune.store import manifest, shards
 
@@ -100,7 +108,7 @@ def _stage(root: Path, random: np.random.Generator) -> Iterator[Step]:
 
     def write_and_read() -> None:
         manifest.write(table, root / "table.parquet")
-        extraction.outcomes_of(manifest.read(root / "table.parquet"))
+        measurements.of_manifest(manifest.read(root / "table.parquet"))
 
     yield "write and read the manifest", write_and_read
     checked = []
@@ -115,9 +123,9 @@ def _stage(root: Path, random: np.random.Generator) -> Iterator[Step]:
     yield "summary and Data Docs", show
 
 
-def _drawn(random: np.random.Generator) -> extraction.Measurements:
+def _drawn(random: np.random.Generator) -> measurements.Measurements:
     hashes = random.integers(0, 2**64, FRAMES, np.uint64, endpoint=False).tolist()
-    return extraction.NOTHING.model_copy(
+    return measurements.NOTHING.model_copy(
         update={
             "frame_seconds": [0.5 * frame for frame in range(FRAMES)],
             "frame_side": EXTRACT.size,

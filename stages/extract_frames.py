@@ -26,6 +26,7 @@ from stemtune.ingest import (
     extraction,
     groups,
     ingest_summary,
+    measurements,
     parts,
     splits,
 )
@@ -50,7 +51,7 @@ def main() -> None:
         extracted = extraction.extract_all(
             found,
             FRAMES,
-            extraction.outcomes_of(before),
+            measurements.of_manifest(before),
             extract,
             engine,
             UNFINISHED_EXTRACTION,

@@ -206,16 +206,17 @@ def _as_json(answers: Sequence[Answer], problems: dict[str, str]) -> str:
         part = answer.part and {"from": answer.part.start, "to": answer.part.end}
         rows.append(
             {
-                "clip": printable.name(answer.clip),
+                "clip": answer.clip,
                 **(part or {}),
-                "class": printable.name(answer.best),
+                "class": answer.best,
                 "probability": answer.probabilities[answer.best],
                 "ms": round(answer.milliseconds, 3),
                 "probabilities": answer.probabilities,
             }
         )
     rows += [{"clip": clip, "error": problem} for clip, problem in problems.items()]
-    return json.dumps(rows, indent=2, ensure_ascii=False)
+    # ASCII alone: no name in it steers a terminal, and each is exact.
+    return json.dumps(rows, indent=2)
 
 
 def _as_table(answers: Sequence[Answer]) -> str:

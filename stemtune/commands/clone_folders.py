@@ -34,7 +34,8 @@ def _settle(config: Config, key: tuple[str, str], wanted: Path, private: bool = 
     folder = Path(kept or wanted)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if private:
+        # One that the user has set keeps its mode.
+        if private and folder == wanted:
             folder.chmod(0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -223,7 +223,8 @@ def _splits(names: Sequence[str]) -> dict[str, str]:
 def _as_json(shown: Sequence[Shared], seen: Mapping[str, Seen], problems: Mapping[str, str]) -> str:
     sets = [vars(each) for each in shown]
     document = {"compared": len(seen), "shared": sets, "unreadable": dict(problems)}
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    # ASCII alone: no name in it steers a terminal, and each is exact.
+    return json.dumps(document, indent=2)
 
 
 def _as_text(shown: Sequence[Shared], found: Sequence[Shared], compared: int) -> str:

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from stemtune.commands import classify, compare, demo, leaks
-from stemtune.core import printable
+from stemtune.core import errors, printable
 from stemtune.core.errors import InputError
 
-DONE, NOT_DONE, INTERRUPTED = 0, 2, 130
+DONE, FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a subcommand and returns its exit code: 2 where it could not be done.
+    """Runs a subcommand and returns its exit code: 2 if it could not be done, 1 if it is at fault.
 
     Args:
         arguments: Those of the command; None: those of this process.
@@ -34,13 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except InputError as error:
-        print(printable.message(f"{options.name}: {error}"), file=sys.stderr)
-        return NOT_DONE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # `| head` has seen enough; Python would complain when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except InputError as error:
+        print(errors.told(options.name, error), file=sys.stderr)
+        return NOT_DONE
+    except Exception as error:
+        print(errors.told(options.name, error), file=sys.stderr)
+        return FAILED
     return status

@@ -20,10 +20,15 @@ def run(name: str, main: Callable[[], None]) -> None:
     printable.tolerate_locale()
     try:
         main()
-    except InputError as error:
-        sys.exit(printable.message(f"{name}: {error}"))
-    except Exception:
-        sys.exit(printable.message(traceback.format_exc().rstrip()))
+    except Exception as error:
+        sys.exit(told(name, error))
+
+
+def told(name: str, error: Exception) -> str:
+    """Returns what a program says of an error that ends it, without passwords."""
+    if isinstance(error, InputError):
+        return printable.message(f"{name}: {error}")
+    return printable.message("".join(traceback.format_exception(error)).rstrip())
 
 
 def first_line(error: Exception) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from stemtune.core import files
 from stemtune.core.settings.frames import ExtractFrames, Limits
 from stemtune.engine.engine import Engine, split
 from stemtune.ingest import groups, journal, near_duplicates, splits
 from stemtune.ingest.clips import Clip
+from stemtune.ingest.measurements import NOTHING, Failure, Measurements, Outcome
 from stemtune.media import decoding, parallel, sampling
 from stemtune.media.sandbox import Sandbox
 from stemtune.store import frame_store, manifest, shards
@@ -22,51 +22,6 @@ from stemtune.store import frame_store, manifest, shards
 CLIPS = 32
 # Frames of less contrast, all of a clip's together, show one flat colour.
 MIN_CONTRAST = 1.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a clip gives no frames.
-
-    Attributes:
-        reason: In words.
-        again: Whether another run may succeed: the cause is in time or memory, not in the clip.
-    """
-
-    reason: str
-    again: bool
-
-
-class Measurements(BaseModel):
-    """What decoding a clip gives: columns of the manifest, whose module explains them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    frame_seconds: list[float]
-    frame_side: int
-    available: int
-    width: int
-    height: int
-    duration: float
-    brightness: float
-    contrast: float
-    hashes: list[str]
-
-
-# Of a clip that cannot be decoded.
-NOTHING = Measurements(
-    frame_seconds=[],
-    frame_side=0,
-    available=0,
-    width=0,
-    height=0,
-    duration=0.0,
-    brightness=0.0,
-    contrast=0.0,
-    hashes=[],
-)
-# What is known of a content: measurements, or why there are none.
-Outcome = Measurements | Failure
 
 
 class Extracted(NamedTuple):
@@ -84,7 +39,6 @@ class Job:
     shard: Path
     frames: int
     side: int
-    limits: Limits
 
     def __str__(self) -> str:
         return f"the clip {self.clip}"
@@ -128,11 +82,13 @@ class Chunk:
         jobs: By shard name.
         notes: Folder of the journal.
         workers: Number of processes.
+        limits: Of each clip.
     """
 
     jobs: Mapping[str, Job]
     notes: Path
     workers: int
+    limits: Limits
 
     @property
     def name(self) -> str:
@@ -141,7 +97,7 @@ class Chunk:
 
 
 def decode(chunk: Chunk) -> dict[str, Failure]:
-    """Decodes a chunk but for clips that were done when it was begun before.
+    """Decodes a chunk, except clips that were done when it was begun before.
 
     Returns:
         Why clips have no shard, by shard name. What the others came to is in the journal.
@@ -150,9 +106,9 @@ def decode(chunk: Chunk) -> dict[str, Failure]:
     jobs = {name: job for name, job in chunk.jobs.items() if not _is_done(job, noted.get(name))}
     if not jobs:
         return {}
-    limits, failures = next(iter(jobs.values())).limits, {}
+    failures = {}
     with (
-        Sandbox(limits, min(chunk.workers, len(jobs))) as sandbox,
+        Sandbox(chunk.limits, min(chunk.workers, len(jobs))) as sandbox,
         journal.noting(chunk.notes, chunk.name) as note,
     ):
         decoded = parallel.results(sandbox, extract, [*jobs.values()], "decoding")
@@ -177,8 +133,8 @@ def extract_all(
     Args:
         found: Clips; two of equal content share a shard. Those with a problem are left out.
         folder: The frame store.
-        known: Outcomes of an earlier run by shard name, from `outcomes_of`. One whose shard is
-            whole is not decoded again.
+        known: Outcomes of an earlier run by shard name, from `measurements.of_manifest`. One whose
+            shard is whole is not decoded again.
         params: How many frames of which size, and what a clip may take.
         engine: Where clips are decoded.
         notes: Folder where outcomes are noted as they come, so that a run which was cut off goes on
@@ -186,7 +142,7 @@ def extract_all(
     """
     outcomes, missing = _done_and_missing(found, folder, known, params, notes)
     chunks = [
-        Chunk({name: missing[name] for name in names}, notes, engine.workers)
+        Chunk({name: missing[name] for name in names}, notes, engine.workers, params.limits)
         for names in split(engine, [*missing], CLIPS)
     ]
     for failures in engine.map(decode, chunks):
@@ -217,7 +173,7 @@ def extract_some(
         Names of the shards that were missing, and why some still are.
     """
     _, missing = _done_and_missing(found, folder, known, params, notes)
-    return [*missing], decode(Chunk(missing, notes, workers))
+    return [*missing], decode(Chunk(missing, notes, workers, params.limits))
 
 
 def _done_and_missing(
@@ -236,7 +192,7 @@ def _done_and_missing(
             continue
         name = shard_name(clip, params)
         path = shards.path_of(folder, name)
-        job = Job(clip.path, path, params.frames_per_clip, params.size, params.limits)
+        job = Job(clip.path, path, params.frames_per_clip, params.size)
         if _is_done(job, known.get(name)):
             outcomes[name] = known[name]
         else:
@@ -309,24 +265,6 @@ def make_manifest(
         }
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def outcomes_of(table: pd.DataFrame | None) -> dict[str, Outcome]:
-    """Returns the outcomes that the manifest of an earlier run lists, by shard name."""
-    # What another version measured otherwise is of no use: all is decoded again.
-    columns = list(Measurements.model_fields)
-    if table is None or not set(columns) <= set(table.columns):
-        return {}
-    known: dict[str, Outcome] = {}
-    for row in table[table["shard"] != ""].to_dict("records"):
-        if row["frame_side"]:
-            # Parquet gives lists back as arrays.
-            lists = {name: row[name].tolist() for name in ("frame_seconds", "hashes")}
-            measured = {name: row[name] for name in columns} | lists
-            known[row["shard"]] = Measurements.model_validate(measured)
-        else:
-            known[row["shard"]] = Failure(row["quarantined"], again=False)
-    return known
 
 
 def _classes_by_content(found: Sequence[Clip]) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from stemtune.core import errors, params, printable
 from stemtune.core.errors import InputError
 from stemtune.core.paths import DATA, FRAMES, MANIFEST, UNFINISHED_EXTRACTION
-from stemtune.ingest import clips, extraction
+from stemtune.ingest import clips, extraction, measurements
 from stemtune.store import manifest
 
 
@@ -71,7 +71,7 @@ def _decode(part: Part) -> None:
     extract, workers = settings.extract_frames, settings.runtime.threads
     found = clips.find(DATA, extract, workers, part.has)
     before = manifest.read(MANIFEST) if MANIFEST.exists() else None
-    known = extraction.outcomes_of(before)
+    known = measurements.of_manifest(before)
     missing, failures = extraction.extract_some(
         found, FRAMES, known, extract, workers, UNFINISHED_EXTRACTION
     )

@@ -73,9 +73,8 @@ def _container(path: Path, options: dict[str, str]) -> Iterator[InputContainer]:
         try:
             opened = av.open(file, "r", kind, options=options, metadata_errors="replace")
         except av.error.ArgumentError as error:
-            raise DecodeError(
-                "cannot be decoded: it has no video stream in a container that is read here"
-            ) from error
+            # Of a container that is not listed.
+            raise DecodeError(sampling.NO_CLIP) from error
         with opened as container:
             yield container
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import av.error
 
 from stemtune.core.settings.frames import Limits
-from stemtune.media import jpegs, stills, video
+from stemtune.media import jpegs, sampling, stills, video
 from stemtune.media.sampling import DecodeError, LimitError, Sample, Span, UnexpectedError
 
 # A change that changes pixels has to change this, so that shards are not reused.
@@ -50,6 +50,8 @@ def sample_frames(
         raise LimitError(
             f"takes more memory than limits.memory_mib allows, {_memory(limits)}"
         ) from error
+    except av.error.InvalidDataError as error:
+        raise DecodeError(sampling.NO_CLIP) from error
     except (av.error.FFmpegError, OSError) as error:
         raise DecodeError(f"cannot be decoded: {error.strerror or error}") from error
     except Exception as error:
@@ -70,7 +72,7 @@ def limit_memory(memory_mib: int) -> None:
         # The shell's `ulimit -v` can be lowered, never raised.
         allowed = min(allowed, most)
     try:
-        # The hard limit too, or whoever takes this process over could raise it.
+        # The hard limit too, or an attacker who controls this process could raise it.
         resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
     except (ValueError, OSError) as error:
         print(

@@ -65,7 +65,7 @@ def is_stream(path: Path) -> bool:
 
 
 def is_damaged(data: bytes) -> bool:
-    """Tells whether a JPEG is damaged, or ends early; its last two bytes may be missing.
+    """Tells whether a JPEG, its end included, is damaged, or lacks a part before that.
 
     libjpeg only warns of damage, which Pillow does not pass on, and shows grey in its place. ffmpeg
     sees codes that do not exist, and whether there are too few of them.
@@ -76,7 +76,7 @@ def is_damaged(data: bytes) -> bool:
     context = av.CodecContext.create("mjpeg", "r")
     context.thread_count, context.options = 1, {"err_detect": "explode"}
     try:
-        context.decode(av.Packet(data + END))
+        context.decode(av.Packet(data))
     except av.error.InvalidDataError:
         return True
     except av.error.FFmpegError:

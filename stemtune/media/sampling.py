@@ -8,6 +8,8 @@ import numpy as np
 
 from stemtune.core.settings.frames import Limits
 
+NO_CLIP = "cannot be decoded: it is damaged, or is no picture or video of a kind that is read here"
+
 
 class DecodeError(ValueError):
     """A clip cannot be decoded; the message is the reason shown in the manifest."""

@@ -110,6 +110,8 @@ class Sandbox:
             raise BusyError("all decoders are at work; try again") from None
         waited = time.monotonic() - began
         left = max(0.0, allowed - waited)
+        # Then nobody knows what the clip takes.
+        was_busy = waited > left
         path, descriptor = (str(clip), None) if isinstance(clip, Path) else (None, clip.fileno())
         job = Job(path, count, side, span)
         try:
@@ -123,11 +125,10 @@ class Sandbox:
                 decoder = self._start()
                 return decoder.sample(job, descriptor, decoder.await_start() + left)
         except TimeoutError:
-            if waited > left:
-                # Nobody knows what the clip takes.
+            if was_busy:
                 reason = "all decoders were at work for most of the time; try again"
                 raise BusyError(reason) from None
-            raise OvertimeError(self._overtime(seconds)) from None
+            raise OvertimeError(self._overtime(allowed, seconds)) from None
         finally:
             self._idle.put(decoder if decoder and decoder.is_usable() else None)
 
@@ -152,11 +153,11 @@ class Sandbox:
             self._started = {other for other in self._started if other.is_alive()} | {decoder}
             return decoder
 
-    def _overtime(self, seconds: float | None) -> str:
+    def _overtime(self, allowed: float, seconds: float | None) -> str:
         if seconds is not None:
-            return _overtime(self._limits)
+            return f"was not decoded in the {allowed:.3g} s that were left for it"
         return (
-            f"took longer than {_patience(self._limits):g} s by the clock, though little of the "
+            f"took longer than {allowed:g} s by the clock, though little of the "
             f"{self._limits.decode_seconds:g} s of a processor's time that limits.decode_seconds "
             "allows; is its disk or the network slow?"
         )

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -87,9 +87,13 @@ def sample(
         with warnings.catch_warnings(), _errors_told(kinds, limits):
             # About metadata, which the picture does not need.
             warnings.simplefilter("ignore")
-            source = _whole_jpeg(file.read()) if "JPEG" in kinds else file
+            # Its end may be missing.
+            jpeg = file.read() + jpegs.END if "JPEG" in kinds else b""
+            source = io.BytesIO(jpeg) if jpeg else file
             with Image.open(source, formats=kinds) as picture:
                 sampling.require_few_pixels(*picture.size, limits)
+                if jpeg and jpegs.is_damaged(jpeg):
+                    raise ValueError("damaged")
                 return _sample(picture, path, count, Converter(side), limits, span)
 
 
@@ -98,13 +102,6 @@ def _kinds(begin: bytes) -> list[str]:
     Image.init()
     accepts = {kind: Image.OPEN[kind][1] for kind in FORMATS}
     return [kind for kind, accept in accepts.items() if accept and accept(begin)]
-
-
-def _whole_jpeg(data: bytes) -> BinaryIO:
-    """Returns a JPEG with the end that it may lack; raises ValueError where it is damaged."""
-    if jpegs.is_damaged(data):
-        raise ValueError("damaged")
-    return io.BytesIO(data + jpegs.END)
 
 
 @contextmanager

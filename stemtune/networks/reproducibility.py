@@ -1,7 +1,10 @@
 """Makes TensorFlow repeatable: same machine, same params.yaml, same bits."""
 
+import atexit
 import gc
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,9 +33,6 @@ for line in sys.stdin.buffer:
         sys.stderr.buffer.write(line)
         sys.stderr.buffer.flush()
 """
-
-# This process's private folder for temporary files, which goes when it ends.
-_temporary: tempfile.TemporaryDirectory[str] | None = None
 
 
 def configure(runtime: Runtime, through_backbone: bool = False) -> None:
@@ -91,11 +91,10 @@ def load(variables: Mapping[str, str] | None = None) -> None:
 
 
 def _import() -> None:
-    # TensorFlow writes Python to it and imports that, with the bytecode that lies beside it; others
-    # of this machine may write to the usual one.
-    global _temporary
-    _temporary = tempfile.TemporaryDirectory(prefix="tensorflow-")
-    tempfile.tempdir = _temporary.name
+    if Path(tempfile.gettempdir()).stat().st_mode & stat.S_IWOTH:
+        # TensorFlow writes Python there and imports it, with bytecode that another user may write.
+        tempfile.tempdir = tempfile.mkdtemp(prefix="tensorflow-")
+        atexit.register(_remove, tempfile.tempdir, os.getpid())
     # Looking for garbage among what TensorFlow's modules hold takes a quarter of a short stage.
     gc.disable()
     try:
@@ -109,6 +108,12 @@ def _import() -> None:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _remove(folder: str, owner: int) -> None:
+    # A process that was forked since ends earlier.
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def _below(folder: Path, asked: str) -> BinaryIO:
         "followed"
     )
     path = Path(asked)
-    if len(asked) > LONGEST_PATH or ".." in path.parts or "\0" in asked:
+    if len(asked) > LONGEST_PATH or ".." in path.parts:
         raise problem
     if path.is_absolute():
         if not path.is_relative_to(folder):
@@ -147,8 +147,8 @@ def _below(folder: Path, asked: str) -> BinaryIO:
         path = path.relative_to(folder)
     try:
         descriptor = _descriptor(folder, path.parts)
-    except OSError:
-        # Nothing there, a link, a name too long, or no permission.
+    except (OSError, ValueError):
+        # Nothing there, a link, a name too long, no permission, or no name of a file.
         raise problem from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -6,6 +6,7 @@
 Run:    python -m stemtune.tracking.launch [STAGE] [--SETTING VALUE]...
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,9 +47,10 @@ def command_of(arguments: Sequence[str]) -> list[str]:
 
 
 def _run(arguments: Sequence[str]) -> None:
-    status = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "dvc", *arguments], check=False
-    ).returncode
+    command = [sys.executable, "-m", "dvc", *arguments]
+    # DVC and the stages read names of files as UTF-8, whatever the locale.
+    environment = os.environ | {"PYTHONUTF8": "1"}
+    status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
     if status:
         sys.exit(status)
 

@@ -115,7 +115,7 @@ def test_a_clip_that_cannot_be_read_is_shown_with_its_reason(
     bomb.write_bytes(clips.bomb(10_000))
     text = drop(browser, demo, broken)
     assert broken.name in text
-    assert "This clip cannot be decoded: Invalid data found" in text
+    assert "This clip cannot be decoded: it is damaged" in text
     assert "pixels; limits.pixels allows 67108864 in all." in drop(browser, demo, bomb)
 
 

@@ -276,7 +276,7 @@ def test_a_request_that_never_ends_is_ended_and_keeps_no_other_waiting(serving: 
         for path, answer in others:
             assert np.allclose(answer.result(), serving.of_clip(path), atol=1e-6)
         message = hanging.result()
-    assert f"clip 1 of 1 took longer than limits.decode_seconds allows, {SECONDS} s" in message
+    assert "clip 1 of 1 was not decoded in the" in message
     assert np.allclose(serving.answer({"inputs": [first.name]}), serving.of_clip(first), atol=1e-6)
 
 

@@ -49,7 +49,8 @@ def test_each_clip_is_a_row_and_what_cannot_be_read_is_named(
         assert float(probability) == pytest.approx(probabilities[best], abs=6e-4)
         assert float(milliseconds) > 0
     assert err.splitlines() == [
-        f"stemtune classify: {broken} cannot be decoded: Invalid data found when processing input",
+        f"stemtune classify: {broken} cannot be decoded: it is damaged, or is no picture or "
+        "video of a kind that is read here",
         f"stemtune classify: {missing} does not exist",
         f"stemtune classify: {tmp_path} is a folder; name the clips in it",
     ]

@@ -12,7 +12,7 @@ import pytest
 from stages import extract_frames
 from stemtune.core import params
 from stemtune.engine.engine import Local
-from stemtune.ingest import clips, data_docs, expectations, extraction, ingest_summary
+from stemtune.ingest import clips, data_docs, expectations, extraction, ingest_summary, measurements
 from stemtune.store import manifest
 from tests.support.clips import WriteClip
 from tests.support.project import ROOT
@@ -35,7 +35,7 @@ def extract(data: Path) -> tuple[pd.DataFrame, int]:
     found = clips.find_clips(data)
     before = manifest.read(path) if path.exists() else None
     extracted = extraction.extract_all(
-        found, store, extraction.outcomes_of(before), EXTRACT, Local(2), data.parent / "journal"
+        found, store, measurements.of_manifest(before), EXTRACT, Local(2), data.parent / "journal"
     )
     table = extraction.make_manifest(found, extracted.outcomes, {}, None, EXTRACT)
     manifest.write(table, path)
@@ -134,7 +134,7 @@ def test_a_short_video_repeats_frames_or_is_quarantined_as_asked(
     assert (table["quarantined"] == "").all()
     found = clips.find_clips(data)
     strict = EXTRACT.model_copy(update={"short_clips": "quarantine"})
-    outcomes = extraction.outcomes_of(table)
+    outcomes = measurements.of_manifest(table)
     table = extraction.make_manifest(found, outcomes, {}, None, strict)
     left_out = table[table["quarantined"] != ""]
     assert list(left_out["clip"]) == ["dark/short.mp4"]

@@ -15,8 +15,8 @@ from PIL import ImageCms
 
 from stemtune.core import params
 from stemtune.engine.engine import Local
-from stemtune.ingest import clips, extraction
-from stemtune.ingest.extraction import Failure
+from stemtune.ingest import clips, extraction, measurements
+from stemtune.ingest.measurements import Failure
 from stemtune.store import manifest
 from tests.support.odd_files import (
     H264,
@@ -48,7 +48,7 @@ SECONDS = 30.0
 # Texts that have ffmpeg read another clip instead, by its path from the project.
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ndata/good/0.mp4\n#EXT-X-ENDLIST\n"
 LIST = "ffconcat version 1.0\nfile data/good/0.mp4\n"
-NOT_DECODED = "cannot be decoded: Invalid data found"
+NOT_DECODED = "cannot be decoded: it is damaged, or is no picture or video"
 NO_VIDEO = "has no video stream"
 NO_DECODER = "there is no decoder for its codec"
 CASES = ROOT / "tests/support/cases"
@@ -259,7 +259,7 @@ def test_a_clip_past_a_limit_is_tried_again_in_the_next_run(
     again = extraction.extract_all(
         found,
         tmp_path / "frames",
-        extraction.outcomes_of(table),
+        measurements.of_manifest(table),
         EXTRACT,
         Local(1),
         tmp_path / "journal",

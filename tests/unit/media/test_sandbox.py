@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from tests.support.clips import WriteClip
 from tests.support.project import ROOT
 
 SIDE = 32
+# Of a busy machine, seconds.
+PATIENCE = 60
 LIMITS = Limits(decode_seconds=60, pixels=20_000**2, frames=10_000, memory_mib=1024)
 
 
@@ -48,6 +50,13 @@ def has_open(decoder: psutil.Process, clip: Path) -> bool:
     return False
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_frames_are_those_that_this_process_would_take(
     sandbox: Sandbox, write_clip: WriteClip
 ) -> None:
@@ -68,7 +77,7 @@ def test_a_clip_that_takes_too_long_or_too_much_costs_itself_alone(
     clip, endless, bomb = write_clip("clip.mp4", [9]), tmp_path / "a.gif", tmp_path / "b.png"
     endless.write_bytes(clips.endless())
     bomb.write_bytes(clips.bomb(19_000))
-    with pytest.raises(LimitError, match=r"took longer than limits\.decode_seconds allows, 60 s"):
+    with pytest.raises(LimitError, match=r"was not decoded in the 0\.5 s"):
         sandbox.sample(endless, 2, SIDE, seconds=0.5)
     assert not decoders(psutil.Process())
     with pytest.raises(LimitError, match=r"more memory than limits\.memory_mib allows, 1024 MiB"):
@@ -91,7 +100,8 @@ def test_a_clip_that_ends_its_decoder_is_refused_and_a_broken_decoder_is_replace
     def kill_both() -> None:
         # The one that is there and the one that tries again.
         killed: set[int] = set()
-        while len(killed) < 2:
+        until = time.monotonic() + PATIENCE
+        while len(killed) < 2 and time.monotonic() < until:
             for each in decoders(psutil.Process()):
                 if each.pid not in killed and has_open(each, endless):
                     each.kill()
@@ -115,8 +125,7 @@ def test_who_waits_too_long_for_a_decoder_is_told(sandbox: Sandbox, tmp_path: Pa
 
     first = threading.Thread(target=occupy)
     first.start()
-    while not decoders(psutil.Process()):
-        time.sleep(0.01)
+    wait_until(lambda: bool(decoders(psutil.Process())))
     with pytest.raises(BusyError, match="all decoders are at work"):
         sandbox.sample(endless, 2, SIDE, seconds=0.1)
     # Gets a decoder for what is left of its time, which says nothing of the clip.
@@ -162,14 +171,14 @@ def test_a_busy_machine_costs_a_clip_none_of_its_time(write_clip: WriteClip) -> 
     clip = write_clip("clip.mp4", [9])
     endless = clip.with_name("a.gif")
     endless.write_bytes(clips.endless())
-    limits = LIMITS.model_copy(update={"decode_seconds": 1})
+    limits = LIMITS.model_copy(update={"decode_seconds": 0.5})
     with Sandbox(limits, decoders=1) as sandbox:
         sandbox.sample(clip, 1, SIDE)
         (decoder,) = decoders(psutil.Process())
         decoder.suspend()
-        threading.Timer(2, decoder.resume).start()
+        threading.Timer(1, decoder.resume).start()
         assert len(sandbox.sample(clip, 1, SIDE).frames) == 1
-        with pytest.raises(OvertimeError, match=r"limits\.decode_seconds allows, 1 s"):
+        with pytest.raises(OvertimeError, match=r"limits\.decode_seconds allows, 0\.5 s"):
             sandbox.sample(endless, 1, SIDE)
 
 
@@ -193,9 +202,7 @@ EXIT_CODE = r"crashed its decoder \(exit code -9\)"
     ("sent", "then", "kind", "said"),
     [
         pytest.param(BEGUN, DIE, CrashError, EXIT_CODE, id="killed within its answer"),
-        pytest.param(
-            BEGUN, SLEEP, OvertimeError, "longer than limits.decode", id="stuck within it"
-        ),
+        pytest.param(BEGUN, SLEEP, OvertimeError, "was not decoded in the", id="stuck within it"),
         pytest.param(b"\xff" * 9, SLEEP, CrashError, "broke its decoder", id="4 GiB announced"),
         pytest.param(
             BEGUN.replace(b"[0]", b"[]0"), SLEEP, CrashError, "broke its decoder", id="no JSON"
@@ -237,13 +244,9 @@ def look(sandbox: Sandbox, clip: Path) -> Sample | str:
 
 def test_results_come_in_order_and_a_mistake_names_its_clip(write_clip: WriteClip) -> None:
     good = [write_clip(f"{number}.mp4", [50 * number]) for number in range(4)]
-    endless = good[0].with_name("a.gif")
-    endless.write_bytes(clips.endless())
-    limits = LIMITS.model_copy(update={"decode_seconds": 1})
-    with Sandbox(limits, decoders=2) as sandbox:
-        found = list(parallel.results(sandbox, look, [endless, *good, Path(__file__)], "looking"))
-        slow, broken = found.pop(0), found.pop()
-        assert "limits.decode_seconds allows, 1 s" in str(slow)
+    with Sandbox(LIMITS, decoders=2) as sandbox:
+        found = list(parallel.results(sandbox, look, [*good, Path(__file__)], "looking"))
+        broken = found.pop()
         assert "cannot be decoded" in str(broken)
         means = [each.frames.mean() for each in found if isinstance(each, Sample)]
         assert means == sorted(means)
@@ -309,9 +312,9 @@ def test_decoders_end_with_a_script_that_is_killed_and_needs_no_main_guard(
     )
     assert owner.stdout
     assert owner.stdout.readline() == "decoded\n"
-    both = decoders(psutil.Process(owner.pid))
-    while not any(has_open(each, endless) for each in both):
-        time.sleep(0.01)
+    process = psutil.Process(owner.pid)
+    wait_until(lambda: any(has_open(each, endless) for each in decoders(process)))
+    both = decoders(process)
     owner.kill()
     owner.wait()
     assert len(both) == 2

@@ -239,7 +239,7 @@ def test_the_limit_of_frames_is_for_clips_that_are_decoded_whole(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "codec", "said"),
     [
-        ("game.roq", "-c:v roqvideo -r 30", "no video stream in a container that is read here"),
+        ("game.roq", "-c:v roqvideo -r 30", "no picture or video of a kind that is read here"),
         ("camera.avi", "-c:v asv1", r"its codec \(asv1\) is none of those read here"),
     ],
 )

@@ -35,6 +35,7 @@ def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_loading_tensorflow_says_nothing_and_leaves_nothing_where_others_write(
     tmp_path: Path,
 ) -> None:
+    tmp_path.chmod(0o1777)
     done = run(LOADING, TMPDIR=str(tmp_path))
     assert done.stderr == "I0000 00:00:1.2 a remark later\nthe end\n"
     folder, mode = done.stdout.split()
