@@ -177,7 +177,7 @@ def seconds_since(started: float, outcomes: list[stages.Outcome]) -> dict[str, f
 
 
 def changes_since(base: str, place: remote.Remote) -> clips.Changes | None:
-    """Returns how the clips changed since the base; None where its manifest is not to be had."""
+    """Returns how the clips changed since the base; None where its manifest is not available."""
     then = clips.read_at(base, place.name) if base else None
     return None if then is None else clips.compare(then, manifest.read(MANIFEST))
 

@@ -48,12 +48,12 @@ def choose(wanted: str, may_push: bool) -> Remote:
     configured: dict[str, Any] = settings["remote"]
     wanted = wanted or settings["core"].get("remote", "")
     if not wanted:
-        return Remote(None, False, "No remote is set: outputs of other runs are not to be had.")
+        return Remote(None, False, "No remote is set: outputs of other runs are not available.")
     if wanted == SAMPLES:
         return Remote(
             SAMPLES,
             False,
-            "The sample remote holds clips alone: outputs of other runs are not to be had, and "
+            "The sample remote holds clips alone: outputs of other runs are not available, and "
             "none are shared.",
         )
     if wanted not in configured and "/" not in wanted:
@@ -68,7 +68,7 @@ def choose(wanted: str, may_push: bool) -> Remote:
             SAMPLES,
             False,
             f"**No credentials for {address}**, as in a pull request from a fork: this ran "
-            "on the sample remote. Outputs of other runs were not to be had, and none are shared.",
+            "on the sample remote. Outputs of other runs were not available, and none are shared.",
         )
     if wanted not in configured:
         commands.set_remote(GIVEN, wanted)

@@ -44,7 +44,7 @@ class Story:
         then: The same at the base; None where it has none.
         intake: Content of metrics/extract_frames.json; None when the run failed before it.
         intake_then: The same at the base; None where it has none.
-        changes: Of clips; None where the base's manifest is not to be had.
+        changes: Of clips; None where the base's manifest is not available.
         gates: Judged.
         stale: Which stages of the committed dvc.lock are stale, with the reason.
         must_be_fresh: Whether stale ones fail the run.
@@ -151,7 +151,7 @@ def _freshness(story: Story) -> str:
         lines.append("- it has no stage at all, or is not in git")
     else:
         lines += [f"- {code(stage)}: {why}" for stage, why in story.stale.items()]
-    lines += ["", "To mend it, run `dvc repro` and `dvc push`, and commit dvc.lock and metrics/"]
+    lines += ["", "To fix it, run `dvc repro` and `dvc push`, and commit dvc.lock and metrics/"]
     if story.patch:
         lines[-1] += f"; or take this run's results: `git apply {story.patch}`"
     return "\n".join(lines) + "."
@@ -167,7 +167,7 @@ def _clips(story: Story) -> str:
     lines = [f"### Clips\n\n{_table(rows)}\n"]
     if story.changes is None:
         if story.base:
-            lines.append("Which clips changed is not known: the base's manifest is not to be had.")
+            lines.append("Which clips changed is not known: the base's manifest is not available.")
         return "\n".join(lines).rstrip()
     changes = story.changes
     lines += [

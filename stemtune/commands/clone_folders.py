@@ -8,6 +8,7 @@ Run: python -m stemtune.commands.clone_folders
 """
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from dvc.config import Config
 
 DVC = Path(".dvc")
+# What is written to DVC's configuration and read back as it was.
+PLAIN = re.compile(r"[ -~]*", re.ASCII)
 CACHE, PRIVATE = ("cache", "dir"), ("core", "site_cache_dir")
 
 
@@ -52,7 +55,13 @@ def _settle(config: Config, key: tuple[str, str], wanted: Path, private: bool = 
             file=sys.stderr,
         )
         return
-    if not kept:
+    if not kept and not PLAIN.fullmatch(str(folder)):
+        print(
+            f"make: DVC cannot keep {folder} in its configuration, which is ASCII without %, so "
+            "its own place is used; XDG_CACHE_HOME names another",
+            file=sys.stderr,
+        )
+    elif not kept:
         with config.edit("local") as local:
             local.setdefault(section, {})[name] = str(folder)
 

@@ -63,6 +63,8 @@ def load(named: str) -> Model:
 
 
 def _stored(folder: Path) -> Model:
+    from stemtune.networks import reproducibility
     from stemtune.serving.inference import Classifier
 
+    reproducibility.load()
     return Classifier(folder)

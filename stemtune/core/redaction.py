@@ -11,14 +11,21 @@ ACCOUNT = re.compile(
     r"|[^\s/?#\"'<>`]+"
     r")@"
 )
-# A key with its value: in an address's query, in a connection string, in a header.
-VALUE = re.compile(
-    r"((?:token|secret|passw(?:or)?d|pwd|signature|credential|access_?key(?:_?id)?|api_?key)"
-    r"[\w.-]{0,40}|\bsig)(=|%3D|[\"']\s*:\s*)(?:\"[^\"]*\"|'[^']*'|[^&\s\"'<>;,]+)",
-    flags=re.IGNORECASE,
+# A key with its value: in an address's query, in a connection string, in settings, in arguments.
+KEYS = (
+    r"(?:token|secret|passw(?:or)?d|passphrase|pwd|signature|credential|access[_-]?key(?:_?id)?"
+    r"|account_?key|api[_-]?key)[\w.-]{0,40}|\bsig"
 )
+QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
+VALUE = re.compile(
+    rf"({KEYS})(\s?=\s?|%3D|[\"']?\s?:\s)(?:{QUOTED}|[^&\s\"'<>;,]+)", flags=re.IGNORECASE
+)
+QUERY = re.compile(r"([?&](?:key|auth|code|pass|session)=)[^&\s\"'<>]+", flags=re.IGNORECASE)
+OPTION = re.compile(r"(--[\w-]{0,40}(?:password|token|secret)\s)[^\s-]\S*", flags=re.IGNORECASE)
+# Some hold several secrets, hence the rest of the line or of the quoted text.
 HEADER = re.compile(
-    r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:(\w+) )?[^\s\"',]+", flags=re.IGNORECASE
+    rf"((?:authorization|cookie|x-api-key)[\"']?\s*[:=]\s*b?)(?:{QUOTED}|[^\n]*)",
+    flags=re.IGNORECASE,
 )
 
 
@@ -28,5 +35,7 @@ def redacted(text: str) -> str:
     The account's name goes too, since a token may stand there alone.
     """
     text = ACCOUNT.sub(f"{HIDDEN}@", text)
+    text = HEADER.sub(rf"\1{HIDDEN}", text)
     text = VALUE.sub(rf"\1\2{HIDDEN}", text)
-    return HEADER.sub(rf"\1{HIDDEN}", text)
+    text = QUERY.sub(rf"\1{HIDDEN}", text)
+    return OPTION.sub(rf"\1{HIDDEN}", text)

@@ -121,7 +121,7 @@ def summary(
         lines.append(f"  folders without clips: {words.some(empty)}")
     if moved := _moved(table, before):
         lines.append(
-            f"  split: {len(moved)} clip(s) of the run before are dealt otherwise now: "
+            f"  split: {len(moved)} clip(s) of the run before are in another split now: "
             + words.some(moved, named=NAMED)
         )
     return printable.message("\n".join(lines))

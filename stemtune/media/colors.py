@@ -28,6 +28,8 @@ PRIMARIES = {
 GAMMAS = {1: None, 2: None, 4: 2.2, 5: 2.8, 6: None, 8: 1.0, 13: None, 14: None, 15: None}
 # What libpng takes for a gamma of 1 / 2.2, and what rounding leaves of chromaticities.
 ABOUT_EQUAL, ABOUT_PLACE = 0.05, 0.003
+# Gammas that libpng takes for a mistake are outside (png.c, PNG_LIB_GAMMA_MIN and _MAX).
+LEAST_GAMMA, MOST_GAMMA = 0.01, 100
 # Bytes before the first chunk of a PNG.
 SIGNATURE = 8
 # Rows converted at a time: as real numbers they take a lot of memory.
@@ -66,7 +68,7 @@ def of_png(picture: Image.Image, path: Path) -> Space:
     if "srgb" in picture.info:
         return UNCHANGED
     gamma = float(picture.info.get("gamma") or 1 / 2.2)
-    is_usual = abs(gamma * 2.2 - 1) < ABOUT_EQUAL
+    is_usual = abs(gamma * 2.2 - 1) < ABOUT_EQUAL or not LEAST_GAMMA <= gamma <= MOST_GAMMA
     placed = picture.info.get("chromaticity") or (*WHITE, *SRGB_PRIMARIES)
     is_placed = max(abs(np.subtract(placed[:2], WHITE))) <= ABOUT_PLACE and min(placed[3::2]) > 0
     corners = np.column_stack([np.reshape(placed[2:], (3, 2)), np.ones(3)])

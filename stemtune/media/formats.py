@@ -22,17 +22,17 @@ _DECODERS = (
     "rv20 rv30 rv40 snow sp5x svq1 svq3 theora vc1 vc1image vp3 vp4 vp5 vp6 vp6a vp6f vp7 vp8 vp9 "
     "vvc wmv1 wmv2 wmv3 wmv3image "
     # Of editing.
-    "aic apv cfhd cllc dnxhd dvvideo dxv ffv1 ffvhuff fraps hap hq_hqa hqx huffyuv jpeg2000 "
-    "jpegls lagarith magicyuv media100 notchlc pixlet prores prores_raw sheervideo speedhq utvideo "
-    "vble ylc "
+    "aic apv avrp avui cfhd cllc dnxhd dvvideo dxv ffv1 ffvhuff fraps hap hq_hqa hqx huffyuv "
+    "jpeg2000 jpegls lagarith magicyuv media100 notchlc pixlet prores prores_raw sheervideo "
+    "speedhq utvideo vble ylc "
     # Raw samples.
     "012v bitpacked r10k r210 rawvideo v210 v210x v308 v408 v410 wrapped_avframe y41p yuv4 "
     # Of screens and of systems of the nineties.
-    "8bps aasc camstudio camtasia cinepak cljr cyuv flashsv flashsv2 flic fmvc g2m indeo2 indeo3 "
-    "indeo4 indeo5 loco mscc msrle mss1 mss2 msvideo1 mszh mts2 nuv qtrle rpza rscc screenpresso "
-    "scpr smc srgc tdsc tscc2 vmnc wcmv zerocodec zlib zmbv "
+    "8bps aasc asv1 asv2 camstudio camtasia cinepak cljr cyuv flashsv flashsv2 flic fmvc g2m "
+    "indeo2 indeo3 indeo4 indeo5 loco mscc msrle mss1 mss2 msvideo1 mszh mts2 nuv qtrle rpza rscc "
+    "screenpresso scpr smc srgc tdsc tscc2 vmnc wcmv zerocodec zlib zmbv "
     # Pictures, some of which stand in a video.
-    "bmp dds dpx exr gif hdr pam pcx pfm phm png psd qoi sgi sunrast tiff webp xbm xpm"
+    "bmp dds dpx exr gif hdr pam pcx pfm phm png psd qoi sgi sunrast targa tiff webp xbm xpm"
 )
 
 CONTAINERS, DECODERS = frozenset(_CONTAINERS.split()), frozenset(_DECODERS.split())

@@ -108,6 +108,9 @@ class Sandbox:
             decoder = self._idle.get(timeout=max(0.0, allowed))
         except queue.Empty:
             raise BusyError("all decoders are at work; try again") from None
+        if decoder and not decoder.is_ours():
+            # A process that was forked would share its answers with this one.
+            decoder = None
         waited = time.monotonic() - began
         left = max(0.0, allowed - waited)
         # Then nobody knows what the clip takes.
@@ -178,7 +181,7 @@ class _Decoder:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        self._jobs = 0
+        self._jobs, self._owner = 0, os.getpid()
 
     def await_start(self) -> float:
         """Waits until it has started; returns the time on the monotonic clock.
@@ -240,6 +243,10 @@ class _Decoder:
         if self._jobs >= MOST_JOBS:
             self.end()
         return self.is_alive()
+
+    def is_ours(self) -> bool:
+        """Tells whether this process started it, not one that this was forked from."""
+        return self._owner == os.getpid()
 
     def is_alive(self) -> bool:
         """Tells whether the process is there."""

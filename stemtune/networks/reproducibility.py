@@ -19,6 +19,7 @@ from stemtune.core.settings.running import Runtime
 # TensorFlow logs internals as errors, unknown attributes of its own graphs among them; what goes
 # wrong still arrives as an exception.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+BACKEND, ONEDNN = ("KERAS_BACKEND", "tensorflow"), ("TF_ENABLE_ONEDNN_OPTS", "1")
 # While TensorFlow is loaded that level does not hold yet, and it remarks on oneDNN, on plugins and
 # on its own logging; LiteRT and the converter to it ask for no level. A process passes on the rest,
 # even what is said when loading ends this one.
@@ -46,7 +47,7 @@ def configure(runtime: Runtime, through_backbone: bool = False) -> None:
             third of the time of TensorFlow's own, which are what it uses on processors without
             AVX-512. Forward, a clip at a time, they are no faster, and other bits.
     """
-    load({"TF_ENABLE_ONEDNN_OPTS": "1"} if through_backbone else {})
+    load(dict([ONEDNN]) if through_backbone else {})
     import keras
     import tensorflow as tf
 
@@ -60,7 +61,8 @@ def configure(runtime: Runtime, through_backbone: bool = False) -> None:
 def load(variables: Mapping[str, str] | None = None) -> None:
     """Imports Keras and TensorFlow as they are where nobody has set anything for them.
 
-    What a shell or `keras.json` sets is left out, since neither DVC nor a record knows of it.
+    What a shell or `keras.json` sets is left out, since neither DVC nor a record knows of it. This
+    is for processes of this project alone: it changes their environment.
 
     Args:
         variables: What is set for TensorFlow instead.
@@ -68,13 +70,30 @@ def load(variables: Mapping[str, str] | None = None) -> None:
     Raises:
         InputError: Keras cannot read its file, or runs on another backend in this process already.
     """
-    wanted = {"KERAS_BACKEND": "tensorflow"} | dict(variables or {})
-    ignored = dict(shell.forget().items() - wanted.items())
+    wanted = dict(variables or {})
+    # What an earlier call, or the process that started this one, has set is no news.
+    ignored = dict(shell.forget().items() - wanted.items() - {BACKEND, ONEDNN})
     if ignored:
         names = ", ".join(sorted(ignored))
         print(f"ignored, as they would change results: {names}", file=sys.stderr)
     os.environ.update(wanted)
-    if "tensorflow" not in sys.modules:
+    is_open = Path(tempfile.gettempdir()).stat().st_mode & stat.S_IWOTH
+    if is_open and "tensorflow" not in sys.modules:
+        # TensorFlow writes Python there and imports it, with bytecode that another user may write.
+        tempfile.tempdir = tempfile.mkdtemp(prefix="tensorflow-")
+        atexit.register(_remove, tempfile.tempdir, os.getpid())
+    load_as_guest()
+
+
+def load_as_guest() -> None:
+    """Imports Keras and sets what models of this project need, in a process that may be another's.
+
+    Environment and temporary folder stay as they are.
+
+    Raises:
+        InputError: As of `load`.
+    """
+    if "keras" not in sys.modules:
         _import()
     from keras import config
 
@@ -91,10 +110,8 @@ def load(variables: Mapping[str, str] | None = None) -> None:
 
 
 def _import() -> None:
-    if Path(tempfile.gettempdir()).stat().st_mode & stat.S_IWOTH:
-        # TensorFlow writes Python there and imports it, with bytecode that another user may write.
-        tempfile.tempdir = tempfile.mkdtemp(prefix="tensorflow-")
-        atexit.register(_remove, tempfile.tempdir, os.getpid())
+    before = os.environ.get(BACKEND[0])
+    os.environ.update([BACKEND])
     # Looking for garbage among what TensorFlow's modules hold takes a quarter of a short stage.
     gc.disable()
     try:
@@ -108,6 +125,9 @@ def _import() -> None:
     finally:
         gc.freeze()
         gc.enable()
+        del os.environ[BACKEND[0]]
+        if before is not None:
+            os.environ[BACKEND[0]] = before
 
 
 def _remove(folder: str, owner: int) -> None:

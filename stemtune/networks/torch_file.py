@@ -99,6 +99,21 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         pickle.UnpicklingError: The file names anything but tensors.
         ValueError: The file is no such checkpoint, contradicts itself, or ends too early.
     """
+    try:
+        return _read(path)
+    except (
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        TypeError,
+    ) as error:
+        # Of a pickle whose objects are others than torch.save writes, or that ends too early.
+        raise ValueError(f"{path}: is no checkpoint of torch.save ({error})") from error
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         for expected in (MAGIC_NUMBER, PROTOCOL):
             value = _TensorUnpickler(file).load()

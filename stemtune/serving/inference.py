@@ -21,7 +21,7 @@ class Classifier:
     """
 
     def __init__(self, folder: Path) -> None:
-        reproducibility.load()
+        reproducibility.load_as_guest()
         from stemtune.networks import classifier
 
         self.classes: list[str] = files.read_json(folder / CLASSES_FILE)

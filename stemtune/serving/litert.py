@@ -5,6 +5,7 @@ classes and what frames the classifier takes. TensorFlow is not imported.
 """
 
 import json
+import lzma
 import zipfile
 import zlib
 from dataclasses import asdict
@@ -32,7 +33,8 @@ MOST_BYTES = 2**20
 SHOWN = 300
 # What reading an archive that is damaged, encrypted or none at all raises, and LiteRT.
 NOT_READABLE = (
-    OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError,
+    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, ValueError,
+    RuntimeError,
 )  # fmt: skip
 
 Content = TypeVar("Content")

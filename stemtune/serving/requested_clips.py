@@ -1,4 +1,4 @@
-"""What a request may ask for: so many frames, and clips that it brings or names below a folder."""
+"""What a request may ask for: frames, and clips that it brings or names below a folder."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import Limits
 
 FOLDER, SIZE, MOST = "STEMTUNE_CLIPS", "STEMTUNE_CLIP_MIB", "STEMTUNE_REQUEST_FRAMES"
-# Those of params.yaml, but for the seconds: MLflow's server answers for itself after 60.
+# Those of params.yaml, except the seconds: MLflow's server answers for itself after 60.
 LIMITS = Limits(decode_seconds=50, pixels=8192 * 8192, frames=200_000, memory_mib=4096)
 CLIP_MIB, REQUEST_FRAMES = 64, 4096
 SHOWN = 200
@@ -181,6 +181,8 @@ def _decoded(asked: str, settings: ServerSettings) -> bytes:
     try:
         text = asked[begin:].encode("ascii").translate(None, b" \t\r\n")
         content = base64.b64decode(text, validate=True)
+    except UnicodeEncodeError:
+        raise InputError(f"{_shown(asked)} holds a character that base64 has not") from None
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{_shown(asked)} is not the bytes of a clip in base64: {error}") from None
     if not content:

@@ -79,10 +79,11 @@ class Limits(Block):
         memory_mib: In the process that decodes it, MiB of address space.
     """
 
-    decode_seconds: Annotated[float, Field(gt=0)]
+    # A day, and more memory than a machine has: what the system takes for such limits is bounded.
+    decode_seconds: Annotated[float, Field(gt=0, le=86_400)]
     pixels: Count
     frames: Count
-    memory_mib: Annotated[int, Field(ge=1024)]
+    memory_mib: Annotated[int, Field(ge=1024, le=2**30)]
 
 
 class ExtractFrames(Block):

@@ -22,7 +22,16 @@ from stemtune.core.redaction import redacted
         ("https://blob/x?sv=1&sig=s3cret%3D", "?sv=1&sig=***"),
         ("host=db password='my s3cret' dbname=runs", "host=db password=*** dbname=runs"),
         ("{'secret_access_key': 's3cret', 'region': 'x'}", "*** , 'region'".replace(" ,", ",")),
-        ("{'Authorization': 'Basic s3cret'}", "{'Authorization': '***'}"),
+        ("{'Authorization': 'Basic s3cret', 'a': 1}", "{'Authorization': ***, 'a': 1}"),
+        ('Authorization: Digest username="x", response="s3cret"', "Authorization: ***"),
+        ("{b'Authorization': b'Bearer s3cret'}", "{b'Authorization': b***}"),
+        ("X-Api-Key: s3cret\nnext", "X-Api-Key: ***\nnext"),
+        ("AccountName=a;AccountKey=s3cret==;Suffix=x", "AccountName=a;AccountKey=***;Suffix=x"),
+        ("password: s3cret", "password: ***"),
+        ("aws_secret_access_key = s3cret", "aws_secret_access_key = ***"),
+        ("{'password': 'a\\'s3cret', 'b': 1}", "{'password': ***, 'b': 1}"),
+        ("https://host/x?api-key=s3cret&code=s3cret&page=2", "x?api-key=***&code=***&page=2"),
+        ("tool --password s3cret --dry", "tool --password *** --dry"),
     ],
 )
 def test_passwords_are_hidden(text: str, left: str) -> None:

@@ -215,11 +215,11 @@ def test_the_summary_names_what_is_left_out_and_what_moved(data: Path) -> None:
     assert "7 clips of 2 classes; 1 decoded, 6 reused" in said
     assert "quarantined: 1 of 7 clips (14.3%)" in said
     assert "'dark/not\\na clip.mp4' cannot be decoded" in said
-    assert "dealt otherwise" not in said
+    assert "another split" not in said
     moved = before.assign(split=["test", *before["split"].tolist()[1:]])
     moved.loc[0, "split"] = "train" if table["split"][0] == "test" else "test"
     assert (
-        "1 clip(s) of the run before are dealt otherwise now: dark/0.mp4"
+        "1 clip(s) of the run before are in another split now: dark/0.mp4"
         in ingest_summary.summary(table, moved, decoded, 7, [])
     )
 

@@ -142,10 +142,10 @@ ODD: dict[str, tuple[Make, int | str]] = {
     "page.mp4": (content("<!doctype html><title>404</title><p>Not found" * 20), NOT_DECODED),
     "archive.mp4": (lambda path: zipfile.ZipFile(path, "w").writestr("a", "b" * 500), NOT_DECODED),
     "noise.avi": (content(zlib.compress(bytes(range(256)) * 99) * 9), NOT_DECODED),
-    "sound.wav": (lambda path: ffmpeg(path, SOUND), NO_VIDEO),
+    "sound.wav": (lambda path: ffmpeg(path, SOUND), NOT_DECODED),
     "sound.m4a": (lambda path: ffmpeg(path, SOUND), NO_VIDEO),
     "song with cover.m4a": (cover_picture, f"{NO_VIDEO}, only a cover picture"),
-    "subtitles.srt": (content("1\n00:00:00,000 --> 00:00:01,000\nHello\n"), NO_VIDEO),
+    "subtitles.srt": (content("1\n00:00:00,000 --> 00:00:01,000\nHello\n"), NOT_DECODED),
     # Ways to other files.
     "playlist.m3u8": (content(PLAYLIST), "cannot be decoded"),
     "playlist.mp4": (content(PLAYLIST), "cannot be decoded"),

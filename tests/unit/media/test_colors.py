@@ -57,6 +57,9 @@ COLORS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "gAMA.png": (lambda: png_with(LINEAR), "tin=linear"),
     "usual gAMA.png": (lambda: png_with(GAMMA), ""),
+    # libpng leaves these out as mistakes.
+    "tiny gAMA.png": (lambda: png_with(chunk(b"gAMA", struct.pack(">I", 1))), ""),
+    "huge gAMA.png": (lambda: png_with(chunk(b"gAMA", struct.pack(">I", 2**31 - 1))), ""),
     "no colors.png": (lambda: png_with(GAMMA, chunk(b"cHRM", bytes(32))), ""),
     "PQ.png": (lambda: png_with(chunk(b"cICP", bytes([9, 16, 0, 1]))), ""),
     "nclx.avif": (lambda: avif(12, 13), "pin=smpte432"),

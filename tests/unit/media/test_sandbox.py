@@ -272,6 +272,29 @@ def test_an_interrupt_ends_the_decoders_at_once(write_clip: WriteClip) -> None:
     assert not decoders(psutil.Process())
 
 
+FORKED = """
+import os, sys
+from pathlib import Path
+from stemtune.core.settings.frames import Limits
+from stemtune.media.sandbox import Sandbox
+sandbox = Sandbox(Limits(decode_seconds=60, pixels=10**8, frames=10_000, memory_mib=1024), 1)
+dark, light = map(Path, sys.argv[1:])
+sandbox.sample(dark, 1, 32)
+child = os.fork()
+mean = sandbox.sample(dark if child else light, 1, 32).frames.mean()
+if not child:
+    os._exit(0 if mean > 150 else 1)
+print(mean < 100, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_process_that_was_forked_gets_the_frames_of_its_own_clip(write_clip: WriteClip) -> None:
+    command = [sys.executable, "-c", FORKED]
+    command += [str(write_clip("dark.mp4", [20])), str(write_clip("light.mp4", [230]))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True 0\n", "")
+
+
 def test_a_shell_that_allows_less_memory_than_the_settings_is_heeded(write_clip: WriteClip) -> None:
     done = subprocess.run(
         ["bash", "-c", 'ulimit -v 3000000; exec "$0" "$@"', sys.executable, "-c", OWNER, "4096",

@@ -224,8 +224,11 @@ def test_limits_hold_for_pictures_too(tmp_path: Path, limit: str, said: str) -> 
     pictures = [Image.new("L", (64, 48), level) for level in (0, 120, 240)]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
     limits = reference.LIMITS.model_copy(update={limit: 2})
-    with pytest.raises(sampling.LimitError, match=said):
-        decoding.sample_frames(path, 4, SIDE, limits)
+    photo = tmp_path / "photo.jpg"
+    pictures[0].save(photo)
+    for clip in (path, photo) if limit == "pixels" else (path,):
+        with pytest.raises(sampling.LimitError, match=said):
+            decoding.sample_frames(clip, 4, SIDE, limits)
 
 
 def test_notes_of_an_editor_do_not_turn_a_picture(tmp_path: Path) -> None:

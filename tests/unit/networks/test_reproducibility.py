@@ -44,6 +44,24 @@ def test_loading_tensorflow_says_nothing_and_leaves_nothing_where_others_write(
     assert not list(tmp_path.iterdir())
 
 
+GUEST = """
+import os, tempfile
+from stemtune.networks import reproducibility
+before = dict(os.environ), tempfile.gettempdir()
+reproducibility.load_as_guest()
+import keras
+assert keras.config.backend() == "tensorflow"
+ours = {name: os.environ.get(name) for name in before[0]}
+print(ours == before[0], "KERAS_BACKEND" in os.environ, tempfile.gettempdir() == before[1])
+"""
+
+
+def test_a_model_that_others_load_leaves_their_process_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    flags = {"XLA_FLAGS": "--xla_dump_to=nowhere", "TF_DETERMINISTIC_OPS": "1"}
+    assert run(GUEST, TMPDIR=str(tmp_path), **flags).stdout == "True False True\n"
+
+
 def test_a_keras_file_that_keras_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text('{"floatx": "bfloat16"}')
     done = run(LOADING, KERAS_HOME=str(tmp_path))

@@ -125,6 +125,12 @@ def test_another_file_is_no_checkpoint(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps("something else"))
     with pytest.raises(ValueError, match=r"zip.pth.*was expected"):
         torch_file.read_tensors(path)
+    begin = pickle.dumps(torch_file.MAGIC_NUMBER) + pickle.dumps(torch_file.PROTOCOL)
+    little = pickle.dumps({"little_endian": True})
+    for rest in (b"", pickle.dumps([]), pickle.dumps({}), little + pickle.dumps(1)):
+        path.write_bytes(begin + rest)
+        with pytest.raises(ValueError, match=r"zip.pth: is no checkpoint of torch.save"):
+            torch_file.read_tensors(path)
 
 
 @pytest.mark.parametrize(

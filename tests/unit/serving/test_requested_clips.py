@@ -51,7 +51,7 @@ def test_a_path_below_the_folder_is_opened_and_no_other(folder: Path) -> None:
     # Whether what stands before ".." exists is nobody's business.
     outside += [f"{folder}/../secret.mp4/../clips/inner/a.mp4", f"{folder}/nowhere/../inner/a.mp4"]
     outside += ["inner/../inner/a.mp4", "link.mp4", "linked/a.mp4", "pipe.mp4", "/"]
-    outside += ["inner/a.mp4/a.mp4", str(folder), "\udcff.mp4"]
+    outside += ["inner/a.mp4/a.mp4", str(folder), "\udcff.mp4", "\ud800.mp4"]
     for asked in outside:
         with pytest.raises(InputError, match=r"^there is no clip '.*' below the folder"):
             opened(asked, below).__enter__()
