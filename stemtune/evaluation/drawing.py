@@ -1,6 +1,7 @@
 """How all figures of the report look, and how they become SVG: equal figures, equal bytes."""
 
 import io
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -13,6 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from stemtune.evaluation import comparison
 
@@ -39,10 +41,9 @@ STEM_COLORS = ("#d55e00", "#009e73", "#b5489a", "#e69f00", "#6a51a3", "#7a4b1f")
 LONGEST_NAME = 20
 # A class or model may be named with dollar signs.
 PLAIN: dict[str, Any] = {"parse_math": False}
-# They have no width; a stand-in for a name ends in its number, in binary, and in the last of them.
-MARKS = ("\u200b", "\u200c", "\u200d")
-# Names in scripts that the font of figures lacks, by what is drawn in their place.
-_names: dict[str, str] = {}
+# They have no width; a stand-in for a name ends in its bits and in the last of them.
+ZERO, ONE, LAST = "\u200b", "\u200c", "\u200d"
+STAND_IN = re.compile(f"n+([{ZERO}{ONE}]+){LAST}")
 
 
 def colors(models: Sequence[str]) -> dict[str, str]:
@@ -61,10 +62,14 @@ def short(name: str) -> str:
         cut = f"{cut.removesuffix('…')[:-1]}…"
     if _drawable().issuperset(cut):
         return cut
-    number = "".join(MARKS[int(digit)] for digit in f"{len(_names):b}")
-    stand_in = f"{_widths(cut)}{number}{MARKS[-1]}"
-    _names[stand_in] = cut
-    return stand_in
+    bits = "".join(f"{byte:08b}" for byte in cut.encode())
+    return _widths(cut) + bits.replace("0", ZERO).replace("1", ONE) + LAST
+
+
+def _meant(stand_in: re.Match[str]) -> str:
+    """Returns the name, as XML, that a stand-in is drawn for."""
+    bits = stand_in[1].replace(ZERO, "0").replace(ONE, "1")
+    return escape(int(bits, 2).to_bytes(len(bits) // 8).decode())
 
 
 def _widths(name: str) -> str:
@@ -76,7 +81,7 @@ def _widths(name: str) -> str:
 def _drawable() -> frozenset[str]:
     """Returns the letters of the font that Matplotlib brings along, the same on every machine."""
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
-    return frozenset(map(chr, font.get_charmap())) - {*MARKS}
+    return frozenset(map(chr, font.get_charmap())) - {ZERO, ONE, LAST}
 
 
 def svg(figure: Figure) -> str:
@@ -87,13 +92,10 @@ def svg(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     nameless = {"Date": None, "Creator": None}
-    with plt.rc_context({"svg.fonttype": "none"} if _names else {}):
+    has_names = any(LAST in text.get_text() for text in figure.findobj(Text))
+    with plt.rc_context({"svg.fonttype": "none"} if has_names else {}):
         figure.savefig(
             buffer, format="svg", metadata=nameless, bbox_inches="tight", pad_inches=0.05
         )
     plt.close(figure)
-    drawn = buffer.getvalue()
-    for stand_in, name in _names.items():
-        drawn = drawn.replace(stand_in, escape(name))
-    _names.clear()
-    return drawn
+    return STAND_IN.sub(_meant, buffer.getvalue())
