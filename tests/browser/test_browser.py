@@ -13,7 +13,7 @@ from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export, Exports
 from stemtune.ingest import data_docs, expectations
 from stemtune.store.manifest import SPLITS
 from tests.support import results
-from tests.support.browser import Seen, assert_sound, look_at
+from tests.support.browser import Seen, assert_sound, look_at, look_at_all
 from tests.support.project import ROOT
 
 WIDTHS = [1100, 400]
@@ -98,7 +98,8 @@ def test_no_page_runs_what_got_into_it(
     for name, content in pages.items():
         page = tmp_path / f"{name}.html"
         page.write_text(content.replace("<body>", f"<body><p>NOT {EVIL}</p>", 1))
-        (seen,) = look_at(page, WIDTHS[:1])
+    looked = look_at_all([tmp_path / f"{name}.html" for name in pages], WIDTHS[:1])
+    for name, seen in zip(pages, looked, strict=True):
         assert "NOT" in seen.text
         assert "OBEYED" not in seen.text, name
         assert any("Content Security Policy" in error for error in seen.errors), name

@@ -80,8 +80,13 @@ def chromium(height: int = 900) -> Iterator[webdriver.Chrome]:
 
 def look_at(page: Path, widths: Sequence[int]) -> list[Seen]:
     """Opens a page in windows of several widths."""
+    return look_at_all([page], widths)
+
+
+def look_at_all(pages: Sequence[Path], widths: Sequence[int]) -> list[Seen]:
+    """Opens pages, one after the other, in windows of several widths."""
     with chromium() as browser:
-        return [_look(browser, page, width) for width in widths]
+        return [_look(browser, page, width) for page in pages for width in widths]
 
 
 def assert_sound(seen: Seen) -> None:

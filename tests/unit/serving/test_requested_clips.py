@@ -9,10 +9,17 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stemtune.core.errors import InputError
-from stemtune.serving.requested_clips import ServerSettings, allowed, opened, settings_from
+from stemtune.serving.requested_clips import (
+    ServerSettings,
+    allowed,
+    opened,
+    require_few_frames,
+    settings_from,
+)
 
 CONTENT = bytes(range(256)) * 40
 TEXT = base64.b64encode(CONTENT).decode()
@@ -56,6 +63,15 @@ def test_a_path_below_the_folder_is_opened_and_no_other(folder: Path) -> None:
         with pytest.raises(InputError, match=r"^there is no clip '.*' below the folder"):
             opened(asked, below).__enter__()
     assert "A clip is a path below the folder" in allowed(below)
+
+
+def test_frames_have_limits_as_clips_have() -> None:
+    few = settings(None, STEMTUNE_REQUEST_FRAMES="4095", STEMTUNE_PIXELS="100")
+    require_few_frames(np.zeros((4095, 10, 10, 3), np.uint8), few)
+    with pytest.raises(InputError, match="got 4096 frames; STEMTUNE_REQUEST_FRAMES allows 4095"):
+        require_few_frames(np.zeros((4096, 1, 1, 3), np.uint8), few)
+    with pytest.raises(InputError, match="got frames of 21 x 5 pixels; STEMTUNE_PIXELS allows 100"):
+        require_few_frames(np.zeros((1, 5, 21, 3), np.uint8), few)
 
 
 def test_a_long_path_costs_nothing(folder: Path) -> None:
