@@ -69,7 +69,10 @@ demo: .venv/ready ## a page on 127.0.0.1:5002 that shows a clip to baseline, ste
 publish: .venv/ready ## tell MLflow what a server that was down kept from it
 	$(BIN)/python -m stages.track
 
+# CI keeps .dvc/cache between runs, hence no other cache is chosen.
 ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
+	@mkdir -p .dvc/cache
+	@$(BIN)/python -m stemtune.commands.clone_folders
 	$(BIN)/python -m ci $${BASE:+--base="$$BASE"}
 
 bench: .venv/ready data ## measure against the plain alternatives, as ratios

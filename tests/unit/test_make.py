@@ -76,6 +76,15 @@ def test_a_cache_that_is_set_stays(repository: Path, tmp_path: Path) -> None:
     assert shared.stat().st_mode & 0o777 == 0o770
 
 
+def test_ci_keeps_its_cache_in_the_clone_and_pickles_where_no_other_user_writes(
+    repository: Path,
+) -> None:
+    # It has no `ci` to run, which comes after the folders are chosen.
+    make_target(repository, "ci")
+    assert (repository / ".dvc/cache").is_dir()
+    assert folders(repository) == {"site": str(repository.parent / ".cache/stemtune-dvc")}
+
+
 def test_a_home_that_cannot_be_written_is_not_kept(repository: Path) -> None:
     done = make_target(repository, "cache", HOME="/proc/nohome")
     assert done.returncode == 0
