@@ -10,7 +10,7 @@ from tests.support.project import ROOT
 
 CASES = ROOT / "tests/support/cases"
 SIDE = 64
-# Four corners and a gradient, so that each way to turn it shows.
+# Four corners and a gradient: turned in any way, it looks different.
 UPRIGHT = np.zeros((96, 128, 3), np.uint8)
 UPRIGHT[:, :, 0] = np.linspace(0, 255, 128)
 UPRIGHT[:, :, 1] = np.linspace(255, 0, 96)[:, None]
