@@ -1,7 +1,7 @@
 """Runs the benchmarks, all or those named, prints their rows and keeps them.
 
 Run: python -m bench [--tiny] [--show] [--results FILE] [SUBJECT …], such as
-`python -m bench decode noop`. Rows of subjects that are not measured now stay in the file as they
+`python -m bench decode growth`. Rows of subjects that are not measured now stay in the file as they
 are.
 """
 
@@ -21,29 +21,22 @@ from bench import (
     embed,
     growth,
     measuring,
-    noop,
     one_clip,
     search,
-    stem_epoch,
-    stem_inference,
 )
 
 RESULTS = Path(__file__).with_name("results.json")
 # What a subject's rows begin with → the module that measures it.
 SUBJECTS: dict[str, Any] = {
     "search": search,
-    "tune_share": search,
     "decode": decode,
     "embed": embed,
-    "stem_epoch": stem_epoch,
-    "stem_inference": stem_inference,
-    "noop": noop,
     "one_clip": one_clip,
     "growth": growth,
 }
 
 
-MET = {True: "yes", False: "NO", None: ""}
+MET = {True: "yes", False: "NO"}
 
 
 def main() -> None:
@@ -92,8 +85,6 @@ def subject(row: dict[str, Any]) -> str:
 
 def target(row: dict[str, Any]) -> str:
     """Returns what was asked of a row, in words."""
-    if row["target"] is None:
-        return "struck"
     return f"{'≤' if measuring.is_share(row['name']) else '≥'} {row['target']:.3g}"
 
 

@@ -21,8 +21,6 @@ from bench.material import SETTINGS
 from stemtune.media import decoding
 
 TARGET = 1.0
-# Of it no frame can be left out, and ours are converted to ffmpeg's exact pixels.
-STRUCK = "xvid"
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 RATE = 25
 SIDE, SAMPLED = 224, 10
@@ -34,8 +32,6 @@ TOLERANCE = 6.0
 ENCODERS = {
     "h264_long_gop": ["-c:v", "libx264", "-preset", "veryfast", "-g", "250"],
     "h264_short_gop": ["-c:v", "libx264", "-preset", "veryfast", "-g", "12"],
-    # As XviD's own encoder sets it, and UCF101's clips are.
-    "xvid": ["-c:v", "libxvid", "-q:v", "4", "-g", "300"],
 }
 Sampler = Callable[[Path, list[int]], np.ndarray]
 
@@ -67,8 +63,7 @@ def measure(size: Size) -> list[measuring.Row]:
     with tempfile.TemporaryDirectory() as temporary:
         for (width, height), count in size.frames.items():
             for encoding, arguments in ENCODERS.items():
-                suffix = "avi" if encoding == "xvid" else "mp4"
-                clip = Path(temporary) / f"{encoding}_{width}x{height}.{suffix}"
+                clip = Path(temporary) / f"{encoding}_{width}x{height}.mp4"
                 _render(clip, arguments, width, height, count)
                 rows.append(_measure(clip, count, size.repeats[width, height], size.runs))
     return rows
@@ -99,7 +94,7 @@ def _measure(clip: Path, count: int, repeats: int, runs: int) -> measuring.Row:
         ours,
         rates[fastest],
         f"frames/s of one core, {SAMPLED} of {count}, {fastest} ({others})",
-        None if clip.stem.startswith(STRUCK) else TARGET,
+        TARGET,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 # Of these the ratio is a share, to be no more than the target; of the others, at least the target.
-SHARES = {"tune_share", "stem_inference", "noop", "one_clip", "growth"}
+SHARES = {"one_clip", "growth"}
 
 
 class Row(TypedDict):
@@ -19,8 +19,8 @@ class Row(TypedDict):
         other: Their unit, and what "theirs" is.
         ratio: Of a share, ours over theirs; else how many times better ours is.
         spread: Largest less smallest ratio of one run, over `ratio`.
-        target: See `SHARES`; None: it was struck, and docs/benchmarks.md says why.
-        met: Whether the ratio reaches the target; None where there is none.
+        target: See `SHARES`.
+        met: Whether the ratio reaches the target.
         runs: How often each side was measured.
     """
 
@@ -30,7 +30,7 @@ class Row(TypedDict):
     other: str
     ratio: float
     spread: float
-    target: float | None
+    target: float
     met: bool | None
     runs: int
 
@@ -61,7 +61,7 @@ def _spent() -> float:
 
 
 def of_times(
-    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float | None
+    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float
 ) -> Row:
     """Makes a row of times, or of anything else of which less is better."""
     if is_share(name):
@@ -70,7 +70,7 @@ def of_times(
 
 
 def of_rates(
-    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float | None
+    name: str, ours: Sequence[float], theirs: Sequence[float], other: str, target: float
 ) -> Row:
     """Makes a row of which more is better."""
     return _row(name, ours, theirs, other, target, lambda one, two: one / two)
@@ -86,7 +86,7 @@ def _row(
     ours: Sequence[float],
     theirs: Sequence[float],
     other: str,
-    target: float | None,
+    target: float,
     divide: Callable[[float, float], float],
 ) -> Row:
     ratios = [divide(*pair) for pair in zip(ours, theirs, strict=True)]
@@ -100,7 +100,7 @@ def _row(
         "ratio": ratio,
         "spread": (max(ratios) - min(ratios)) / ratio,
         "target": target,
-        "met": None if target is None else _reaches(name, ratio, target),
+        "met": _reaches(name, ratio, target),
         "runs": len(ours),
     }
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from stemtune.training.dataset import Splits
 
-# Of the share, struck: it is that of a processor's rate, and of starting.
-TARGET, SHARE_TARGET = 10.0, None
+TARGET = 10.0
 SEED, PER_CLIP = 1, 4
 BACKBONE = "efficientnet_lite0"
 # Accuracies are counts of frames over all; a frame on the edge between classes might tip over.
@@ -33,14 +32,12 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Size:
-    """Frames for the search, of which side, px; rates; frames for the share; and runs of each."""
+    """Frames for the search, of which side, px; rates; and runs."""
 
     frames: int
     side: int
     rates: tuple[float, ...]
-    share_frames: tuple[int, ...]
     runs: int
-    share_runs: int
 
 
 # The paper's rates.
@@ -48,15 +45,13 @@ FULL = Size(
     frames=768,
     side=224,
     rates=(1e-2, 1e-3, 1e-4, 1e-5),
-    share_frames=(2464, 20000),
     runs=1,
-    share_runs=2,
 )
-TINY = Size(frames=32, side=48, rates=(1e-2, 1e-4), share_frames=(64,), runs=1, share_runs=1)
+TINY = Size(frames=32, side=48, rates=(1e-2, 1e-4), runs=1)
 
 
 def measure(size: Size) -> list[measuring.Row]:
-    """Returns the rows `search` and `tune_share/<frames>`, in seconds."""
+    """Returns the row `search`, in seconds."""
     reproducibility.configure(SETTINGS.runtime)
     from stemtune.networks import backbones
 
@@ -73,7 +68,7 @@ def measure(size: Size) -> list[measuring.Row]:
             lambda: measuring.seconds(lambda: theirs.run(folder / "plain")),
         )
         _require_equal(ours.accuracies, theirs.accuracies)
-        rows = [
+        return [
             measuring.of_times(
                 "search",
                 measured,
@@ -83,8 +78,6 @@ def measure(size: Size) -> list[measuring.Row]:
                 TARGET,
             )
         ]
-        rows += [_share(size, count, ours) for count in size.share_frames]
-    return rows
 
 
 class _Ours:
@@ -135,24 +128,26 @@ class _Ours:
         return dataset.Splits(train, validation, validation)
 
     def tune(self, data: "Splits") -> None:
-        from stemtune.training import search
+        from stemtune.training.kept import Kept
+        from stemtune.training.lr_search import LearningRateSearch
 
-        found = search.search(
+        kept = Kept(str((self._folder / "search").absolute()))
+        search = LearningRateSearch(
             data,
             self._table["label"].nunique(),
             SETTINGS.tune_lr.model_copy(update={"seeds": [SEED], "learning_rates": self._rates}),
             SETTINGS.train_best.head,
-            SETTINGS.runtime,
-            self._folder / "search",
-            "tune_lr",
+            SETTINGS.runtime.seed,
+            kept,
         )
-        search.clear(self._folder / "search")
+        search.search()
+        kept.clear()
         self.accuracies = {
             trial.learning_rate: [
                 (epoch.metrics["train_accuracy"], epoch.metrics["validation_accuracy"])
                 for epoch in trial.history
             ]
-            for trial, _ in found
+            for trial in search.trials
         }
 
 
@@ -179,6 +174,10 @@ class _Theirs:
         import keras
         import keras_tuner
 
+        from stemtune.networks import seeds
+        from stemtune.training import heads
+        from stemtune.training.dataset import Labelled
+
         seen: dict[float, list[tuple[float, float]]] = {}
         rates = self._rates
 
@@ -189,21 +188,30 @@ class _Theirs:
 
                 seen.setdefault(nearest, []).append((logs["accuracy"], logs["val_accuracy"]))
 
-        def build(space: Any) -> keras.Model:
-            keras.utils.set_random_seed(SEED)
-            frames = keras.Input(self._train[0].shape[1:], dtype="uint8")
-            features = self._network(keras.layers.Rescaling(1 / 255)(frames), training=False)
-            probabilities = keras.layers.Dense(self._classes, "softmax")(features)
-            model = keras.Model(frames, probabilities)
-            model.compile(
-                keras.optimizers.Adam(space.Choice("learning_rate", rates)),
-                loss="sparse_categorical_crossentropy",
-                metrics=["accuracy"],
-            )
-            return model
+        class Network(keras_tuner.HyperModel):
+            """The network with the head, the order and the start that ours has."""
+
+            def build(hyper, space: Any) -> keras.Model:
+                frames = keras.Input(self._train[0].shape[1:], dtype="uint8")
+                features = self._network(keras.layers.Rescaling(1 / 255)(frames), training=False)
+                head = heads.build(
+                    features.shape[-1], self._classes, SETTINGS.train_best.head, SEED
+                )
+                model = keras.Model(frames, head(features))
+                model.compile(
+                    keras.optimizers.Adam(space.Choice("learning_rate", rates)),
+                    loss="sparse_categorical_crossentropy",
+                    metrics=["accuracy"],
+                )
+                return model
+
+            def fit(hyper, space: Any, model: keras.Model, **settings: Any) -> Any:
+                order = seeds.of(SEED, "order from 0")
+                shown = Labelled(*self._train).shuffled(SETTINGS.tune_lr.batch_size, order)
+                return model.fit(shown, **settings)
 
         tuner = keras_tuner.BayesianOptimization(
-            build,
+            Network(),
             "val_accuracy",
             max_trials=len(rates),
             num_initial_points=len(rates),
@@ -212,8 +220,6 @@ class _Theirs:
             overwrite=True,
         )
         tuner.search(
-            *self._train,
-            batch_size=SETTINGS.tune_lr.batch_size,
             epochs=SETTINGS.tune_lr.epochs,
             validation_data=self._validation,
             callbacks=[Accuracies()],
@@ -234,36 +240,3 @@ def _require_equal(
                 f"search: at rate {rate} the accuracies (train, validation) by epoch differ: "
                 f"ours {accuracies}, theirs {theirs[rate]}"
             )
-
-
-def _share(size: Size, frames: int, ours: _Ours) -> measuring.Row:
-    """Returns a row `tune_share/<frames>`: tune_lr's time over that of one pass of the backbone.
-
-    The pass is measured on the frames there are, and counted by its rate for as many as are tuned
-    on; those are the frames' own features with noise.
-    """
-    data = ours.load()
-    random = np.random.default_rng(SEED)
-
-    def widened(part: Any, count: int) -> Any:
-        chosen = random.integers(len(part.labels), size=count)
-        noise = random.normal(0, 0.01, (count, part.features.shape[1])).astype(np.float32)
-        return type(part)(part.features[chosen] + noise, part.labels[chosen])
-
-    validation = frames // 4
-    train = widened(data.train, frames - validation)
-    test = widened(data.validation, validation)
-    wide = data._replace(train=train, validation=test, test=test)
-    times = frames / size.frames
-    tuned, passed = measuring.in_turns(
-        size.share_runs,
-        lambda: measuring.seconds(lambda: ours.tune(wide)),
-        lambda: times * measuring.seconds(ours.embed),
-    )
-    return measuring.of_times(
-        f"tune_share/{frames}",
-        tuned,
-        passed,
-        f"s, {BACKBONE} over {frames} frames of {size.side} px once, by its rate on {size.frames}",
-        SHARE_TARGET,
-    )

@@ -1,10 +1,10 @@
 """add_stem: 528 parameters in front of a frozen backbone learn to make frames smaller.
 
-The head behind the stem is the baseline's, frozen; or a new one, trained on what the trained stem
-hands on; or a new one that is trained behind the untrained stem, and then along with it.
+The head behind the stem is the baseline's, frozen; or a new one, trained on the output of the
+trained stem; or a new one that is trained behind the untrained stem, and then along with it.
 
-Reads:  frames/, embeddings/, manifest.parquet, models/baseline/, tuning/best.json,
-        block add_stem of params.yaml
+Reads:  frames/, embeddings/, manifest.parquet, models/baseline/, models/retrained/,
+        tuning/best.json, block add_stem of params.yaml
 Writes: models/stem/<variant>/, records/add_stem@<variant>.json
 Run:    python -m stages.add_stem <variant>
 """
@@ -13,7 +13,7 @@ import sys
 from functools import partial
 
 from stemtune.core import errors, params, records, stage
-from stemtune.core.paths import BASELINE, MANIFEST, STEMS, UNFINISHED_SEARCH
+from stemtune.core.paths import HISTORY_FILE, MANIFEST, STEMS
 from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
@@ -32,10 +32,12 @@ def main(variant: str) -> None:
     configure = partial(reproducibility.configure, settings.runtime, through_backbone=True)
     engine = choice.choose(settings.runtime.threads, configure)
     configure()
+    from stemtune.core.results import by_loss
     from stemtune.networks import classifier
-    from stemtune.training import search, stem_variants, trainer, trials
+    from stemtune.training import fit, stems
+    from stemtune.training.kept import Kept
 
-    chosen = add_stem.variants[variant]
+    chosen, kept = add_stem.variants[variant], Kept(f"add_stem@{variant}")
     table, folder = manifest.read(MANIFEST), STEMS / variant
     record_params = params.flat("add_stem", add_stem) | {
         "start": chosen.start,
@@ -44,29 +46,24 @@ def main(variant: str) -> None:
         "epochs": chosen.epochs or add_stem.epochs,
     }
     with records.recording(f"add_stem@{variant}", record_params) as record:
-        found = stem_variants.train(
-            classifier.load(BASELINE),
-            variant,
-            table,
-            settings,
-            chosen.attempts(tuned.read().learning_rate),
-            lambda attempt: record.following(f"{variant} {attempt}", attempt.params),
-            lambda trial: record.show(trials.record_of(trial)),
-            engine,
-        )
+        task = stems.prepare(variant, settings, kept, record.show)
+        attempts = chosen.attempts(tuned.read().learning_rate)
+        # Elsewhere a record cannot be shown while it grows.
+        train = partial(stems.train_variant, task)
+        train = train if engine.spreads else partial(train, tell=record.show)
+        tried = list(engine.map(train, attempts))
+        for child in (child for each in tried for child in each.records):
+            record.show(child)
+        best = min(tried, key=by_loss)
         takes = settings.input_specification(settings.extract_frames.size)
-        classifier.save(found.classifier, manifest.classes(table), takes, folder)
-        epochs = found.training.epochs
-        trainer.write_history(epochs, folder)
-        record.params["learning_rate"] = found.training.learning_rate
-        record.epochs, record.metrics = [*epochs], dict(found.metrics)
-        for child in record.children:
-            # An attempt's ends with its last epoch; a trial's has its metrics.
-            child.metrics = child.metrics or dict(child.epochs[-1].metrics)
-        for note in found.notes:
+        classifier.save(stems.finished(task, best), manifest.classes(table), takes, folder)
+        fit.write_history(best.training.epochs, folder)
+        record.params["learning_rate"] = best.training.learning_rate
+        record.epochs, record.metrics = [*best.training.epochs], dict(best.metrics)
+        for note in stems.notes(tried, best, f"add_stem.variants.{variant}"):
             record.note(note)
-        record.artifacts = [str(folder / trainer.HISTORY_FILE)]
-    search.clear(UNFINISHED_SEARCH)
+        record.artifacts = [str(folder / HISTORY_FILE)]
+    kept.clear()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """embed_frames: frames → features of each frozen backbone, at several sides of frames.
 
 These are the full side, that of frames as small as a stem makes them, and those that cost as much
-as a stem's model, at one of which the control resize_retrained_equal_cost is trained.
+as a stem's model. At the smaller ones train_resized trains a new head.
 
 Each backbone sees each frame once; the paper's loop shows it every frame 4 trials x 5 epochs.
 Clips with train frames are embedded in the views that new heads learn from too, mirrored and moved,
@@ -62,7 +62,6 @@ def main() -> None:
     with records.recording("embed_frames", flat) as record:
         for each in wanted:
             embeddings.remove_other_backbones(each.folder, keep=list(sources))
-        embeddings.write_equal_cost_sides(EMBEDDINGS, equal)
         gaps = []
         for name, kind in kinds.items():
             gaps += [

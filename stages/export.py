@@ -1,6 +1,6 @@
-"""export: baseline, resize_retrained and the best stem as files for devices, each of them judged.
+"""export: baseline, a new head for small frames, and the best stem as files for devices.
 
-A file takes one frame, uint8, of the side that its classifier sees: resize_retrained small ones.
+A file takes one frame, uint8, of the side that its classifier sees.
 
 Reads:  models/, frames/, manifest.parquet, metrics/evaluate.json, blocks export and evaluate of
         params.yaml
@@ -41,9 +41,9 @@ def main() -> None:
             configure()
             exports = Exports(exports=export(settings, record, engine))
         typed_json.write(EXPORT_METRICS, exports)
-        from stemtune.export import page
+        from stemtune.report import exports_page
 
-        page.write(EXPORT_PAGE, exports, record.children)
+        exports_page.write(EXPORT_PAGE, exports, record.children)
         record.artifacts = [str(EXPORT_METRICS), str(EXPORT_PAGE)]
 
 
@@ -53,11 +53,10 @@ def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export
     from stemtune.networks import classifier
 
     compared = typed_json.read(METRICS, comparison.Comparison)
-    stem = compared.best_on_validation(compared.stem)
     folders = {
         comparison.BASELINE: BASELINE,
-        comparison.RETRAINED: RETRAINED,
-        comparison.STEM: STEMS / stem,
+        comparison.RETRAINED: RETRAINED / str(settings.small_side),
+        comparison.STEM: STEMS / compared.best_stem(),
     }
     judge, found = judging.Judge.of(settings), {}
     for folder in (folders[model] for model in settings.export.models):

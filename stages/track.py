@@ -11,9 +11,9 @@ Run:    python -m stages.track (by `make publish` too)
 import gc
 from dataclasses import asdict
 
-from stemtune.core import errors, files, params, records, typed_json
+from stemtune.core import errors, files, leftovers, params, records, typed_json
 from stemtune.core.paths import EXPORT_METRICS, METRICS, TIMINGS
-from stemtune.evaluation import comparison, leftovers
+from stemtune.evaluation import comparison
 from stemtune.export.exports import Exports
 from stemtune.tracking import pipeline, publishing, summary
 

@@ -9,7 +9,7 @@ Run:    python -m stages.train_best
 from functools import partial
 
 from stemtune.core import params, records, stage
-from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST
+from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, HISTORY_FILE, MANIFEST
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 from stemtune.training import tuned
@@ -20,7 +20,7 @@ def main() -> None:
     settings = params.load()
     reproducibility.configure(settings.runtime)
     from stemtune.networks import backbones, classifier
-    from stemtune.training import dataset, heads, live_features, trainer
+    from stemtune.training import dataset, fit, heads, live_features
 
     table = manifest.read(MANIFEST)
     classes = manifest.classes(table)
@@ -38,21 +38,22 @@ def main() -> None:
         if not chosen.cached_features:
             embedder = partial(backbones.embedder, network, size=size, side=side)
             data = live_features.attach(data, embedder, FRAMES, table, size, chosen.views)
-        head = heads.build(data.train.features.shape[1], len(classes), chosen, seed)
-        training = heads.train(
-            head,
-            rate,
-            data,
-            settings.train_best.epochs,
-            settings.train_best.batch_size,
-            "train_best",
-            record.add,
+        plan = heads.HeadPlan(
+            name="baseline",
+            head=chosen,
+            classes=len(classes),
+            seed=seed,
+            batch_size=settings.train_best.batch_size,
+            learning_rate=rate,
+            epochs=settings.train_best.epochs,
         )
-        baseline = classifier.Classifier("baseline", network, heads.without_dropout(head))
+        trained = heads.train(plan, data, "train_best", on_epoch=record.add)
+        head = heads.without_dropout(heads.restored(trained, plan, data.features))
+        baseline = classifier.Classifier("baseline", network, head)
         classifier.save(baseline, classes, settings.input_specification(side), BASELINE)
-        trainer.write_history(training.epochs, BASELINE)
-        record.metrics = dict(training.metrics)
-        record.artifacts = [str(BASELINE / trainer.HISTORY_FILE)]
+        fit.write_history(trained.training.epochs, BASELINE)
+        record.metrics = dict(trained.training.metrics)
+        record.artifacts = [str(BASELINE / HISTORY_FILE)]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ Run:    python -m stages.tune_lr
 from functools import partial
 
 from stemtune.core import files, params, records, stage
-from stemtune.core.paths import EMBEDDINGS, FRAMES, MANIFEST, TRIALS, UNFINISHED_SEARCH
+from stemtune.core.paths import EMBEDDINGS, FRAMES, MANIFEST, TRIALS
 from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
@@ -23,7 +23,8 @@ def main() -> None:
     engine = choice.choose(settings.runtime.threads, configure)
     configure()
     from stemtune.networks import backbones
-    from stemtune.training import dataset, heads, live_features, search, trials
+    from stemtune.training import dataset, heads, live_features, lr_search, trials
+    from stemtune.training.kept import Kept
 
     table = manifest.read(MANIFEST)
     size, side = settings.extract_frames.size, settings.trained_side
@@ -32,22 +33,23 @@ def main() -> None:
     if not head.cached_features:
         build = partial(backbones.build_embedder, embed, seed, size, side)
         load = partial(live_features.load, load, build, FRAMES, table, size, head.views)
-    data = load()
+    data, kept = load(), Kept("tune_lr")
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
-        found = search.search(
+        search = lr_search.LearningRateSearch(
             data,
             len(manifest.classes(table)),
             settings.tune_lr,
             head,
-            settings.runtime,
-            UNFINISHED_SEARCH,
-            "tune_lr",
+            seed,
+            kept,
             lambda trial: record.show(trials.record_of(trial)),
-            elsewhere=search.Elsewhere(engine, load),
         )
+        search.run_ahead(engine, load)
+        search.search()
+        search.require_coverage()
         tried = [
-            trial.tested([heads.accuracy(head, data.test) for head in trained])
-            for trial, trained in found
+            trial.tested([heads.accuracy(head, data.test) for head in search.heads_of(trial)])
+            for trial in search.trials
         ]
         for trial in tried:
             record.show(trials.record_of(trial))
@@ -66,7 +68,7 @@ def main() -> None:
         rates_tried = settings.tune_lr.learning_rates
         if advice := rates.advice(rates_tried, best.learning_rate, "tune_lr.learning_rates"):
             record.note(advice)
-    search.clear(UNFINISHED_SEARCH)
+    kept.clear()
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def _models() -> dict[str, "Model"]:
         compared = typed_json.read(METRICS, comparison.Comparison)
     except FileNotFoundError as error:
         raise InputError(str(error)) from None
-    stem = compared.best_on_validation(compared.stem)
+    stem = compared.best_stem()
     places = {"baseline": BASELINE, f"stem, {stem}": STEMS / stem}
     places |= {path.stem: path for path in litter.visible(EXPORTS, f"*{litert.SUFFIX}")}
     return {name: models.load(str(place)) for name, place in places.items()}

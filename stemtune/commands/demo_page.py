@@ -17,9 +17,9 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from stemtune.commands.side_by_side import Seen, SideBySide
-from stemtune.evaluation import templates
 from stemtune.media.sampling import DecodeError
 from stemtune.media.sandbox import BusyError
+from stemtune.report import templates
 
 TEMPLATE = Path(__file__).with_name("demo.html.j2")
 # What a form adds to the clip that it sends, bytes.

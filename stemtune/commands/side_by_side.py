@@ -13,8 +13,8 @@ import numpy as np
 
 from stemtune.commands.models import Model
 from stemtune.core.settings.frames import Limits
-from stemtune.evaluation import pictures
 from stemtune.media.sandbox import Sandbox
+from stemtune.report import pictures
 
 # Side of the pictures that are shown, px; classes that are shown; how often a model is timed.
 SIDE, CLASSES, REPEATS = 176, 3, 3

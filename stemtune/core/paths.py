@@ -14,9 +14,12 @@ TRIALS = Path("tuning/trials.csv")
 BEST = Path("tuning/best.json")
 BASELINE = Path("models/baseline")
 STEMS = Path("models/stem")
-# The head on small frames, which evaluate trains.
-RETRAINED = Path("models/resize_retrained")
+# In the folder of a trained model: a row per epoch.
+HISTORY_FILE = "history.csv"
+# A folder for each side of frames, with the head that train_resized trained on such frames.
+RETRAINED = Path("models/retrained")
 METRICS = Path("metrics/evaluate.json")
+PREDICTIONS = Path("predictions")
 PLOTS = Path("plots")
 EXPORTS = Path("exports")
 REPORT = Path("report/index.html")

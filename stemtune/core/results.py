@@ -1,5 +1,6 @@
 """What a training came to, and which of several is to be preferred."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Epoch(BaseModel):
-    """Metrics at the end of one epoch (from 1) and the time then, seconds since 1970."""
+    """Metrics at the end of one epoch (from 1) and the time then, seconds since 1970.
+
+    A metric that is not finite, as the loss of a training that diverged, is left out.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,21 +52,27 @@ class Validated(Protocol):
     def metrics(self) -> Mapping[str, float]: ...
 
 
-def by_accuracy(trained: Validated) -> tuple[float, float, float]:
-    """Returns a key that sorts what was trained, the best on validation first.
+def by_accuracy(trained: Validated) -> tuple[bool, float, float, float]:
+    """Returns a key that sorts trained models, the best on validation first.
 
-    By accuracy, as the paper's search has it, then loss, then the lower learning rate.
+    By accuracy, as the paper's search has it, then loss, then the lower learning rate. A training
+    that diverged, whose loss is not finite, comes last.
     """
-    metrics = trained.metrics
-    return -metrics["validation_accuracy"], metrics["validation_loss"], trained.learning_rate
+    diverged, loss, accuracy = _validation(trained)
+    return diverged, -accuracy, loss, trained.learning_rate
 
 
-def by_loss(trained: Validated) -> tuple[float, float, float]:
-    """Returns a key that sorts what was trained, the best on validation first.
+def by_loss(trained: Validated) -> tuple[bool, float, float, float]:
+    """Returns a key that sorts trained models, the best on validation first.
 
-    By loss, then accuracy, then the lower learning rate. Where many trainings are compared on few
+    By loss, then accuracy, then the lower learning rate. If many trainings are compared on few
     frames, the highest accuracy is a matter of luck and often that of an overconfident model; the
-    loss of each frame counts by how far off its answer is.
+    loss weighs each frame by how wrong its answer is. A training that diverged comes last.
     """
-    metrics = trained.metrics
-    return metrics["validation_loss"], -metrics["validation_accuracy"], trained.learning_rate
+    diverged, loss, accuracy = _validation(trained)
+    return diverged, loss, -accuracy, trained.learning_rate
+
+
+def _validation(trained: Validated) -> tuple[bool, float, float]:
+    loss = trained.metrics.get("validation_loss", math.inf)
+    return math.isinf(loss), loss, trained.metrics.get("validation_accuracy", 0.0)

@@ -1,5 +1,5 @@
-"""Scores models on the test frames, compares them, and draws the report.
+"""Has all models answer on the same frames, scores the answers and compares them.
 
-In: trained models, features, frames. Out: metrics/evaluate.json, plots/, report/.
-Read first: evaluated_models.py, then scoring.py and report.py.
+In: trained models, features, frames. Out: predictions/, metrics/evaluate.json.
+Read first: candidates.py, then metrics.py and comparison.py.
 """

@@ -1,15 +1,15 @@
 """metrics/evaluate.json: its content, and its models as rows beside the paper's numbers."""
 
 from collections.abc import Collection, Iterable, Mapping
+from math import inf
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from stemtune.evaluation import paper
 
-BASELINE, RESIZE = "baseline", "resize"
-RETRAINED, EQUAL_COST = "resize_retrained", "resize_retrained_equal_cost"
-CONTROLS = (BASELINE, RESIZE, RETRAINED, EQUAL_COST)
-STEM = "stem"
+# Kinds of models.
+BASELINE, RESIZE, RETRAINED, STEM = "baseline", "resize", "retrained", "stem"
 
 
 class _Content(BaseModel):
@@ -18,20 +18,23 @@ class _Content(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Entry(_Content):
-    """What was measured of a model: `metrics.Scores` and `evaluated_models.Cost`.
+class ModelMetrics(_Content):
+    """What was measured of a model; accuracies in [0, 1], with 95% confidence intervals.
 
     Attributes:
-        test_accuracy: On test frames, in [0, 1].
-        test_accuracy_low: Lower 95% bound of it.
-        test_accuracy_high: Upper 95% bound of it.
-        clip_accuracy: On clips, whose frames vote, in [0, 1].
-        validation_accuracy: On validation frames, in [0, 1].
-        calibration_error: Expected calibration error on frames, in [0, 1].
+        test_accuracy: On test frames.
+        test_accuracy_low: Lower end of its interval.
+        test_accuracy_high: Upper end of its interval.
+        clip_accuracy: On test clips, by the mean of their frames' probabilities, as it is served.
+        clip_accuracy_low: Lower end of its interval.
+        clip_accuracy_high: Upper end of its interval.
+        validation_accuracy: On validation frames; None if there are no predictions of them.
+        validation_loss: Mean cross-entropy on validation frames, by which models are chosen.
+        calibration_error: Expected calibration error on test frames.
         trainable_params: How many parameters were trained for it.
         stem_params: How many of them are the stem's; None without one.
         total_params: How many parameters it has.
-        flops_per_frame: Floating-point operations for one frame.
+        flops_per_frame: Floating-point operations of the graph that runs, for one frame.
         input_size: Side of the frames that it takes, px.
     """
 
@@ -39,7 +42,10 @@ class Entry(_Content):
     test_accuracy_low: float
     test_accuracy_high: float
     clip_accuracy: float
+    clip_accuracy_low: float | None = None
+    clip_accuracy_high: float | None = None
     validation_accuracy: float | None = None
+    validation_loss: float | None = None
     calibration_error: float
     trainable_params: int
     stem_params: int | None = None
@@ -59,90 +65,150 @@ class Reported(_Content):
 
 
 class Comparison(_Content):
-    """The content of metrics/evaluate.json: controls, stems by variant, and the paper's."""
+    """The content of metrics/evaluate.json.
 
-    baseline: Entry
-    resize: Entry
-    resize_retrained: Entry
-    resize_retrained_equal_cost: Entry | None = None
-    stem: dict[str, Entry]
+    Attributes:
+        baseline: The frozen network with its head.
+        resize: By side, px: the baseline on frames of that side.
+        retrained: By side, px: a new head for frames of that side.
+        stem: By variant.
+        paper: What the paper reports, by kind.
+    """
+
+    baseline: ModelMetrics
+    resize: dict[str, ModelMetrics]
+    retrained: dict[str, ModelMetrics]
+    stem: dict[str, ModelMetrics]
     paper: dict[str, Reported]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_the_form_of_older_revisions(cls, content: Any) -> Any:
+        """Puts models of one side under their side, as older revisions did not."""
+        if not isinstance(content, dict) or "test_accuracy" not in content.get(RESIZE, {}):
+            return content
+        retrained = [content.get("resize_retrained"), content.get("resize_retrained_equal_cost")]
+        moved = {RESIZE: [content[RESIZE]], RETRAINED: [each for each in retrained if each]}
+        return content | {
+            kind: {str(each["input_size"]): each for each in models}
+            for kind, models in moved.items()
+        }
+
     @property
-    def controls(self) -> dict[str, Entry]:
-        """Those that need no stem, by name, in the order of `CONTROLS`."""
-        found = {name: getattr(self, name) for name in CONTROLS}
-        return {name: entry for name, entry in found.items() if entry}
+    def models(self) -> dict[str, ModelMetrics]:
+        """All models by name, such as `retrained_112`: those without a stem first.
 
-    def entry(self, name: str) -> Entry:
-        """Returns the entry of a control or of a variant of the stem."""
-        return (self.controls | self.stem)[name]
+        Of `resize`, those at sides for which a head was trained too.
+        """
+        sides = sorted(self.retrained, key=int)
+        resized = {named(RESIZE, side): self.resize[side] for side in sides if side in self.resize}
+        retrained = {named(RETRAINED, side): self.retrained[side] for side in sides}
+        return {BASELINE: self.baseline} | resized | retrained | dict(sorted(self.stem.items()))
 
-    def best_on_validation(self, names: Iterable[str]) -> str:
-        """Returns which of these models validates best; of equal ones, the first by name."""
-        return best({name: self.entry(name).validation_accuracy or 0.0 for name in names})
+    @property
+    def curve(self) -> list[ModelMetrics]:
+        """The baseline on resized frames, by rising side, and on those that it was trained on."""
+        by_side = {entry.input_size: entry for entry in self.resize.values()}
+        by_side[self.baseline.input_size] = self.baseline
+        return [by_side[side] for side in sorted(by_side)]
+
+    def best_stem(self) -> str:
+        """Returns the variant that is best on validation."""
+        return best(self.stem)
+
+    def best_control(self) -> str:
+        """Returns the name of the new head that is best on validation at the best stem's cost.
+
+        It takes no more operations than the best stem's model, or the fewest of all new heads.
+        """
+        allowed = self.stem[self.best_stem()].flops_per_frame
+        least = min(entry.flops_per_frame for entry in self.retrained.values())
+        return best(
+            {
+                named(RETRAINED, side): entry
+                for side, entry in self.retrained.items()
+                if entry.flops_per_frame <= max(allowed, least)
+            }
+        )
 
 
-def best(validation_accuracies: Mapping[str, float]) -> str:
-    """Returns which of several models validates best; of equal ones, the first by name."""
-    return max(sorted(validation_accuracies), key=validation_accuracies.__getitem__)
+def named(kind: str, side: int | str) -> str:
+    """Returns the name of a model of `resize` or `retrained`."""
+    return f"{kind}_{side}"
 
 
-class Row(Entry):
+def kind_of(name: str) -> str:
+    """Returns the kind of a model, by its name."""
+    first, _, side = name.partition("_")
+    return first if name == BASELINE or (first in (RESIZE, RETRAINED) and side.isdigit()) else STEM
+
+
+def best(models: Mapping[str, ModelMetrics]) -> str:
+    """Returns the model with the lowest validation loss; of equal ones, the first by name.
+
+    Files of older revisions have no loss; there the highest accuracy decides.
+    """
+
+    def key(name: str) -> tuple[float, float]:
+        loss = models[name].validation_loss
+        return inf if loss is None else loss, -(models[name].validation_accuracy or 0.0)
+
+    return min(sorted(models), key=key)
+
+
+class Row(ModelMetrics):
     """A model of the comparison, beside what the paper has of its kind.
 
     Attributes:
         name: As in the records.
         model: For people.
-        kind: A control's name, or "stem".
-        paper_test_accuracy: None where the paper has none of such a model.
-        paper_train_minutes: None where the paper has none of such a model.
+        kind: baseline, resize, retrained or stem.
+        paper_test_accuracy: None if the paper has no such model.
+        paper_train_minutes: None if the paper has no such model.
     """
 
     name: str
     model: str
     kind: str
-    paper_test_accuracy: float | None
-    paper_train_minutes: int | None
+    paper_test_accuracy: float | None = None
+    paper_train_minutes: int | None = None
 
 
-def of(entries: Mapping[str, Entry]) -> Comparison:
-    """Returns the comparison of models with each other and with the paper's.
-
-    Args:
-        entries: What was measured of each model, by its name.
-    """
+def of(entries: Mapping[str, ModelMetrics]) -> Comparison:
+    """Returns the comparison of models, by their names, with each other and with the paper's."""
+    by_kind: dict[str, dict[str, ModelMetrics]] = {RESIZE: {}, RETRAINED: {}, STEM: {}}
+    for name, entry in entries.items():
+        if name != BASELINE:
+            kind = kind_of(name)
+            by_kind[kind][name if kind == STEM else str(entry.input_size)] = entry
     return Comparison(
-        **{name: entries[name] for name in CONTROLS},
-        stem={name: entry for name, entry in entries.items() if name not in CONTROLS},
+        baseline=entries[BASELINE],
         paper={kind: Reported(test_accuracy=share) for kind, share in paper.ACCURACIES.items()},
+        **by_kind,
     )
 
 
 def rows(compared: Comparison, as_in_paper: Collection[str] = ()) -> list[Row]:
-    """Returns a row per model, controls first.
+    """Returns a row per model, those without a stem first.
 
     Args:
         compared: All models.
         as_in_paper: The variants of the stem that the paper's number is for; see
             `AddStem.as_in_paper`.
     """
-    controls = [
-        _row(compared, entry, name, name, name, name) for name, entry in compared.controls.items()
-    ]
-    return controls + [
-        _row(compared, entry, name, f"stem, {name}", STEM, STEM if name in as_in_paper else "")
-        for name, entry in sorted(compared.stem.items())
-    ]
+    return [*_rows(compared, as_in_paper)]
 
 
-def _row(compared: Comparison, entry: Entry, name: str, model: str, kind: str, theirs: str) -> Row:
-    reported = compared.paper.get(theirs)
-    return Row(
-        **entry.model_dump(),
-        name=name,
-        model=model,
-        kind=kind,
-        paper_test_accuracy=reported.test_accuracy if reported else None,
-        paper_train_minutes=paper.TRAINING_MINUTES.get(theirs),
-    )
+def _rows(compared: Comparison, as_in_paper: Collection[str]) -> Iterable[Row]:
+    for name, entry in compared.models.items():
+        kind = kind_of(name)
+        theirs = {BASELINE: BASELINE, STEM: STEM if name in as_in_paper else ""}.get(kind, "")
+        reported = compared.paper.get(theirs)
+        yield Row(
+            **entry.model_dump(),
+            name=name,
+            model=f"stem, {name}" if kind == STEM else name,
+            kind=kind,
+            paper_test_accuracy=reported.test_accuracy if reported else None,
+            paper_train_minutes=paper.TRAINING_MINUTES.get(theirs),
+        )

@@ -4,6 +4,7 @@ Frames of a group are alike, so that bounds are bootstrapped over groups (Efron,
 counts as one draw, whatever it has of frames.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,25 +13,8 @@ from scipy import stats
 
 BOUNDS = (2.5, 97.5)
 CALIBRATION_BINS = 15
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How well a classifier does on test frames; all in [0, 1].
-
-    Attributes:
-        test_accuracy: On frames.
-        test_accuracy_low: Lower 95% bound of it.
-        test_accuracy_high: Upper 95% bound of it.
-        clip_accuracy: On clips, whose frames vote.
-        calibration_error: Expected calibration error on frames.
-    """
-
-    test_accuracy: float
-    test_accuracy_low: float
-    test_accuracy_high: float
-    clip_accuracy: float
-    calibration_error: float
+# Below it a probability counts as 0, whose loss would be infinite; Keras' own limit.
+LEAST = 1e-7
 
 
 @dataclass(frozen=True)
@@ -55,24 +39,37 @@ class Difference:
     mcnemar_p: float
 
 
-def scores(probabilities: np.ndarray, frames: pd.DataFrame, samples: int, seed: int) -> Scores:
-    """Scores a classifier on test frames.
+def scores(
+    probabilities: np.ndarray, frames: pd.DataFrame, samples: int, seed: int
+) -> dict[str, float]:
+    """Returns how well a classifier does on test frames, by names of `ModelMetrics`.
 
     Args:
         probabilities: (rows, classes), in [0, 1].
         frames: Rows of the frame table, with `clip`, `group` and `label`.
-        samples: How often groups are drawn for the bounds.
+        samples: How often groups are drawn for the confidence intervals.
         seed: Of these draws.
     """
     right = _right(probabilities, frames)
-    low, high = _bounds(right, frames["group"].to_numpy(), samples, seed)
-    return Scores(
-        test_accuracy=float(right.mean()),
-        test_accuracy_low=low,
-        test_accuracy_high=high,
-        clip_accuracy=_clip_accuracy(probabilities, frames),
-        calibration_error=calibration_error(calibration(probabilities, frames)),
-    )
+    clips = frames.groupby("clip")[["group", "label"]].first()
+    clips_right = clip_labels(probabilities, frames).to_numpy() == clips["label"].to_numpy()
+    found = {"calibration_error": calibration_error(calibration(probabilities, frames))}
+    for name, values, groups in (
+        ("test_accuracy", right, frames["group"]),
+        ("clip_accuracy", clips_right, clips["group"]),
+    ):
+        low, high = _bounds(values, groups.to_numpy(), samples, seed)
+        found |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def validation_scores(probabilities: np.ndarray, frames: pd.DataFrame) -> dict[str, float]:
+    """Returns accuracy and mean cross-entropy on validation frames, by names of `ModelMetrics`."""
+    of_label = probabilities[np.arange(len(frames)), frames["label"].to_numpy()]
+    return {
+        "validation_accuracy": float(_right(probabilities, frames).mean()),
+        "validation_loss": float(-np.log(np.maximum(of_label, LEAST, dtype=np.float64)).mean()),
+    }
 
 
 def compare(
@@ -94,6 +91,18 @@ def compare(
     discordant = first_alone + second_alone
     p = stats.binomtest(first_alone, discordant).pvalue if discordant else 1.0
     return Difference(float(gains.mean()), low, high, first_alone, second_alone, float(p))
+
+
+def difference(
+    shown: Mapping[str, np.ndarray],
+    test: pd.DataFrame,
+    samples: int,
+    seed: int,
+    first: str,
+    second: str,
+) -> Difference:
+    """Returns how the accuracies of two models differ, by their names, first less second."""
+    return compare(shown[first], shown[second], test, samples, seed)
 
 
 def predictions(
@@ -135,24 +144,18 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float(np.average(gaps, weights=bins["frames"]))
 
 
-def clip_labels(probabilities: np.ndarray, frames: pd.DataFrame) -> pd.Series:
-    """Returns the label that the frames of each clip vote for, by clip, in the order of the names.
+def clip_probabilities(probabilities: np.ndarray, frames: pd.DataFrame) -> pd.DataFrame:
+    """Returns the mean probabilities of each clip's frames, by clip, in the order of the names."""
+    return pd.DataFrame(probabilities.astype(np.float64)).groupby(frames["clip"].to_numpy()).mean()
 
-    Where votes are equal, the mean probability decides.
-    """
-    votes = np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
-    # So small that all of a clip's probabilities together weigh less than one vote.
-    ballots = pd.DataFrame(votes + probabilities / (len(frames) + 1))
-    return ballots.groupby(frames["clip"].to_numpy()).sum().idxmax(axis=1)
+
+def clip_labels(probabilities: np.ndarray, frames: pd.DataFrame) -> pd.Series:
+    """Returns each clip's label, by its mean probability, in the order of the clips' names."""
+    return clip_probabilities(probabilities, frames).idxmax(axis=1)
 
 
 def _right(probabilities: np.ndarray, frames: pd.DataFrame) -> np.ndarray:
     return probabilities.argmax(axis=1) == frames["label"].to_numpy()
-
-
-def _clip_accuracy(probabilities: np.ndarray, frames: pd.DataFrame) -> float:
-    labels = frames.groupby("clip")["label"].first().to_numpy()
-    return float((clip_labels(probabilities, frames).to_numpy() == labels).mean())
 
 
 def _bounds(values: np.ndarray, groups: np.ndarray, samples: int, seed: int) -> tuple[float, float]:

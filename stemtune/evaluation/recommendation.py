@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from stemtune.evaluation.comparison import BASELINE, EQUAL_COST, RETRAINED, Comparison
+from stemtune.evaluation.comparison import BASELINE, Comparison
 from stemtune.evaluation.metrics import Difference
 
 
@@ -70,12 +70,11 @@ def recommend(
         compare: Compares two of them, by their names, on test frames, the first less the second.
         acceptable_loss: Of accuracy, in [0, 1].
     """
-    stem = compared.best_on_validation(compared.stem)
-    control = compared.best_on_validation([RETRAINED, EQUAL_COST])
+    stem, control = compared.best_stem(), compared.best_control()
     lead = compare(stem, control)
     alternative = stem if lead.low > 0 else control
     gain = compare(alternative, BASELINE)
-    share = compared.entry(alternative).flops_per_frame / compared.baseline.flops_per_frame
+    share = compared.models[alternative].flops_per_frame / compared.baseline.flops_per_frame
     worth_it = gain.difference >= -acceptable_loss if share <= 1 else gain.low > 0
     return Recommendation(
         choice=alternative if worth_it else BASELINE,

@@ -16,7 +16,7 @@ class Export(BaseModel):
 
     Attributes:
         model: Name of the classifier that it is made of.
-        precision: float32 or int8.
+        precision: float32, float16 or int8.
         side: Of the frames that it takes, px.
         bytes: Size of the file.
         test_accuracy: On test frames, in [0, 1].

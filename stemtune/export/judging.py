@@ -25,6 +25,7 @@ BATCH = 32
 # Whole batches, so that a classifier sees the same ones wherever it is.
 FRAMES_OF_A_CHUNK = 8 * BATCH
 TIMED_FRAMES = 50
+SCORES = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,7 @@ class Judge:
             precision=precision,
             side=LiteRTClassifier(path).specification.side,
             bytes=path.stat().st_size,
-            test_accuracy=scores.test_accuracy,
-            test_accuracy_low=scores.test_accuracy_low,
-            test_accuracy_high=scores.test_accuracy_high,
+            **{name: scores[name] for name in SCORES},
             keras_accuracy=float((expected.argmax(axis=1) == self.test["label"].to_numpy()).mean()),
             difference=compared.difference,
             difference_low=compared.low,

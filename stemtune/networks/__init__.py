@@ -1,5 +1,5 @@
 """The networks: frozen backbones with their weights, the stem, and a classifier made of them.
 
 In: names of backbones, stored weights. Out: Keras models. Imports TensorFlow.
-Read first: inference.py, then stem.py.
+Read first: classifier.py, then stem.py.
 """

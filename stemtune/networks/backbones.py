@@ -13,7 +13,7 @@ import tensorflow as tf
 from stemtune.core.settings.block import MIN_SIDE
 from stemtune.core.settings.frames import EmbedFrames
 from stemtune.core.settings.running import RESIZE_SHARES
-from stemtune.networks import efficientnet_lite, images, weights
+from stemtune.networks import efficientnet_lite, images, seeds, weights
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,14 @@ def build(
         `min_side` on, to features (n, d), globally pooled.
     """
     backbone = REGISTRY[name]
+    network = backbone.build(weights_file)
     if weights_file is None:
-        keras.utils.set_random_seed(seed)
+        seeds.draw(network, seed)
     frames = keras.Input((None, None, 3))
     seen = frames
     if input_size is not None:
         seen = keras.layers.Resizing(input_size, input_size, antialias=True)(frames)
-    features = backbone.build(weights_file)(backbone.scale(seen), training=False)
+    features = network(backbone.scale(seen), training=False)
     model = keras.Model(frames, features, name=name)
     model.trainable = False
     return model

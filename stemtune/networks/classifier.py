@@ -22,7 +22,6 @@ from stemtune.core.input_specification import (
     InputSpecification,
 )
 from stemtune.networks import images
-from stemtune.networks import stem as stem_layers
 
 ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -46,25 +45,23 @@ class Classifier:
     stem: keras.Model | None = None
 
     def __call__(self, frames: Any, side: int | None = None) -> Any:
-        """Returns the probabilities (n, classes) of frames (n, h, w, 3), uint8: the forward pass.
+        """Returns the probabilities (n, classes) of frames (n, h, w, 3), RGB: the forward pass.
 
-        Tensors go through the stem in blocks, which is quicker. A symbolic tensor, of which a model
-        is made, goes through its plain layers, which any Keras loads.
+        Training, serving and export all run it, and FLOPs are counted on it.
 
         Args:
-            frames: A tensor, or a symbolic one.
+            frames: From 0 to 255, of any type; a tensor, or a symbolic one.
             side: To which frames are resized by area beforehand, px; None: not at all.
         """
         return self.head(self.features(frames, side), training=False)
 
     def features(self, frames: Any, side: int | None = None) -> Any:
-        """Returns what the head is given (n, d), float32; see `__call__`."""
+        """Returns the backbone's features (n, d), float32, which the head takes; see `__call__`."""
         x = images.unit_range(frames)
         if side is not None:
             x = images.resize(x, side)
         if self.stem is not None:
-            is_symbolic = isinstance(x, keras.KerasTensor)
-            x = self.stem(x) if is_symbolic else stem_layers.convolve(self.stem, x)
+            x = self.stem(x)
         return self.backbone(x, training=False)
 
     def require_stem(self) -> keras.Model:

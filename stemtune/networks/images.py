@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def unit_range(frames: Any) -> Any:
-    """Returns uint8 frames, a tensor or a symbolic one, as float32 in [0, 1]."""
+    """Returns frames from 0 to 255, a tensor or a symbolic one, as float32 in [0, 1]."""
     return keras.layers.Rescaling(1 / 255, name="unit_range")(frames)
 
 

@@ -12,9 +12,9 @@ of 3 and then 7 px the stem takes two fifths of the operations; the parameters s
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from stemtune.core import geometry
+from stemtune.networks import seeds
 
 CHANNELS = 3
 PARAMETERS = 528
@@ -22,8 +22,6 @@ PARAMETERS = 528
 Kernels = tuple[int, int]
 PAPER: Kernels = (7, 3)
 PADDING = "padding"
-# Side of the blocks in which `convolve` gathers pixels, by stride: the fastest of those tried.
-BLOCKS = {2: 4, 3: 3, 4: 4}
 # The two kernels that together average squares of `stride` pixels, along one axis, by the kernels'
 # sides.
 AVERAGES = {
@@ -54,16 +52,15 @@ def build(
     Raises:
         ValueError: The start is unknown.
     """
-    keras.utils.set_random_seed(seed)
     margins = geometry.margins(stride)
     padding = [keras.layers.ZeroPadding2D((margins, margins), name=PADDING)] if pads else []
     stem = keras.Sequential(
         [
             keras.Input((None, None, CHANNELS)),
             *padding,
-            keras.layers.Conv2D(CHANNELS, kernels[0], name="convolution_1"),
+            _convolution("convolution_1", kernels[0], 1, seed),
             keras.layers.ReLU(name="relu_1"),
-            keras.layers.Conv2D(CHANNELS, kernels[1], stride, name="convolution_2"),
+            _convolution("convolution_2", kernels[1], stride, seed),
             keras.layers.ReLU(name="relu_2"),
         ],
         name="stem",
@@ -77,63 +74,14 @@ def build(
     return stem
 
 
-def convolve(stem: keras.Model, frames: tf.Tensor) -> tf.Tensor:
-    """Returns what a stem makes of frames, as its layers do, in a fraction of their time.
-
-    Convolutions of three channels leave most of a processor idle. Here the pixels of a block
-    become channels first, and the kernels are laid out to match: fewer, wider sums. The results
-    differ from the layers' in their last bits.
-
-    Args:
-        stem: From `build`, trained or not; gradients reach its variables.
-        frames: (n, side, side, 3), float32 in [0, 1].
-    """
-    first, second = stem.get_layer("convolution_1"), stem.get_layer("convolution_2")
-    stride = second.strides[0]
-    block = BLOCKS[stride]
-    per_block = block // stride
-    before, after = geometry.margins(stride) if pads(stem) else (0, 0)
-    given = before + frames.shape[1] + after
-    side = geometry.behind_stem(given, stride)
-    kernels = (
-        _block_kernel(tf.convert_to_tensor(first.kernel), block, 1),
-        _block_kernel(tf.convert_to_tensor(second.kernel), block, stride),
-    )
-    blocks = -(-side // per_block) + sum(kernel.shape[0] - 1 for kernel in kernels)
-    margins = [before, after + max(0, blocks * block - given)]
-    padded = tf.pad(frames, [[0, 0], margins, margins, [0, 0]])
-    x = tf.nn.space_to_depth(padded[:, : blocks * block, : blocks * block], block)
-    for layer, kernel, repeats in zip((first, second), kernels, (block, per_block), strict=True):
-        bias = tf.tile(tf.convert_to_tensor(layer.bias), [repeats**2])
-        x = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "VALID") + bias)
-    if per_block > 1:
-        x = tf.nn.depth_to_space(x, per_block)
-    return x[:, :side, :side]
+def _convolution(name: str, side: int, stride: int, seed: int) -> keras.layers.Layer:
+    start = seeds.glorot(seed, name)
+    return keras.layers.Conv2D(CHANNELS, side, stride, kernel_initializer=start, name=name)
 
 
 def pads(stem: keras.Model) -> bool:
     """Returns whether a stem from `build` pads frames."""
     return any(layer.name == PADDING for layer in stem.layers)
-
-
-def _block_kernel(kernel: tf.Tensor, block: int, stride: int) -> tf.Tensor:
-    """Lays a kernel (k, k, c, d) out for blocks of pixels.
-
-    Returns:
-        Kernel (m, m, block² c, (block / stride)² d), to be applied at stride 1 to what
-        `space_to_depth` makes; its outputs are blocks of block / stride pixels.
-    """
-    size, _, channels, outputs = kernel.shape
-    width = -(-(size + block - stride) // block)
-    parts = []
-    for row in range(0, block, stride):
-        for column in range(0, block, stride):
-            margins = [(at, width * block - size - at) for at in (row, column)]
-            placed = tf.pad(kernel, [*margins, (0, 0), (0, 0)])
-            split = tf.reshape(placed, (width, block, width, block, channels, outputs))
-            apart = tf.transpose(split, (0, 2, 1, 3, 4, 5))
-            parts.append(tf.reshape(apart, (width, width, block**2 * channels, outputs)))
-    return tf.concat(parts, axis=-1)
 
 
 def _average_weights(stride: int, kernels: Kernels) -> list[np.ndarray]:

@@ -37,6 +37,8 @@ NOT_READABLE = (
     RuntimeError,
 )  # fmt: skip
 
+LABELS_FILE = "labels.txt"
+
 Content = TypeVar("Content")
 
 
@@ -52,8 +54,13 @@ def write(path: Path, network: bytes, classes: list[str], takes: InputSpecificat
     with files.replacing(path) as beside:
         beside.write_bytes(network)
         with zipfile.ZipFile(beside, "a") as archive:
-            for name, content in ((CLASSES_FILE, classes), (SPECIFICATION_FILE, asdict(takes))):
-                text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+            contents = {
+                name: json.dumps(content, ensure_ascii=False, sort_keys=True)
+                for name, content in ((CLASSES_FILE, classes), (SPECIFICATION_FILE, asdict(takes)))
+            }
+            # The tools of LiteRT and MediaPipe read names of classes there, a line each.
+            contents[LABELS_FILE] = "\n".join(" ".join(name.split()) for name in classes)
+            for name, text in contents.items():
                 # A ZipInfo of its own has no time of writing.
                 archive.writestr(zipfile.ZipInfo(name), text)
 
@@ -87,10 +94,10 @@ class LiteRTClassifier:
 
                 self._interpreter = Interpreter(str(path), num_threads=threads)
                 self._interpreter.allocate_tensors()
-            self._input = self._index(
+            self._input = self._only(
                 self._interpreter.get_input_details(), (*(self.specification.side,) * 2, 3)
             )
-            self._output = self._index(self._interpreter.get_output_details(), (len(self.classes),))
+            self._output = self._only(self._interpreter.get_output_details(), (len(self.classes),))
         except NOT_READABLE as error:
             said = " ".join(str(error).split())[:SHOWN]
             raise InputError(
@@ -98,8 +105,8 @@ class LiteRTClassifier:
             ) from error
 
     @staticmethod
-    def _index(tensors: list[dict[str, Any]], shape: tuple[int, ...]) -> int:
-        """Returns the index of the one tensor, for one frame at a time.
+    def _only(tensors: list[dict[str, Any]], shape: tuple[int, ...]) -> dict[str, Any]:
+        """Returns the one tensor, for one frame at a time.
 
         Raises:
             ValueError: There are others, or it has another shape.
@@ -107,7 +114,7 @@ class LiteRTClassifier:
         shapes = [tuple(int(length) for length in tensor["shape"]) for tensor in tensors]
         if shapes != [(1, *shape)]:
             raise ValueError(f"its network has {shapes} where {[(1, *shape)]} belongs to its names")
-        return int(tensors[0]["index"])
+        return tensors[0]
 
     def frames(self, frames: np.ndarray) -> pd.DataFrame:
         """Returns the probabilities of frames (n, h, w, 3), uint8, RGB: a row each.
@@ -129,9 +136,17 @@ class LiteRTClassifier:
 
     def answer(self, frame: np.ndarray) -> np.ndarray:
         """Returns the probabilities (1, classes) of one frame (1, side, side, 3), uint8."""
-        self._interpreter.set_tensor(self._input, frame)
+        scale, zero_point = self._input["quantization"]
+        if self._input["dtype"] is np.int8:
+            values = np.round(frame / scale + zero_point)
+            frame = np.clip(values, -128, 127).astype(np.int8)
+        self._interpreter.set_tensor(self._input["index"], frame)
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)
+        answer = self._interpreter.get_tensor(self._output["index"])
+        if answer.dtype != np.int8:
+            return answer
+        scale, zero_point = self._output["quantization"]
+        return ((answer.astype(np.float32) - zero_point) * scale).astype(np.float32)
 
 
 def _member(archive: zipfile.ZipFile, name: str, kind: type[Content]) -> Content:

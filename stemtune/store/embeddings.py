@@ -5,7 +5,7 @@
 network computed them. Of several views a shard holds all frames in one view after the other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -19,7 +19,7 @@ from stemtune.store import shards
 from stemtune.store.frame_store import read_clip
 
 DTYPE = "float32"
-IDENTITY_FILE, EQUAL_COST_FILE = "backbone.json", "equal_cost.json"
+IDENTITY_FILE = "backbone.json"
 Embed = Callable[[np.ndarray], np.ndarray]
 
 
@@ -75,23 +75,6 @@ class Gap:
         """What is said to be embedded."""
         more = f", {len(self.views)} more views" if 0 not in self.views else ""
         return f"{self.backbone} at {self.side} px{more}"
-
-
-def write_equal_cost_sides(folder: Path, sides: Mapping[tuple[int, int], int]) -> None:
-    """Keeps, beside the features, the sides of frames that cost as much as stems' models, px.
-
-    Args:
-        folder: Of the features.
-        sides: By the kernels of a stem, such as (7, 3).
-    """
-    kept = [{"kernels": [*kernels], "side": side} for kernels, side in sides.items()]
-    files.write_json(folder / EQUAL_COST_FILE, kept)
-
-
-def read_equal_cost_side(folder: Path, kernels: Sequence[int]) -> int:
-    """Returns the side that `write_equal_cost_sides` kept of stems with these kernels, px."""
-    kept = files.read_json(folder / EQUAL_COST_FILE)
-    return next(int(each["side"]) for each in kept if each["kernels"] == [*kernels])
 
 
 def remove_other_backbones(folder: Path, keep: Sequence[str]) -> None:

@@ -34,7 +34,8 @@ class Lock(BaseModel):
 def stages(params: Params) -> list[str]:
     """Returns the names of the stages that leave a record, in the order of the chain."""
     stems = [f"add_stem@{variant}" for variant in params.add_stem.variants]
-    return ["extract_frames", "embed_frames", "tune_lr", "train_best", *stems, "evaluate", "export"]
+    trained = ["tune_lr", "train_best", "train_resized", *stems]
+    return ["extract_frames", "embed_frames", *trained, "evaluate", "export", "report"]
 
 
 def read_lock(names: list[str]) -> Lock:

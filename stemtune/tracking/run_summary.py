@@ -7,6 +7,7 @@ from stemtune.core import files
 from stemtune.core.params import Params
 from stemtune.core.paths import BASELINE, STEMS
 from stemtune.core.records import Record, environment
+from stemtune.evaluation import comparison
 from stemtune.evaluation.comparison import STEM, Row
 from stemtune.export.exports import Exports
 from stemtune.tracking import summary
@@ -17,13 +18,13 @@ from stemtune.tracking.summary import Timings
 COUNTS = ("clips", "frames", "groups", "quarantined")
 MEANING = {
     "test_accuracy": "share of the test frames classified rightly; bounds: 95%, over groups",
-    "clip_accuracy": "the same of clips, by the vote of their frames",
+    "clip_accuracy": "the same of clips, by the mean probability of their frames",
     "paper_test_accuracy": "what the paper reports for such a model, on its own, unnamed data",
-    "validation_accuracy": "the same of validation frames, by which all was chosen",
+    "validation_accuracy": "the same of validation frames",
+    "validation_loss": "cross-entropy on validation frames, by which all was chosen",
     "trainable_params": "parameters that were trained, all others being frozen",
     "train_seconds": "of all epochs, of all attempts; heads train on cached features",
-    "ms_per_frame": "on this machine, frames already decoded; stems convolve in blocks, which a "
-    "model that plain Keras loads does not",
+    "ms_per_frame": "on this machine, frames already decoded",
     "flops_per_frame": "operations, counted: a multiplication with its addition as two",
     "estimated_wh": "of the stage that trained the model: codecarbon's estimate, not a meter's",
 }
@@ -49,7 +50,7 @@ def of_pipeline(
     """
     by_stage = {record.name: record for record in recorded}
     stems = [row for row in rows if row.kind == STEM]
-    best = max(stems, key=lambda row: row.validation_accuracy or 0.0).name
+    best = comparison.best({row.name: row for row in stems})
     folders = {"baseline": ("baseline", BASELINE), "stem": (best, STEMS / best)}
     notes = "".join(f"{note}\n\n" for note in summary.notes(recorded))
     legend = "\n".join(f"- `{name}`: {meaning}" for name, meaning in MEANING.items())
@@ -64,7 +65,8 @@ def of_pipeline(
             f"{summary.table(rows, times, 'github')}\n\n"
             f"{summary.table_of_exports(exported, recorded, 'github')}\n\n"
             f"{notes}"
-            f"Registered as stem: {best}, which validates best. The paper's data are others.\n\n"
+            f"Registered as stem: {best}, which has the lowest validation loss. The paper's data "
+            "are others.\n\n"
             f"To compare models, select their runs below evaluate. {legend}"
         ),
         models={row.name: _shown(row, by_stage, times, legend) for row in rows},

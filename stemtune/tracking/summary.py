@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from tabulate import tabulate
 
@@ -60,11 +61,7 @@ def timings(records: Sequence[Record]) -> Timings:
     """
     by_name = {record.name: record for record in records}
     models = {child.name: child for child in by_name["evaluate"].children}
-    trained = {"baseline": by_name["train_best"]} | {
-        name: by_name.get(f"add_stem@{name}", child)
-        for name, child in models.items()
-        if name != "baseline"
-    }
+    trained = {name: _training(name, by_name, child) for name, child in models.items()}
     return Timings(
         seconds_per_stage={record.name: record.seconds for record in records},
         seconds_per_epoch={
@@ -93,6 +90,17 @@ def timings(records: Sequence[Record]) -> Timings:
             per_stage={record.name: record.energy_wh for record in records},
         ),
     )
+
+
+def _training(name: str, by_name: Mapping[str, Record], model: Record) -> Record:
+    """Returns the record that has a model's training: with no epochs if it has none of its own."""
+    if name == "baseline":
+        return by_name["train_best"]
+    resized = by_name["train_resized"].children
+    if children := [child for child in resized if child.name.startswith(f"{name}, ")]:
+        best = min(children, key=lambda child: child.metrics.get("validation_loss", inf))
+        return model.model_copy(update={"children": children, "epochs": best.epochs})
+    return by_name.get(f"add_stem@{name}", model)
 
 
 def table(rows: Sequence[Row], times: Timings, style: str) -> str:

@@ -1,5 +1,5 @@
-"""Trains heads on cached features and stems through the frozen network, and searches rates.
+"""Trains heads on features and stems through the frozen network.
 
-In: features, frames, settings. Out: trained weights and what each epoch came to.
-Read first: trainer.py, then search.py.
+In: features, frames, settings. Out: trained weights and the metrics of each epoch.
+Read first: fit.py, then heads.py and stems.py.
 """

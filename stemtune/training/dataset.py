@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,6 +24,14 @@ class Labelled(NamedTuple):
     features: np.ndarray
     labels: np.ndarray
 
+    def shuffled(self, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Returns batches for Keras; each epoch has an order of its own, drawn from the seed."""
+        features, labels = map(tf.constant, self)
+        rows = tf.data.Dataset.range(len(self.labels)).shuffle(len(self.labels), seed)
+        return rows.batch(batch_size).map(
+            lambda at: (tf.gather(features, at), tf.gather(labels, at))
+        )
+
 
 def labels_of(frames: pd.DataFrame) -> np.ndarray:
     """Returns the labels of rows of the frame table, int32."""
@@ -33,8 +41,8 @@ def labels_of(frames: pd.DataFrame) -> np.ndarray:
 class Splits(NamedTuple):
     """Features and labels of each split.
 
-    With `live`, the train split is embedded anew instead: from batch size and seed to batches. Then
-    each frame is shown in one of so many `views`, drawn at random.
+    With `live`, the frames of the train split are embedded again in every epoch instead, each in
+    one of `views` augmented copies, drawn at random. It takes batch size and seed.
     """
 
     train: Labelled
@@ -42,6 +50,17 @@ class Splits(NamedTuple):
     test: Labelled
     live: Callable[[int, int], keras.utils.PyDataset] | None = None
     views: int = 1
+
+    def train_batches(self, batch_size: int, seed: int) -> Any:
+        """Returns the train split's batches for Keras, in an order that is drawn from the seed."""
+        if self.live is not None:
+            return self.live(batch_size, seed)
+        return self.train.shuffled(batch_size, seed)
+
+    @property
+    def features(self) -> int:
+        """How many features a frame has."""
+        return int(self.train.features.shape[1])
 
     def with_more(self, train: Labelled) -> "Splits":
         """Returns these, with more to train on."""

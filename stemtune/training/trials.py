@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from stemtune.core.records import Record
-from stemtune.core.results import Epoch, by_accuracy
+from stemtune.core.results import Epoch, Training, by_accuracy
 
 OBJECTIVE, TESTED = "validation_accuracy", "test_accuracy"
 SPREAD = "spread"
@@ -49,19 +49,29 @@ class Trial(BaseModel):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the epochs kept, as means over seeds; of accuracies that judge it, spreads as well.
+        """Of the epochs kept, as means over seeds; of accuracies, standard deviations as well.
 
-        None before it is over.
+        None before it is over. A metric that a seed lacks, as its training diverged, is left out.
         """
         if self.seconds is None:
             return {}
-        kept = [
+        kept = self._kept_epochs
+        found = _mean(kept).metrics
+        if OBJECTIVE in found:
+            found |= over_seeds(OBJECTIVE, [epoch.metrics[OBJECTIVE] for epoch in kept])
+        return found | (over_seeds(TESTED, self.test_accuracies) if self.test_accuracies else {})
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss of a seed's kept epoch is not finite; of a trial that is over."""
+        return any("validation_loss" not in epoch.metrics for epoch in self._kept_epochs)
+
+    @property
+    def _kept_epochs(self) -> list[Epoch]:
+        return [
             next(epoch for epoch in epochs if epoch.epoch == number)
             for epochs, number in zip(self.by_seed, self.kept, strict=True)
         ]
-        found = _mean(kept).metrics
-        found |= over_seeds(OBJECTIVE, [epoch.metrics[OBJECTIVE] for epoch in kept])
-        return found | (over_seeds(TESTED, self.test_accuracies) if self.test_accuracies else {})
 
     def with_epoch(self, seed: int, epoch: Epoch) -> "Trial":
         """Returns the trial with one more epoch of a seed, which is named by its place."""
@@ -69,10 +79,23 @@ class Trial(BaseModel):
         by_seed[seed] = (*by_seed[seed], epoch)
         return self.model_copy(update={"by_seed": tuple(by_seed)})
 
-    def over(self, kept: Sequence[int]) -> "Trial":
-        """Returns the trial as over now, with the epoch kept of each seed."""
-        seconds = time.time() - self.started
-        return self.model_copy(update={"seconds": seconds, "kept": tuple(kept)})
+    def over(self, trained: Sequence[Training]) -> "Trial":
+        """Returns the trial as over, with the training of each seed.
+
+        It ends now, or with its last epoch if that is over for longer: it was kept.
+        """
+        epochs = [epoch for each in trained for epoch in each.epochs]
+        started, over = self.started, time.time()
+        if (begun := min(epoch.time - epoch.seconds for epoch in epochs)) < started:
+            started, over = begun, max(epoch.time for epoch in epochs)
+        return self.model_copy(
+            update={
+                "started": started,
+                "seconds": over - started,
+                "by_seed": tuple(tuple(each.epochs) for each in trained),
+                "kept": tuple(each.kept for each in trained),
+            }
+        )
 
     def tested(self, accuracies: Sequence[float]) -> "Trial":
         """Returns the trial with the accuracies of its heads on test frames, of each seed."""
@@ -88,8 +111,11 @@ def over_seeds(name: str, values: Sequence[float]) -> dict[str, float]:
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """Returns the best, on validation, of the trials that were trained for the most epochs."""
-    return min(trials, key=lambda trial: (-trial.epochs, *by_accuracy(trial)))
+    """Returns the best, on validation, of the trials that were trained for the most epochs.
+
+    A trial that diverged comes after all others.
+    """
+    return min(trials, key=lambda trial: (trial.diverged, -trial.epochs, *by_accuracy(trial)))
 
 
 def table(trials: Sequence[Trial]) -> pd.DataFrame:
@@ -137,5 +163,6 @@ def _mean(epochs: Sequence[Epoch]) -> Epoch:
         metrics={
             name: float(np.mean([epoch.metrics[name] for epoch in epochs]))
             for name in epochs[0].metrics
+            if all(name in epoch.metrics for epoch in epochs)
         },
     )

@@ -7,10 +7,11 @@ import pytest
 
 from stemtune.core import params
 from stemtune.core.records import Record
-from stemtune.evaluation import mistakes, mistakes_page, report
-from stemtune.export import page as export_page
 from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export, Exports
 from stemtune.ingest import data_docs, expectations
+from stemtune.report import exports_page as export_page
+from stemtune.report import mistakes, mistakes_page
+from stemtune.report import page as report
 from stemtune.store.manifest import SPLITS
 from tests.support import results
 from tests.support.browser import Seen, assert_sound, look_at, look_at_all

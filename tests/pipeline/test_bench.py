@@ -19,17 +19,13 @@ KEYS = {
 
 
 # Whole chains, a search through a network, or three large networks twice.
-LONG = {"search", "embed", "stem_epoch", "noop", "one_clip", "growth"}
+LONG = {"search", "embed", "one_clip", "growth"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.footage] if name in LONG else [])
-        for name in SUBJECTS
-        if name != "tune_share"
-    ],
+    [pytest.param(name, marks=[pytest.mark.footage] if name in LONG else []) for name in SUBJECTS],
 )
 def test_a_benchmark_runs_and_both_sides_agree(
     tmp_path: Path, warm: dict[str, str], name: str

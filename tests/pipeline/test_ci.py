@@ -15,7 +15,7 @@ import pytest
 from bench.project import LEVELS, write_noise
 from stemtune.core import files
 from stemtune.core.settings.frames import Split
-from stemtune.evaluation.comparison import CONTROLS
+from stemtune.evaluation.comparison import Comparison
 from stemtune.ingest import splits
 from tests.support.bucket import Bucket, serving
 from tests.support.project import ONE_VARIANT, RECORDED, ROOT, STAGES, UNTRACKED, Project
@@ -78,7 +78,12 @@ def author(
         evaluate={"bootstrap_samples": 200, "resize_sides": [48]},
         track=UNTRACKED,
         ci={
-            "max_accuracy_drop": dict.fromkeys((*CONTROLS[1:], "stem")) | {"baseline": 0.25},
+            "max_accuracy_drop": {
+                "baseline": 0.25,
+                "resize": None,
+                "retrained": None,
+                "stem": None,
+            },
             "max_stem_gap": None,
         },
     )
@@ -204,10 +209,11 @@ def test_a_change_of_data_reruns_what_it_touched_and_shows_the_effect(
     assert f"- frames not in the base: 3 ({names})" in ran.summary
     assert "- newly quarantined: 0" in ran.summary
     assert re.search(r"^\| clips +\| 24 +\| 26 +\|$", ran.summary, flags=re.MULTILINE)
-    for name in CONTROLS:
+    then_all, now_all = map(Comparison.model_validate, (before, after))
+    for name in (name for name in now_all.models if name not in now_all.stem):
         (row,) = re.findall(rf"^\| {name} +\|.*%.*$", ran.summary, flags=re.MULTILINE)
         cells = [cell.strip() for cell in row.split("|")][1:-1]
-        then, now = before[name], after[name]
+        then, now = then_all.models[name].values(), now_all.models[name].values()
         for cell, entry in zip(cells[1:3], (then, now), strict=True):
             bounds = [100 * entry[f"test_accuracy_{side}"] for side in ("low", "high")]
             assert cell == f"{entry['test_accuracy']:.2%} ({bounds[0]:.1f} to {bounds[1]:.1f})"

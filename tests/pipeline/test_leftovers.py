@@ -13,7 +13,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from stemtune.core import files
-from stemtune.evaluation import leftovers
+from stemtune.core import leftovers
 leftovers.remove(files.read_yaml(Path("params.yaml"))["add_stem"]["variants"], sys.argv[1])
 """
 REMOVE = f"{sys.executable} remove.py"
@@ -109,9 +109,7 @@ def test_what_is_no_variant_s_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "models/stem/.DS_Store").touch()
     (tmp_path / "records").mkdir()
     (tmp_path / "records/evaluate.json").touch()
-    program = (
-        "from stemtune.evaluation import leftovers; leftovers.remove(['as_published'], 'evaluate')"
-    )
+    program = "from stemtune.core import leftovers; leftovers.remove(['as_published'], 'evaluate')"
     before = sorted(tmp_path.rglob("*"))
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -59,7 +59,8 @@ def test_frames_mirrored_and_seen_at_a_side_of_their_own_run_through_the_whole_c
     found = json.loads((noise.root / "metrics/evaluate.json").read_text())
     hidden = (len(BOTH) * FEATURES + 1) * 4
     assert found["baseline"]["trainable_params"] == hidden + (4 + 1) * 2
-    assert found["resize_retrained"]["trainable_params"] == hidden + (4 + 1) * 2
+    for retrained in found["retrained"].values():
+        assert retrained["trainable_params"] == hidden + (4 + 1) * 2
     stem = found["stem"]["warm_start"]
     assert stem["trainable_params"] == 528
     assert stem["total_params"] == found["baseline"]["total_params"] + 528

@@ -17,7 +17,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from stemtune.core import files
-from stemtune.evaluation.comparison import CONTROLS
+from stemtune.evaluation.comparison import Comparison
+from stemtune.store import manifest
 from tests.support import servers
 from tests.support.browser import assert_sound, compared, look_at
 from tests.support.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents
@@ -31,10 +32,12 @@ STAGES = [
     "embed_frames",
     "tune_lr",
     "train_best",
+    "train_resized",
     "add_stem@as_published",
     "add_stem@joint",
     "evaluate",
     "export",
+    "report",
     "track",
 ]
 OUTPUTS = [
@@ -47,6 +50,7 @@ OUTPUTS = [
     "models",
     "exports",
     "plots",
+    "predictions",
     "report",
 ]
 
@@ -96,7 +100,7 @@ def prepared(
             },
         },
         evaluate={"bootstrap_samples": 200},
-        export={"models": ["baseline", "resize_retrained", "stem"], "calibration_frames": 8},
+        export={"models": ["baseline", "retrained", "stem"], "calibration_frames": 8},
     )
     project.run("dvc", "add", "--quiet", "data")
     assert project.repro() == STAGES
@@ -120,75 +124,103 @@ def contents(project: Project) -> dict[str, bytes]:
 
 
 def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
+    from stemtune.networks import classifier, cost
+
     found = metrics(prepared)
-    assert set(found) == {*CONTROLS, "stem", "paper"}
+    assert set(found) == {"baseline", "resize", "retrained", "stem", "paper"}
     assert set(found["stem"]) == {"as_published", "joint"}
     assert found["paper"]["baseline"] == {"test_accuracy": 0.9207}
     assert found["paper"]["stem"] == {"test_accuracy": 0.8437}
-    entries = {name: found[name] for name in CONTROLS}
-    for entry in [*entries.values(), *found["stem"].values()]:
+    equal = equal_cost_sides(prepared)
+    assert set(found["retrained"]) == {str(side) for side in {48, *equal}}
+    assert set(found["resize"]) == {str(side) for side in {36, 48, 60, 72, *equal} - {96}}
+    models = Comparison.model_validate(found).models
+    for entry in (model.values() for model in models.values()):
         assert set(entry) - {"stem_params"} == {
             "test_accuracy",
             "test_accuracy_low",
             "test_accuracy_high",
             "clip_accuracy",
+            "clip_accuracy_low",
+            "clip_accuracy_high",
             "validation_accuracy",
+            "validation_loss",
             "calibration_error",
             "trainable_params",
             "total_params",
             "flops_per_frame",
             "input_size",
         }
-        assert 0 <= entry["test_accuracy_low"] <= entry["test_accuracy"]
-        assert entry["test_accuracy"] <= entry["test_accuracy_high"] <= 1
-    head = entries["baseline"]["trainable_params"]
+        for kind in ("test", "clip"):
+            low, at, high = (entry[f"{kind}_accuracy{end}"] for end in ("_low", "", "_high"))
+            assert 0 <= low <= at <= high <= 1
+    baseline = found["baseline"]
     trained = {name: stem["trainable_params"] for name, stem in found["stem"].items()}
+    head = baseline["trainable_params"]
     assert trained == {"as_published": 528, "joint": 528 + head}
     for stem in found["stem"].values():
         assert stem["stem_params"] == 528
-        assert stem["total_params"] == entries["baseline"]["total_params"] + 528
+        assert stem["total_params"] == baseline["total_params"] + 528
         assert stem["input_size"] == 96
     assert only_stems_differ(prepared, "as_published")
     assert not only_stems_differ(prepared, "joint")
-    assert "stem_params" not in entries["baseline"]
-    equal = entries["resize_retrained_equal_cost"]
-    # That of a stem with the kernels of the one which validates best, whichever that is.
-    best = max(sorted(found["stem"]), key=lambda name: found["stem"][name]["validation_accuracy"])
-    kernels = {"as_published": (7, 3), "joint": (3, 7)}[best]
-    assert equal["input_size"] == equal_cost_sides(prepared)[kernels]
-    assert entries["resize"]["trainable_params"] == 0
-    assert entries["resize"]["input_size"] == 48
-    assert entries["resize"]["flops_per_frame"] < entries["baseline"]["flops_per_frame"] / 2
+    assert "stem_params" not in baseline
+    # The small kernel first costs less; both cost what their stored graphs do.
+    costs = {name: stem["flops_per_frame"] for name, stem in found["stem"].items()}
+    assert costs["joint"] < costs["as_published"]
+    for name, counted in costs.items():
+        stored = classifier.load(prepared.root / "models/stem" / name)
+        assert cost.flops(stored.model, 96) == counted
+    small = found["resize"]["48"]
+    assert (small["trainable_params"], small["input_size"]) == (0, 48)
+    assert small["flops_per_frame"] < baseline["flops_per_frame"] / 2
 
 
-def equal_cost_sides(project: Project) -> dict[tuple[int, ...], int]:
-    """Returns the sides of frames, px, that cost as much as a stem's model, by its kernels."""
-    kept = json.loads((project.root / "embeddings/equal_cost.json").read_text())
-    return {tuple(each["kernels"]): each["side"] for each in kept}
+def equal_cost_sides(project: Project) -> list[int]:
+    """Returns the sides of frames, px, that cost as much as a stem's model."""
+    [home] = (project.root / "embeddings_augmented").iterdir()
+    return sorted(int(path.name) for path in home.iterdir() if path.is_dir())
+
+
+def test_predictions_are_what_the_numbers_were_counted_from(prepared: Project) -> None:
+    import numpy as np
+    import pandas as pd
+
+    found = Comparison.model_validate(metrics(prepared))
+    table = manifest.frame_table(manifest.read(prepared.root / "manifest.parquet"))
+    for name, entry in found.models.items():
+        rows = pd.read_parquet(prepared.root / f"predictions/{name}.parquet")
+        assert [*rows.columns] == ["candidate", "clip", "frame", "split", "probabilities"]
+        assert set(rows["candidate"]) == {name}
+        both = rows.merge(table, left_on=["clip", "frame"], right_on=["clip", "index"])
+        assert len(both) == len(rows) == (table["split"] != "train").sum()
+        test = both[both["split_x"] == "test"]
+        right = np.stack(test["probabilities"]).argmax(axis=1) == test["label"]
+        assert right.mean() == pytest.approx(entry.test_accuracy)
 
 
 def test_stems_are_compared_and_plain_resizing_is_a_curve(prepared: Project) -> None:
     import pandas as pd
 
     found = metrics(prepared)
+    models = Comparison.model_validate(found).models
     plots = prepared.root / "plots"
     compared = pd.read_csv(plots / "comparisons.csv").set_index(["stem", "other"])
-    assert len(compared) == 2 * 4
+    assert len(compared) == 2 * (len(models) - 2)
     for (name, other), row in compared.iterrows():
-        gain = found["stem"][name]["test_accuracy"] - found[other]["test_accuracy"]
+        gain = models[name].test_accuracy - models[other].test_accuracy
         assert row["difference"] == pytest.approx(gain)
         assert row["low"] <= row["difference"] <= row["high"]
     curve = pd.read_csv(plots / "resize.csv").set_index("side")
-    # A quarter of 96 px is less than the backbone takes; 48 px is `resize`, 96 px the baseline.
-    assert list(curve.index) == sorted({36, 48, 60, 72, 96, *equal_cost_sides(prepared).values()})
+    # A quarter of 96 px is less than the backbone takes; 96 px is the baseline.
+    assert list(curve.index) == sorted({36, 48, 60, 72, 96, *equal_cost_sides(prepared)})
     assert curve["flops_per_frame"].is_monotonic_increasing
-    assert curve["test_accuracy"][48] == found["resize"]["test_accuracy"]
+    assert curve["test_accuracy"][48] == found["resize"]["48"]["test_accuracy"]
     assert curve["test_accuracy"][96] == found["baseline"]["test_accuracy"]
     classes = pd.read_csv(plots / "classes.csv")
     for name, part in classes.groupby("model"):
-        entry = found["stem"].get(name) or found[name]
         accuracy = (part["accuracy"] * part["frames"]).sum() / part["frames"].sum()
-        assert accuracy == pytest.approx(entry["test_accuracy"])
+        assert accuracy == pytest.approx(models[name].test_accuracy)
 
 
 @pytest.mark.browser
@@ -204,12 +236,12 @@ def test_the_page_of_mistakes_has_the_clips_that_the_numbers_count(prepared: Pro
     page = (prepared.root / "report/mistakes.html").read_text(encoding="utf-8")
     [(shown, clips)] = re.findall(r"(\d+) of (\d+) test clips", page)
     assert page.count("<article>") == int(shown)
-    [stem] = re.findall(r"<b>(\w+)</b>, which validates best", page)
+    [stem] = re.findall(r"<b>(\w+)</b>, which is best on validation", page)
     for name, entry in (("baseline", found["baseline"]), ("stem", found["stem"][stem])):
         wrong = re.findall(rf'<th>{name}</th><td class="worse">', page)
         assert len(wrong) == round((1 - entry["clip_accuracy"]) * int(clips))
     client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
-    run = children(client, parents(client)[0])["evaluate"]
+    run = children(client, parents(client)[0])["report"]
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert kept >= {"index.html", "mistakes.html"}
 
@@ -221,7 +253,8 @@ def test_every_figure_and_table_shows_among_the_plots_of_dvc(prepared: Project) 
     shown = [
         path for name in ("figures", "history", "confusion") for path in (plots / name).iterdir()
     ]
-    assert len(shown) == 14 + 3 + 6
+    models = len(Comparison.model_validate(metrics(prepared)).models)
+    assert len(shown) == 8 + models + 3 + models
     for path in shown:
         assert path.relative_to(prepared.root).as_posix() in page, path
 
@@ -230,7 +263,7 @@ def test_the_times_name_every_part(prepared: Project) -> None:
     times = json.loads((prepared.root / "metrics/timings.json").read_text())
     assert set(times["seconds_per_stage"]) == set(STAGES) - {"track"}
     assert len(times["seconds_per_trial"]) == 4
-    assert set(times["ms_per_frame"]) == {*CONTROLS, "as_published", "joint"}
+    assert set(times["ms_per_frame"]) == set(Comparison.model_validate(metrics(prepared)).models)
     assert len(times["seconds_per_epoch"]["as_published"]) == 1
     # The start counts as epoch 0.
     assert len(times["seconds_per_epoch"]["joint"]) == 2
@@ -242,9 +275,7 @@ def test_the_times_name_every_part(prepared: Project) -> None:
 
 
 def exports_of(project: Project) -> set[str]:
-    stems = metrics(project)["stem"]
-    best = max(sorted(stems), key=lambda name: stems[name]["validation_accuracy"])
-    models = ("baseline", "resize_retrained", best)
+    models = ("baseline", "retrained_48", Comparison.model_validate(metrics(project)).best_stem())
     return {f"{name}_{precision}" for name in models for precision in ("float32", "int8")}
 
 
@@ -257,7 +288,7 @@ def test_files_for_devices_are_as_right_as_what_they_are_made_of(prepared: Proje
     assert set(found) == names
     evaluated = metrics(prepared)
     for name, export in found.items():
-        entry = evaluated["stem"].get(export["model"]) or evaluated[export["model"]]
+        entry = Comparison.model_validate(evaluated).models[export["model"]].values()
         assert export["side"] == entry["input_size"]
         assert export["keras_accuracy"] == pytest.approx(entry["test_accuracy"])
         assert export["agreement"] >= (0.95 if export["precision"] == "float32" else 0.5)
@@ -274,7 +305,7 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
     assert {file.path for file in client.list_artifacts(holder)} == set(files)
     version = client.get_model_version_by_alias("stemtune", "baseline")
     assert version.tags["stemtune.exports"] == " ".join(f"runs:/{holder}/{file}" for file in files)
-    assert client.list_artifacts(models["resize_retrained"].info.run_id)
+    assert client.list_artifacts(models["retrained_48"].info.run_id)
     assert not client.list_artifacts(models["resize"].info.run_id)
 
 
@@ -371,11 +402,11 @@ def test_other_sides_of_plain_resizing_train_nothing_again(
     before = metrics(prepared)
     prepared.environment = warm
     prepared.set_params(evaluate={"resize_sides": [60, 40]}, track=UNTRACKED)
-    assert prepared.repro() == ["embed_frames", "evaluate", "track"]
+    assert prepared.repro() == ["embed_frames", "evaluate", "export", "report", "track"]
     lines = (prepared.root / "plots/resize.csv").read_text().splitlines()
-    sides = [str(side) for side in sorted({40, 48, 60, 96, *equal_cost_sides(prepared).values()})]
+    sides = [str(side) for side in sorted({40, 48, 60, 96, *equal_cost_sides(prepared)})]
     assert [line.split(",")[0] for line in lines] == ["side", *sides]
-    assert metrics(prepared) == before
+    assert metrics(prepared) | {"resize": {}} == before | {"resize": {}}
 
 
 def test_everything_is_bit_identical_after_deleting_outputs_and_cache(

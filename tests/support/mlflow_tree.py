@@ -1,6 +1,5 @@
 """What has to stand in MLflow for a pipeline run, compared with its run records."""
 
-import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from stemtune.core import records
 from stemtune.core.records import Record
-from stemtune.evaluation.comparison import CONTROLS
+from stemtune.evaluation.comparison import Comparison, rows
 
 
 def runs(client: MlflowClient, condition: str = "") -> list[Run]:
@@ -67,10 +66,9 @@ def assert_whole(client: MlflowClient, project: Path, parent: Run, ran: set[str]
         for part in record.children:
             title = part.name if part.name in parts else f"stem, {part.name}"
             assert_shows(client, parts[title], part)
-    evaluated = json.loads((project / "metrics/evaluate.json").read_text())
+    evaluated = Comparison.model_validate_json((project / "metrics/evaluate.json").read_text())
     models = children(client, stages["evaluate"])
-    named = {name: evaluated[name] for name in CONTROLS}
-    named |= {f"stem, {name}": entry for name, entry in evaluated["stem"].items()}
+    named = {row.model: evaluated.models[row.name].values() for row in rows(evaluated)}
     assert set(models) == set(named)
     for name, entry in named.items():
         shown = models[name].data.metrics

@@ -33,9 +33,11 @@ RECORDED = [
     "embed_frames",
     "tune_lr",
     "train_best",
+    "train_resized",
     "add_stem@warm_start",
     "evaluate",
     "export",
+    "report",
 ]
 STAGES = [*RECORDED, "track"]
 

@@ -8,28 +8,26 @@ import numpy as np
 import pandas as pd
 
 from stemtune.evaluation import comparison
-from stemtune.evaluation.architecture import Block
-from stemtune.evaluation.comparison import Entry
+from stemtune.evaluation.comparison import ModelMetrics
 from stemtune.evaluation.metrics import Difference, per_class
-from stemtune.evaluation.pictures import Example
 from stemtune.evaluation.recommendation import recommend
-from stemtune.evaluation.report import Results
-from stemtune.networks import stem
+from stemtune.report.page import Results
+from stemtune.report.pictures import Example
 
 EVIL = "<script>console.error(1)</script> $x$"
 LONG = "a_class_whose_name_goes_on_and_on_and_says_hardly_anything"
 CLASSES = [EVIL, LONG, "ollie"]
-MODELS = [*comparison.CONTROLS, "as_published", "warm_start"]
 
 
-def entry(accuracy: float, trained: int, gigaflops: float, side: int) -> Entry:
-    return Entry(
+def entry(accuracy: float, trained: int, gigaflops: float, side: int) -> ModelMetrics:
+    return ModelMetrics(
         stem_params=528 if trained == 528 else None,
         test_accuracy=accuracy,
         test_accuracy_low=accuracy - 0.1,
         test_accuracy_high=accuracy + 0.05,
         clip_accuracy=accuracy,
         validation_accuracy=accuracy,
+        validation_loss=1 - accuracy,
         calibration_error=0.125,
         trainable_params=trained,
         total_params=3_000_000,
@@ -41,18 +39,21 @@ def entry(accuracy: float, trained: int, gigaflops: float, side: int) -> Entry:
 COMPARED = comparison.of(
     {
         "baseline": entry(0.9, 1000, 0.8, 224),
-        "resize": entry(0.6, 0, 0.2, 108),
-        "resize_retrained": entry(0.7, 1000, 0.2, 108),
-        "resize_retrained_equal_cost": entry(0.65, 1000, 0.3, 118),
+        "resize_56": entry(0.4, 0, 0.1, 56),
+        "resize_108": entry(0.6, 0, 0.2, 108),
+        "retrained_108": entry(0.7, 1000, 0.2, 108),
+        "retrained_118": entry(0.65, 1000, 0.3, 118),
         "as_published": entry(0.5, 528, 0.3, 224),
         "warm_start": entry(0.75, 528, 0.3, 224),
     }
 )
+MODELS = [*COMPARED.models]
+CONTROLS = MODELS[:-2]
 
 
 def made_up(first: str, second: str) -> Difference:
     """Compares two models of `COMPARED` by their accuracies, with bounds of 4 points."""
-    by = COMPARED.entry(first).test_accuracy - COMPARED.entry(second).test_accuracy
+    by = COMPARED.models[first].test_accuracy - COMPARED.models[second].test_accuracy
     return Difference(by, by - 0.04, by + 0.04, 31, 13, 0.0125)
 
 
@@ -99,7 +100,7 @@ def make(split_by: str = "group") -> Results:
     picture = random.integers(0, 256, (24, 24, 3), np.uint8)
     return Results(
         compared=COMPARED,
-        recommendation=recommend(COMPARED, made_up, acceptable_loss=0.05),
+        recommendation=recommend(COMPARED, made_up, acceptable_loss=0.05).sentence(),
         as_in_paper=["as_published"],
         frames=frames,
         split_by=split_by,
@@ -133,24 +134,10 @@ def make(split_by: str = "group") -> Results:
         comparisons=pd.DataFrame(
             [
                 difference("as_published", "baseline", -0.4, -0.5, -0.3),
-                difference("warm_start", "resize", 0.15, 0.05, 0.25),
-                difference("warm_start", "resize_retrained", 0.05, -0.05, 0.15),
+                difference("warm_start", "resize_108", 0.15, 0.05, 0.25),
+                difference("warm_start", "retrained_108", 0.05, -0.05, 0.15),
             ]
         ),
-        curve=pd.DataFrame(
-            [
-                {"side": side, **entry(accuracy, 0, gigaflops, side).values()}
-                for side, accuracy, gigaflops in ((56, 0.4, 0.1), (108, 0.6, 0.2), (224, 0.9, 0.8))
-            ]
-        ),
-        architectures={
-            name: [
-                Block("frame", "RGB", 224, 0, False),
-                Block("Conv2D", "3 filters", 218, stem.PARAMETERS, True),
-                Block("frozen network", "lite", None, 3_000_000, False),
-            ]
-            for name in ("as_published", "warm_start")
-        },
         kernels={
             "as_published": {"learned": start},
             "warm_start": {"start": start, "learned": start, "learned less start": start},
@@ -161,7 +148,7 @@ def make(split_by: str = "group") -> Results:
                 label,
                 {
                     "stored": picture,
-                    "resize": picture,
+                    "resize_108": picture,
                     "as_published": np.zeros_like(picture),
                     "warm_start": picture,
                 },
@@ -177,7 +164,7 @@ def large(classes: int, stems: int, side: int) -> Results:
     random = np.random.default_rng(7)
     names = [f"a class with a long name, number {number:04}" for number in range(classes)]
     variants = [f"variant_{number:03}" for number in range(stems)]
-    compared, frames = [*MODELS[:3], *variants], 4 * classes
+    compared, frames = [*CONTROLS, *variants], 4 * classes
     actual = np.repeat(names, 4)
     answers = {}
     for name in compared:
@@ -208,9 +195,8 @@ def large(classes: int, stems: int, side: int) -> Results:
             ]
         ),
         comparisons=pd.DataFrame(
-            [difference(name, other, 0.1, 0.0, 0.2) for name in variants for other in MODELS[:3]]
+            [difference(name, other, 0.1, 0.0, 0.2) for name in variants for other in CONTROLS]
         ),
-        architectures=dict.fromkeys(variants, small.architectures["as_published"]),
         kernels={
             name: dict.fromkeys(("start", "learned", "learned less start"), kernels)
             for name in variants
@@ -219,7 +205,7 @@ def large(classes: int, stems: int, side: int) -> Results:
             Example(
                 f"{label}/1",
                 label,
-                {"stored": _noise(side, random), "resize": _noise(side // 2, random)}
+                {"stored": _noise(side, random), "resize_108": _noise(side // 2, random)}
                 | {name: _noise(side // 2, random) for name in variants},
                 dict.fromkeys(compared, names[0]),
             )

@@ -35,13 +35,12 @@ class Export(Block):
     """What is made for devices.
 
     Attributes:
-        models: What becomes LiteRT files; "stem": the variant that validates best.
+        models: What becomes LiteRT files; "retrained": the new head for the smallest frames;
+            "stem": the variant that is best on validation.
         calibration_frames: How many training frames int8 is laid out for.
     """
 
-    models: Annotated[
-        list[Literal["baseline", "resize_retrained", "stem"]], AfterValidator(distinct)
-    ]
+    models: Annotated[list[Literal["baseline", "retrained", "stem"]], AfterValidator(distinct)]
     calibration_frames: Count
 
 
@@ -56,8 +55,7 @@ class AccuracyDrop(Block):
 
     baseline: Drop | None
     resize: Drop | None
-    resize_retrained: Drop | None
-    resize_retrained_equal_cost: Drop | None
+    retrained: Drop | None
     stem: Drop | None
 
 

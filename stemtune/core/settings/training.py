@@ -1,5 +1,6 @@
 """Settings of the stages that train: tune_lr, train_best and add_stem."""
 
+import re
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
@@ -7,8 +8,8 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from stemtune.core import views
 from stemtune.core.settings.block import Block, Count, Name, Rate, distinct
 
-# Models and pictures that stand beside the stems, by their names: a variant would take their place.
-TAKEN = ("baseline", "resize", "resize_retrained", "resize_retrained_equal_cost", "stored")
+# Models and pictures that stand beside the stems: a variant of the name would take their place.
+TAKEN = re.compile(r"baseline|stored|(resize|retrained)(_\d+)?")
 
 
 class RateRange(Block):
@@ -125,10 +126,11 @@ RateOrTuned = Annotated[
 
 
 def _free(name: str) -> str:
-    if name in TAKEN:
+    if TAKEN.fullmatch(name):
         raise ValueError(
             f"{name} is the name of a model or picture that stems are compared with; give the "
-            f"variant another name (taken: {', '.join(TAKEN)})"
+            "variant another name (taken: baseline, stored, resize, retrained, and resize_112 and "
+            "the like)"
         )
     return name
 
@@ -201,6 +203,11 @@ class Variant(Augmented):
         rates = dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
         orders = range(1, self.orders + 1) if self.orders > 1 else [None]
         return [Attempt(rate, order) for rate in rates for order in orders]
+
+    @property
+    def starts_as_resize(self) -> bool:
+        """Whether its output equals resized frames before it is trained."""
+        return self.start == "average" and self.padding == "same"
 
     @property
     def as_in_paper(self) -> bool:

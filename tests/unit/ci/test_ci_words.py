@@ -145,8 +145,7 @@ def limits(
     every = AccuracyDrop(
         baseline=drop,
         resize=drop,
-        resize_retrained=drop,
-        resize_retrained_equal_cost=drop,
+        retrained=drop,
         stem=drop,
     )
     return Ci(

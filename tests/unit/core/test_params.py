@@ -9,7 +9,6 @@ from dvc.utils.serialize import dump_yaml
 from stemtune.core import files, geometry, params
 from stemtune.core.errors import InputError
 from stemtune.core.settings.training import Variant
-from stemtune.evaluation import comparison
 from tests.support.project import ROOT
 
 VARIANT = {
@@ -107,7 +106,7 @@ def test_the_project_s_own_file_is_accepted() -> None:
         ("add_stem.variants", {"../x": VARIANT}, "pattern"),
         *(
             (f"add_stem.variants.{name}: {name} is the name", {name: VARIANT}, "give the variant")
-            for name in (*comparison.CONTROLS, "resize_retrained_equal_cost", "stored")
+            for name in ("baseline", "resize", "resize_112", "retrained_128", "stored")
         ),
         ("add_stem.variants", {"mine": VARIANT | {"start": "zeros"}}, "'random' or 'average'"),
         (

@@ -17,14 +17,24 @@ def answering(labels: list[int] | np.ndarray) -> np.ndarray:
     return np.eye(2)[labels]
 
 
-def test_frames_count_singly_and_clips_by_vote() -> None:
+def test_frames_count_singly_and_clips_by_their_mean_probability_as_they_are_served() -> None:
     frames = frame_table(["x"] * 3 + ["y"] * 2, ["g"] * 3 + ["h"] * 2, [0, 0, 0, 1, 1])
     right, wrong = [0.6, 0.4], [0.1, 0.9]
-    # x: two of three vote a, though the mean says b. y: one vote each, and the mean says a.
+    # x: two of three frames say a, and the mean says b. y: one says each, and the mean says a.
     probabilities = np.array([right, right, wrong, [0.2, 0.8], [0.9, 0.1]])
     scores = metrics.scores(probabilities, frames, samples=200, seed=1)
-    assert scores.test_accuracy == 3 / 5
-    assert scores.clip_accuracy == 1 / 2
+    assert scores["test_accuracy"] == 3 / 5
+    assert (scores["clip_accuracy"], scores["clip_accuracy_high"]) == (0, 0)
+    better = metrics.scores(probabilities[:, ::-1], frames, samples=200, seed=1)
+    assert (better["clip_accuracy"], better["clip_accuracy_low"]) == (1, 1)
+
+
+def test_validation_is_scored_by_accuracy_and_cross_entropy() -> None:
+    frames = frame_table(["x", "y", "z"], ["g"] * 3, [0, 0, 1])
+    found = metrics.validation_scores(np.array([[0.8, 0.2], [0.4, 0.6], [1, 0]]), frames)
+    assert found["validation_accuracy"] == pytest.approx(1 / 3)
+    expected = -np.log([0.8, 0.4, 1e-7]).mean()
+    assert found["validation_loss"] == pytest.approx(expected)
 
 
 def test_bounds_widen_when_frames_come_from_few_groups() -> None:
@@ -37,9 +47,9 @@ def test_bounds_widen_when_frames_come_from_few_groups() -> None:
     def width(groups: list[str]) -> float:
         frames = frame_table(clips, groups, labels.tolist())
         scores = metrics.scores(probabilities, frames, samples=500, seed=1)
-        assert scores.test_accuracy_low <= scores.test_accuracy
-        assert scores.test_accuracy <= scores.test_accuracy_high
-        return scores.test_accuracy_high - scores.test_accuracy_low
+        assert scores["test_accuracy_low"] <= scores["test_accuracy"]
+        assert scores["test_accuracy"] <= scores["test_accuracy_high"]
+        return scores["test_accuracy_high"] - scores["test_accuracy_low"]
 
     assert width([f"g{number // 40}" for number in range(400)]) > 3 * width(clips)
     assert width(clips) == width(clips)
@@ -56,7 +66,7 @@ def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy()
     expected = 3 / 4 * (0.95 - 2 / 3) + 1 / 4 * (1 - 0.55)
     assert metrics.calibration_error(bins) == pytest.approx(expected)
     scores = metrics.scores(probabilities, frames, samples=100, seed=1)
-    assert scores.calibration_error == pytest.approx(expected)
+    assert scores["calibration_error"] == pytest.approx(expected)
 
 
 def test_a_confidence_of_one_shares_the_last_bin_whatever_its_rounding() -> None:
@@ -101,7 +111,7 @@ def test_pairing_sees_what_separate_bounds_hide() -> None:
     scores = [
         metrics.scores(answering(list(answers)), frames, 1000, 1) for answers in (first, wrong)
     ]
-    assert scores[0].test_accuracy_low < scores[1].test_accuracy_high
+    assert scores[0]["test_accuracy_low"] < scores[1]["test_accuracy_high"]
     assert metrics.compare(answering(first), answering(wrong), frames, 1000, 1).low > 0
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stemtune.evaluation import mistakes, mistakes_page
-from stemtune.evaluation.mistakes import BASELINE_ALONE, BOTH, STEM_ALONE
+from stemtune.report import mistakes, mistakes_page
+from stemtune.report.mistakes import BASELINE_ALONE, BOTH, STEM_ALONE
 from tests.support import results
 
 
@@ -55,8 +55,8 @@ def test_a_clip_is_shown_that_one_of_the_models_misses_or_both() -> None:
         "stem": (1, [0.9, 0.9], [0.4, 0.2]),
         "baseline": (0, [0.6, 0.7], [0.1, 0.2]),
         "both": (0, [0.6, 0.6], [0.9, 0.9]),
-        # Two of three frames against one that is sure.
-        "vote": (1, [0.4, 0.4, 1.0], [0.9, 0.9, 0.9]),
+        # Two of three frames against one that is sure, and wins.
+        "sure": (0, [0.4, 0.4, 1.0], [0.1, 0.1, 0.1]),
     }
     rows = [
         (clip, "ab"[label], label, clip, index, one, other)
@@ -73,15 +73,15 @@ def test_a_clip_is_shown_that_one_of_the_models_misses_or_both() -> None:
         ("both", BOTH),
         ("stem", STEM_ALONE),
         ("baseline", BASELINE_ALONE),
-        ("vote", BASELINE_ALONE),
+        ("sure", BASELINE_ALONE),
     ]
-    _, first, _, voted = found
+    _, first, _, sure = found
     assert (first.stem.predicted, first.baseline.predicted) == ("a", "b")
     assert first.stem.probability == pytest.approx(0.7)
     assert first.stem.actual_probability == pytest.approx(0.3)
-    assert voted.baseline.predicted == "a"
-    assert voted.baseline.probability == pytest.approx(0.4)
-    assert list(voted.indexes) == [0, 1, 2]
+    assert sure.baseline.predicted == "b"
+    assert sure.baseline.probability == pytest.approx(0.6)
+    assert list(sure.indexes) == [0, 1, 2]
 
 
 def test_of_many_clips_the_page_stays_small_and_says_how_many_it_leaves_out(many: str) -> None:

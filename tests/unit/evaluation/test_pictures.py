@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
-from stemtune.evaluation import pictures
+from stemtune.report import pictures
 
 
 def test_one_frame_of_each_class_is_shown_spread_over_many_classes() -> None:

@@ -7,10 +7,12 @@ from html.parser import HTMLParser
 import pytest
 
 from stemtune.core.records import Epoch, Record
-from stemtune.evaluation import comparison, figures, report, report_tables
+from stemtune.evaluation import comparison
+from stemtune.report import drawing, report_tables
+from stemtune.report import page as report
 from stemtune.tracking import summary
 from tests.support import results
-from tests.support.results import COMPARED, EVIL
+from tests.support.results import COMPARED, EVIL, MODELS
 
 
 class Reader(HTMLParser):
@@ -65,14 +67,14 @@ def read(page: str) -> Reader:
 def test_it_shows_measured_beside_paper(read: Reader) -> None:
     baseline = read.row("baseline")
     assert baseline[1:4] == ["90.00%", "80.0 to 95.0", "90.00%"]
-    assert baseline[-1] == "92.07%78 min"
+    assert baseline[-1] == "92.07%, 78 min"
     stem = read.row("stem, warm_start")
     assert stem[1] == "75.00%"
-    assert stem[5:8] == ["528", "3,000,000", "0.300"]
+    assert stem[6:9] == ["528", "3,000,000", "0.300"]
     # The paper has one stem, and this one starts otherwise.
     assert stem[-1] == ""
-    assert read.row("stem, as_published")[-1] == "84.37%48 min"
-    assert read.row("resize")[-1] == ""
+    assert read.row("stem, as_published")[-1] == "84.37%, 48 min"
+    assert read.row("resize_108")[-1] == ""
 
 
 def test_table_1_has_the_paper_s_trial_at_the_same_rate(read: Reader) -> None:
@@ -103,7 +105,7 @@ def test_of_400_classes_the_page_stays_small_and_names_what_is_confused() -> Non
     read = Reader(page)
     text = re.sub(r"\s+", " ", read.text)
     first, last = (f"a class with a long name, number {number}" for number in ("0000", "0399"))
-    assert read.row(first, last) == [first, last, "4", *["4"] * 6]
+    assert read.row(first, last) == [first, last, "4", *["4"] * 7]
     assert len([row for row in read.rows if row[0].startswith("a class")]) == report_tables.PAIRS
     assert "These are the 40 of 400 classes that models get right least" in text
     assert "Left out" not in text
@@ -123,10 +125,10 @@ def test_what_has_no_room_is_left_out_and_named(
 
 def test_a_comparison_is_told_in_words_by_its_bounds(read: Reader) -> None:
     text = re.sub(r"\s+", " ", read.text)
-    assert "as_published is worse than baseline by 40.0 points (30.0 to 50.0)." in text
-    assert "warm_start is better than resize by 15.0 points (5.0 to 25.0)." in text
-    assert "warm_start cannot be told from resize_retrained on these data (+5.0 points" in text
-    row = read.row("warm_start", "resize_retrained")
+    assert "as_published is worse than baseline (−40.0 points, −50.0 to −30.0)." in text
+    assert "warm_start is better than resize_108 (+15.0 points, +5.0 to +25.0)." in text
+    assert "warm_start cannot be told from retrained_108 (+5.0 points, −5.0 to +15.0)." in text
+    row = read.row("warm_start", "retrained_108")
     assert row[2:] == ["no difference shown", "+5.0", "−5.0 to +15.0", "31", "13", "0.013"]
 
 
@@ -171,29 +173,35 @@ def test_equal_results_give_equal_bytes(page: str, drawn: dict[str, str]) -> Non
 
 
 def test_a_model_has_one_color_in_all_figures() -> None:
-    chosen = figures.colors([row.name for row in comparison.rows(COMPARED)])
+    chosen = drawing.colors([row.name for row in comparison.rows(COMPARED)])
     assert len(set(chosen.values())) == 6
-    some = figures.colors(["warm_start", "baseline", "as_published"])
+    assert len(chosen) == 6
+    some = drawing.colors(["warm_start", "baseline", "as_published"])
     assert {name: some[name] for name in ("baseline", "as_published", "warm_start")} == {
         name: chosen[name] for name in ("baseline", "as_published", "warm_start")
     }
 
 
 def test_a_dead_stem_is_called_dead(read: Reader) -> None:
-    assert read.text.count("nothing but zeros: a dead stem") == 3
+    assert read.text.count("zero everywhere: a dead stem") == 3
 
 
 def test_the_closing_table_has_accuracy_parameters_and_time_beside_the_paper() -> None:
     epochs = [Epoch(epoch=1, time=0, seconds=2.5, metrics={})]
-    models = [
-        Record(name=name, started=0, metrics={"ms_per_frame": 4.0})
-        for name in (*comparison.CONTROLS, "as_published", "warm_start")
-    ]
+    models = [Record(name=name, started=0, metrics={"ms_per_frame": 4.0}) for name in MODELS]
     records = [
         Record(name="extract_frames", started=0, metrics={"frames_per_second": 50.0}),
         Record(name="embed_frames", started=0),
         Record(name="tune_lr", started=0, children=[Record(name="trial 1", started=0, seconds=3)]),
         Record(name="train_best", started=0, epochs=epochs),
+        Record(
+            name="train_resized",
+            started=0,
+            children=[
+                Record(name=f"retrained_108, trial {number}", started=0, epochs=epochs)
+                for number in (1, 2)
+            ],
+        ),
         Record(name="add_stem@as_published", started=0, epochs=epochs),
         Record(
             name="add_stem@warm_start",
@@ -206,6 +214,8 @@ def test_the_closing_table_has_accuracy_parameters_and_time_beside_the_paper() -
     ]
     times = summary.timings(records)
     assert times.train_seconds["warm_start"] == 10.0
+    assert times.train_seconds["retrained_108"] == 5.0
+    assert times.train_seconds["resize_108"] == 0
     assert times.seconds_per_trial == {"trial 1": 3.0}
     assert times.frames_per_second == {"extract_frames": 50.0}
     assert times.estimated_wh.method == "guess"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -22,10 +23,11 @@ from stemtune.core.input_specification import (
 )
 from stemtune.core.records import Record
 from stemtune.engine.engine import Local
-from stemtune.export import conversion, judging, page
+from stemtune.export import conversion, judging
 from stemtune.export.exports import Exports
 from stemtune.media import scaling
 from stemtune.networks import classifier, images
+from stemtune.report import exports_page as page
 from stemtune.serving.litert import LiteRTClassifier
 from stemtune.store import shards
 from tests.support import clips
@@ -62,7 +64,8 @@ def test_a_file_answers_as_its_classifier_does(name: str, written: dict[str, Pat
     takes = classifier.specification(folder)
     expected = classifier.load(folder).predictor(takes.side)(FRAMES)
     # Frames of the smaller side are rounded to uint8.
-    for precision, off in (("float32", 1e-5 if name != "small" else 2e-3), ("int8", 0.05)):
+    exact = 1e-5 if name != "small" else 2e-3
+    for precision, off in (("float32", exact), ("float16", 5e-3), ("int8", 0.05)):
         found = LiteRTClassifier(folder / f"{name}_{precision}.tflite", threads=1)
         assert found.classes == CLASSES
         assert found.specification == takes
@@ -77,19 +80,56 @@ def test_equal_classifiers_make_equal_bytes(written: dict[str, Path], tmp_path: 
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
 
-def test_int8_has_weights_of_a_byte_and_takes_and_gives_what_float32_does(
-    written: dict[str, Path],
+@pytest.mark.parametrize(
+    ("precision", "takes", "gives", "weights"),
+    [
+        ("float32", np.uint8, np.float32, np.float32),
+        ("float16", np.uint8, np.float32, np.float16),
+        ("int8", np.int8, np.int8, np.int8),
+    ],
+)
+def test_a_file_has_the_types_that_its_precision_names(
+    written: dict[str, Path], precision: str, takes: type, gives: type, weights: type
 ) -> None:
-    for precision, kind in (("float32", np.float32), ("int8", np.int8)):
-        network = LiteRTClassifier(written["plain"] / f"plain_{precision}.tflite")._interpreter
-        assert network.get_input_details()[0]["dtype"] is np.uint8
-        assert network.get_output_details()[0]["dtype"] is np.float32
-        kernels = [
-            tensor["dtype"]
-            for tensor in network.get_tensor_details()
-            if tuple(tensor["shape"]) == (4, 3, 3, 3)
-        ]
-        assert kernels == [kind]
+    network = LiteRTClassifier(written["plain"] / f"plain_{precision}.tflite")._interpreter
+    assert network.get_input_details()[0]["dtype"] is takes
+    assert network.get_output_details()[0]["dtype"] is gives
+    kernels = [
+        tensor["dtype"]
+        for tensor in network.get_tensor_details()
+        if tuple(tensor["shape"]) == (4, 3, 3, 3)
+    ]
+    assert kernels[0] is weights
+
+
+@pytest.mark.parametrize("name", ["plain", "joint", "small"])
+def test_an_int8_file_is_full_integer_from_entry_to_end(
+    name: str, written: dict[str, Path]
+) -> None:
+    network = LiteRTClassifier(written[name] / f"{name}_int8.tflite")._interpreter
+    operators = {operator["op_name"] for operator in network._get_ops_details()}
+    assert not operators & {"CAST", "QUANTIZE", "DEQUANTIZE"}
+    assert {tensor["dtype"] for tensor in network.get_tensor_details()} <= {np.int8, np.int32}
+    # A pixel less 128, exactly; and steps of 1/256.
+    assert network.get_input_details()[0]["quantization"] == (1.0, -128)
+    assert network.get_output_details()[0]["quantization"] == (1 / 256, -128)
+
+
+def test_metadata_name_labels_and_normalization(written: dict[str, Path]) -> None:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    for precision in conversion.PRECISIONS:
+        content = (written["joint"] / f"joint_{precision}.tflite").read_bytes()
+        with zipfile.ZipFile(written["joint"] / f"joint_{precision}.tflite") as archive:
+            assert archive.read("labels.txt").decode().splitlines() == CLASSES
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        [entry] = [each for each in model.metadata if each.name == b"TFLITE_METADATA"]
+        found = bytes(model.buffers[entry.buffer].data)
+        assert found[4:8] == b"M001"
+        assert b"labels.txt" in found
+        assert conversion.DESCRIPTIONS[precision].encode() in found
+        mean = 128.0 if precision == "int8" else 0.0
+        assert struct.pack("<f", mean) in found
 
 
 def test_averaging_areas_is_what_classifiers_see() -> None:

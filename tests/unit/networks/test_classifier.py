@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from stemtune.evaluation import architecture, insides
 from stemtune.networks import backbones, classifier, cost, stem
+from stemtune.report import insides
 from stemtune.store import embeddings, frame_store, shards
 from stemtune.store.manifest import TRAIN
 from stemtune.training import dataset, heads, live_features
@@ -37,6 +39,34 @@ def test_operations_are_counted_as_two_for_a_multiplication_and_an_addition() ->
     counted = cost.flops(keras.Model(frames, x), 10)
     convolution = 2 * 8 * 8 * 5 * 3 * 3 * 3
     assert convolution <= counted <= convolution + 3 * 10 * 10 * 3
+
+
+def test_operations_are_those_of_the_graph_that_answers_trains_and_is_exported() -> None:
+    stemmed = tiny_classifier("random")
+
+    def operations(graph: Any) -> list[str]:
+        return sorted(node.op for node in graph.as_graph_def().node if "Conv" in node.op)
+
+    spec = tf.TensorSpec((1, SIDE, SIDE, 3), tf.uint8)
+    graphs = [tf.function(f).get_concrete_function(spec).graph for f in (stemmed, stemmed.model)]
+    assert operations(graphs[0]) == operations(graphs[1]) == ["Conv2D"] * 3
+    stem_side, small = SIDE - 6, SIDE // 2 - 4
+    of_stem = 2 * 3 * 3 * (49 * stem_side**2 + 9 * small**2)
+    with_stem = cost.flops(stemmed.model, SIDE)
+    assert of_stem < with_stem < 1.2 * of_stem + cost.flops(tiny_classifier(None).model, small)
+
+
+def test_random_starts_come_from_their_seeds_whatever_was_drawn_before() -> None:
+    def starts() -> list[np.ndarray]:
+        built = stem.build("random", 2, 1), heads.build(4, 3, head_of(units=2), seed=1)
+        network = backbones.build("efficientnet_lite0", None, seed=1)
+        return [value for each in (*built, network) for value in each.get_weights()]
+
+    first = starts()
+    keras.utils.set_random_seed(99)
+    before = np.random.get_state(legacy=False)
+    assert all(np.array_equal(*pair) for pair in zip(first, starts(), strict=True))
+    assert str(np.random.get_state(legacy=False)) == str(before)
 
 
 def test_sides_of_equal_cost_follow_the_kernels_of_a_stem_and_the_steps_of_a_network() -> None:
@@ -218,25 +248,9 @@ def test_plain_resizing_is_looked_at_where_all_backbones_see() -> None:
         backbones.resize_sides(both, [176, 64], 224)
 
 
-def test_a_classifier_is_described_from_frame_to_answer() -> None:
-    blocks = architecture.describe(tiny_classifier("random"), SIDE, trained_head=False)
-    assert [(block.name, block.side, block.parameters, block.trained) for block in blocks] == [
-        ("frame", 72, 0, False),
-        ("Conv2D", 66, 444, True),
-        ("ReLU", 66, 0, False),
-        ("Conv2D", 32, 84, True),
-        ("ReLU", 32, 0, False),
-        ("frozen network", None, 128, False),
-        ("frozen head", None, 15, False),
-    ]
-    assert blocks[3].detail == "3 filters of 3 x 3, stride 2"
-    assert blocks[5].detail == "small"
-    assert blocks[6].detail == "3 classes"
-
-
-def test_what_a_stem_hands_on_is_what_the_frozen_network_gets() -> None:
+def test_the_output_of_a_stem_is_what_the_frozen_network_gets() -> None:
     stemmed = tiny_classifier("random")
-    handed_on = insides.handed_on(stemmed, FRAMES)
+    handed_on = insides.output(stemmed.require_stem(), FRAMES)
     answers = stemmed.head(stemmed.backbone(handed_on))
     assert np.allclose(answers, stemmed.predictor()(FRAMES), atol=1e-6)
     first, second = insides.kernels_of(stemmed.require_stem())

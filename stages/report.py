@@ -1,0 +1,28 @@
+"""report: draws the report, the page of mistakes and the figures.
+
+After an edit of a page or a figure it reruns alone.
+
+Reads:  predictions/, metrics/evaluate.json, tuning/, models/baseline/, models/stem/, frames/,
+        manifest.parquet, params.yaml
+Writes: plots/, report/, records/report.json
+Run:    python -m stages.report
+"""
+
+from stemtune.core import params, records, stage
+from stemtune.core.paths import MISTAKES, REPORT
+from stemtune.networks import reproducibility
+
+
+def main() -> None:
+    """Writes all figures and pages."""
+    settings = params.load()
+    reproducibility.configure(settings.runtime)
+    from stemtune.report import report
+
+    with records.recording("report", {}) as record:
+        report.write(settings)
+        record.artifacts = [str(REPORT), str(MISTAKES)]
+
+
+if __name__ == "__main__":
+    stage.run("report", main)

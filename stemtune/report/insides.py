@@ -1,0 +1,88 @@
+"""What the report shows of the stems themselves: their kernels and their output."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import pandas as pd
+
+from stemtune.core.params import Params
+from stemtune.core.paths import FRAMES
+from stemtune.core.settings.training import AddStem
+from stemtune.evaluation.comparison import RESIZE, named
+from stemtune.networks import images, stem
+from stemtune.report import pictures
+from stemtune.store import frame_store
+
+
+def kernels(
+    stems: Mapping[str, keras.Model], add_stem: AddStem, seed: int
+) -> dict[str, dict[str, list[np.ndarray]]]:
+    """Returns, by variant, the kernels of a stem: at its start, learned, and their difference.
+
+    Args:
+        stems: By variant.
+        add_stem: The settings of the variants.
+        seed: Of their starts.
+    """
+    found = {}
+    for variant, trained in stems.items():
+        learned = kernels_of(trained)
+        chosen = add_stem.variants[variant]
+        first, second = chosen.kernels
+        untrained = stem.build(chosen.start, add_stem.downscale, seed, (first, second))
+        start = kernels_of(untrained)
+        change = [after - before for before, after in zip(start, learned, strict=True)]
+        found[variant] = {"start": start, "learned": learned, "learned less start": change}
+    return found
+
+
+def examples(
+    stems: Mapping[str, keras.Model],
+    shown: Mapping[str, np.ndarray],
+    settings: Params,
+    test: pd.DataFrame,
+    classes: list[str],
+) -> list[pictures.Example]:
+    """Returns a few test frames: as stored, resized, and as the stems' output.
+
+    Args:
+        stems: By variant.
+        shown: By model, probabilities (test frames, classes).
+        settings: The content of params.yaml.
+        test: The test frames, rows of the frame table.
+        classes: Names of the classes, by label.
+    """
+    chosen = pictures.choose(test)
+    rows = test.iloc[chosen]
+    size, small = settings.extract_frames.size, settings.small_side
+    places = zip(rows["shard"], rows["index"], strict=True)
+    frames = np.stack([frame_store.read_frame(FRAMES, *place, size) for place in places])
+    made = {"stored": frames, named(RESIZE, small): resized(frames, small)}
+    made |= {variant: pictures.visible(output(stem, frames)) for variant, stem in stems.items()}
+    answers = {name: rows[chosen].argmax(axis=1) for name, rows in shown.items()}
+    return [
+        pictures.Example(
+            clip,
+            actual,
+            {name: of_all[number] for name, of_all in made.items()},
+            {name: classes[labels[number]] for name, labels in answers.items()},
+        )
+        for number, (clip, actual) in enumerate(zip(rows["clip"], rows["class"], strict=True))
+    ]
+
+
+def resized(frames: np.ndarray, side: int) -> np.ndarray:
+    """Returns stored frames (n, h, w, 3), uint8, resized by area, uint8."""
+    small = images.resize(images.unit_range(frames), side).numpy()
+    return (255 * small).round().astype(np.uint8)
+
+
+def output(stem: keras.Model, frames: np.ndarray) -> np.ndarray:
+    """Returns a stem's output for stored frames (n, h, w, 3), uint8."""
+    return stem(images.unit_range(frames)).numpy()
+
+
+def kernels_of(stem: keras.Model) -> list[np.ndarray]:
+    """Returns the kernels (h, w, 3, 3) of a stem's convolutions, first to last."""
+    return [layer.kernel.numpy() for layer in stem.layers if isinstance(layer, keras.layers.Conv2D)]

@@ -1,0 +1,181 @@
+"""Trains a Keras model with Adam: compile, fit, keep an epoch. Heads and stems both come here."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from stemtune.core.files import write_csv
+from stemtune.core.paths import HISTORY_FILE
+from stemtune.core.results import Epoch, Training
+
+# Keras' names of metrics → ours.
+METRICS = {
+    "loss": "train_loss",
+    "accuracy": "train_accuracy",
+    "classes_accuracy": "train_accuracy",
+    "val_loss": "validation_loss",
+    "val_accuracy": "validation_accuracy",
+    "val_classes_accuracy": "validation_accuracy",
+}
+CROSS_ENTROPY = "sparse_categorical_crossentropy"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is trained.
+
+    Attributes:
+        learning_rate: Adam's.
+        epochs: The last epoch, counted from 1.
+        keep_best: Whether the model ends with the weights of the epoch with the lowest validation
+            loss, the start included, instead of the last epoch's.
+        decay: Whether the learning rate falls to 0 along a cosine (Loshchilov and Hutter, 2017).
+        clipnorm: The largest norm of a variable's gradient; None: no limit.
+        first: The epoch that it begins with, counted from 0.
+        moments: Values of the optimizer's variables after earlier epochs; None: a new Adam.
+        steps_per_execution: As `keras.Model.compile` takes it; changes no result.
+    """
+
+    learning_rate: float
+    epochs: int
+    keep_best: bool = False
+    decay: bool = False
+    clipnorm: float | None = None
+    first: int = 0
+    moments: Sequence[np.ndarray] | None = None
+    steps_per_execution: int = 1
+
+
+class Fitted(NamedTuple):
+    """A training that is over, and the values of its optimizer's variables."""
+
+    training: Training
+    moments: list[np.ndarray]
+
+
+def fit(
+    model: keras.Model,
+    batches: Any,
+    validation: Any,
+    plan: Plan,
+    title: str,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    **compiled: Any,
+) -> Fitted:
+    """Trains a model from the weights that it has, and leaves it with those of the kept epoch.
+
+    XLA stays off: on processors it makes depthwise networks many times slower. It also refuses the
+    deterministic gradient of max pooling, which ResNet50 has.
+
+    Args:
+        model: Its trainable variables are trained; it is compiled here.
+        batches: To train on, as `keras.Model.fit` takes them, in their own order.
+        validation: As `keras.Model.fit` takes it.
+        plan: Learning rate, epochs, and the epoch to keep.
+        title: Named in each line that is printed.
+        on_epoch: Receives each epoch when it ends, epoch 0 (the start) included.
+        compiled: Loss, loss weights and metrics as `keras.Model.compile` takes them; by default
+            cross-entropy and accuracy.
+    """
+    # Or the model would store its optimizer with its weights.
+    model = keras.Model(model.inputs, model.output)
+    rate: Any = plan.learning_rate
+    if plan.decay:
+        steps = plan.epochs * int(batches.cardinality())
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    optimizer = keras.optimizers.Adam(rate, clipnorm=plan.clipnorm)
+    settings = {"loss": CROSS_ENTROPY, "metrics": ["accuracy"]} | compiled
+    model.compile(
+        optimizer, jit_compile=False, steps_per_execution=plan.steps_per_execution, **settings
+    )
+    optimizer.build(model.trainable_variables)
+    for variable, value in zip(optimizer.variables, plan.moments or (), strict=False):
+        variable.assign(value)
+    log = EpochLog(title, plan.epochs, on_epoch)
+    callbacks: list[keras.callbacks.Callback] = [log]
+    if plan.keep_best:
+        callbacks.append(BestEpoch(log.note_start(model, validation), plan.epochs))
+    model.fit(
+        batches,
+        epochs=plan.epochs,
+        initial_epoch=plan.first,
+        validation_data=validation,
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    kept = callbacks[-1].best_epoch + 1 if plan.keep_best else log.epochs[-1].epoch
+    training = Training(plan.learning_rate, log.epochs, kept)
+    return Fitted(training, [variable.numpy() for variable in optimizer.variables])
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Notes the metrics and time of each epoch and prints them; a bar shows the batches."""
+
+    def __init__(self, title: str, last: int, on_epoch: Callable[[Epoch], None]) -> None:
+        super().__init__()
+        self.epochs: list[Epoch] = []
+        self._title, self._last, self._tell = title, last, on_epoch
+
+    def note_start(self, model: keras.Model, validation: Any) -> float:
+        """Notes the untrained model's validation metrics as epoch 0, and returns its loss."""
+        started = time.perf_counter()
+        arrays = validation if isinstance(validation, tuple) else (validation,)
+        found = model.evaluate(*arrays, verbose=0, return_dict=True)
+        logs = {f"val_{name}": value for name, value in found.items()}
+        self._note(0, logs, time.perf_counter() - started)
+        return float(found["loss"])
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._started = time.perf_counter()
+        self._progress = tqdm(
+            total=self.params["steps"], desc=self._title, unit="batch", leave=False, disable=None
+        )
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._progress.update(batch + 1 - self._progress.n)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._progress.close()
+        self._note(epoch + 1, logs or {}, time.perf_counter() - self._started)
+
+    def _note(self, epoch: int, logs: Mapping[str, Any], seconds: float) -> None:
+        # Losses of single outputs have no name of ours.
+        metrics = {METRICS[name]: float(value) for name, value in logs.items() if name in METRICS}
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        over = Epoch(epoch=epoch, time=time.time(), seconds=seconds, metrics=finite)
+        self.epochs.append(over)
+        self._tell(over)
+        place = f"epoch {epoch}/{self._last}" if epoch else "start"
+        values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        print(f"{self._title}: {place}: {values}, {seconds:.1f} s", flush=True)
+
+
+class BestEpoch(keras.callbacks.EarlyStopping):
+    """Leaves the weights of the epoch with the lowest validation loss, the start included.
+
+    It never stops early. An epoch whose loss is not a number is never the best.
+    """
+
+    def __init__(self, start_loss: float, epochs: int) -> None:
+        super().__init__("val_loss", patience=epochs, mode="min", restore_best_weights=True)
+        self._start_loss = start_loss if math.isfinite(start_loss) else math.inf
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin(logs)
+        self.best, self.best_epoch = self._start_loss, -1
+        self.best_weights = self.model.get_weights()
+
+
+def write_history(epochs: Sequence[Epoch], folder: Path) -> None:
+    """Writes a row per epoch with its metrics, without times, as `HISTORY_FILE` in the folder."""
+    rows = [{"epoch": epoch.epoch, **epoch.metrics} for epoch in epochs]
+    write_csv(folder / HISTORY_FILE, pd.DataFrame(rows))

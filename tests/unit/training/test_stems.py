@@ -1,0 +1,289 @@
+"""Stems: what trains and what does not, what is learned, which attempt and which epoch is kept."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.project import QUICK_STEM
+from stemtune.core import params
+from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST, RETRAINED, UNFINISHED_SEARCH
+from stemtune.core.records import Record
+from stemtune.core.results import by_loss
+from stemtune.core.settings.training import Attempt
+from stemtune.engine.engine import Local
+from stemtune.networks import classifier
+from stemtune.networks.classifier import Classifier
+from stemtune.store import embeddings, manifest, shards
+from stemtune.training import behind_stem, heads, stems
+from stemtune.training.kept import Kept
+from stemtune.training.stems import StemTask, TrainedStem
+from tests.support.classifiers import tiny_classifier
+from tests.support.project import ROOT
+from tests.support.spread import Spread
+
+# Of frames, and of those large enough for a stem of stride 4, px.
+SIDE, LARGE = 72, 144
+LABELS = [0, 1, 2, 0, 1, 2]
+PIXELS = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
+FEATURES = np.random.default_rng(4).random((6, 4), np.float32)
+OBJECTIVES = pytest.mark.parametrize("objective", ["labels", "distillation", "both"])
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six clips, each of one frame, which is trained and validated on, and their features."""
+    monkeypatch.chdir(tmp_path)
+    store(LABELS)
+    identity = embeddings.Identity(4, "made up", 2)
+    embeddings.prepare(EMBEDDINGS, "efficientnet_lite0", identity, [SIDE, LARGE])
+    write_frames(PIXELS)
+    for side in (SIDE, LARGE):
+        folder = embeddings.side_folder(EMBEDDINGS, "efficientnet_lite0", side)
+        for number, features in enumerate(FEATURES):
+            shards.write(shards.path_of(folder, str(number)), np.stack([features] * 3))
+    classifier.save_network(replace(tiny_classifier(None), name="baseline"), BASELINE)
+
+
+def write_frames(pixels: np.ndarray) -> None:
+    for number, frame in enumerate(pixels):
+        shards.write(shards.path_of(FRAMES, str(number)), np.stack([frame] * 3))
+
+
+def store(labels: list[int]) -> None:
+    """Writes the manifest of the clips."""
+    rows = [
+        [str(number), "abc"[label], str(number), str(number), [*manifest.SPLITS], ""]
+        for number, label in enumerate(labels)
+    ]
+    columns = ["clip", "class", "group", "shard", "frame_splits", "quarantined"]
+    manifest.write(pd.DataFrame(rows, columns=columns), MANIFEST)
+
+
+def task_of(start: str = "average", stride: int = 2, live: bool = False, **chosen: Any) -> StemTask:
+    """Returns a task that starts from a tiny classifier."""
+    content = params.load(ROOT / "params.yaml").model_dump()
+    content["extract_frames"]["size"] = SIDE
+    if stride > 2:
+        content["extract_frames"]["size"] = LARGE
+        write_frames(np.tile(PIXELS, (1, 2, 2, 1)))
+    content["train_best"]["head"] |= {"cached_features": not live}
+    variant = QUICK_STEM | {"start": start, "padding": "valid"} | chosen
+    content["add_stem"] |= {
+        "downscale": stride,
+        "batch_size": 4,
+        "epochs": 2,
+        "variants": {"tested": variant},
+        "retrained_head": {"learning_rates": [0.1, 0.01], "epochs": 2, "augmentation": "flip"},
+    }
+    task = StemTask("tested", params.Params.model_validate(content), UNFINISHED_SEARCH / "start")
+    classifier.save_network(tiny_classifier(start, stride), task.start)
+    return task
+
+
+def train(task: StemTask, rate: float = 1e-2) -> TrainedStem:
+    return stems.train_variant(task, Attempt(rate))
+
+
+def same(one: Any, other: Any) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+
+
+def parts(model: Classifier) -> list[list[np.ndarray]]:
+    return [part.get_weights() for part in (model.require_stem(), model.head, model.backbone)]
+
+
+@OBJECTIVES
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_only_the_stem_trains(stride: int, objective: str) -> None:
+    task = task_of("random", stride, objective=objective)
+    before = parts(classifier.load(task.start))
+    after = parts(stems.finished(task, train(task)))
+    assert [same(*pair) for pair in zip(before, after, strict=True)] == [False, True, True]
+
+
+@OBJECTIVES
+def test_stem_and_head_train_together(objective: str) -> None:
+    task = task_of(objective=objective, head="joint")
+    before = parts(classifier.load(task.start))
+    after = parts(stems.finished(task, train(task)))
+    assert [same(*pair) for pair in zip(before, after, strict=True)] == [False, False, True]
+
+
+@OBJECTIVES
+def test_epochs_tell_accuracy_and_loss(objective: str) -> None:
+    task = task_of(objective=objective)
+    trained = train(task)
+    epochs = trained.training.epochs
+    assert (trained.metrics, trained.death) == (epochs[1].metrics, "")
+    assert [epoch.epoch for epoch in epochs] == [1, 2]
+    assert set(epochs[1].metrics) == {
+        "train_accuracy",
+        "train_loss",
+        "validation_accuracy",
+        "validation_loss",
+    }
+    [record] = trained.records
+    assert record.epochs == epochs
+    answers = stems.finished(task, trained).predictor()(PIXELS)
+    right = float((answers.argmax(axis=1) == LABELS).mean())
+    assert epochs[1].metrics["validation_accuracy"] == pytest.approx(right)
+
+
+def test_a_stem_that_died_is_told() -> None:
+    task = task_of("random")
+    begun = classifier.load(task.start)
+    last = begun.require_stem().get_layer("convolution_2")
+    last.bias.assign([-100.0] * 3)
+    classifier.save_network(begun, task.start)
+    trained = train(task)
+    assert len({epoch.metrics["train_accuracy"] for epoch in trained.training.epochs}) == 1
+    [note] = stems.notes([trained], trained, "add_stem.variants.tested")
+    assert "the stem died at 0.01: its output is zero everywhere" in note
+    assert "add_stem.variants.tested other learning_rates, " in note
+    # So bright that no frame is told from another.
+    last.bias.assign([1e6] * 3)
+    classifier.save_network(begun, task.start)
+    assert train(task).death.startswith("training accuracy stayed at 33.33% in all 2 epochs")
+
+
+def test_a_stem_that_imitates_looks_at_no_label() -> None:
+    kernels = []
+    for labels in (LABELS, LABELS[::-1]):
+        store(labels)
+        trained = train(task_of(objective="distillation"))
+        losses = [epoch.metrics["train_loss"] for epoch in trained.training.epochs]
+        assert losses[1] < losses[0]
+        kernels.append(trained.stem)
+    assert same(*kernels)
+
+
+def test_each_attempt_trains_alike_here_and_elsewhere_and_the_lowest_loss_is_kept() -> None:
+    task = task_of(epochs=2)
+    attempts = [Attempt(1e-2), Attempt(10.0), Attempt(1e-2, 2), Attempt(20.0)]
+    shown: list[Record] = []
+    here = partial(stems.train_variant, task, tell=shown.append)
+    tried = list(Local(1).map(here, attempts))
+    assert [record.name for record in shown] == [f"tested {attempt}" for attempt in attempts]
+    # Each attempt starts from the same weights, and sees frames in its own order.
+    losses = [each.training.epochs[0].metrics["train_loss"] for each in tried]
+    assert losses[2] != losses[0]
+    apart = list(Spread(1).map(partial(stems.train_variant, task), attempts))
+    for one, other in zip(tried, apart, strict=True):
+        assert (one.metrics, one.death) == (other.metrics, other.death)
+        assert same(one.stem, other.stem)
+        assert [epoch.metrics for record in one.records for epoch in record.epochs] == [
+            epoch.metrics for record in other.records for epoch in record.epochs
+        ]
+    best = min(tried, key=by_loss)
+    answers = stems.finished(task, best).predictor()(PIXELS)
+    loss = -np.log(answers[range(6), LABELS]).mean()
+    assert loss == pytest.approx(min(each.metrics["validation_loss"] for each in tried), rel=1e-4)
+    died, *_, chosen, advice = stems.notes(tried, best, "add_stem.variants.tested")
+    assert died.startswith("the stem died at 10: ")
+    assert chosen == f"kept the attempt {best.attempt}, which has the lowest validation loss"
+    assert "add it to add_stem.variants.tested.learning_rates" in advice
+
+
+def test_a_rate_at_which_training_diverges_ranks_last_and_can_be_recorded() -> None:
+    task = task_of(clipnorm=None)
+    diverged, sound = train(task, 1e38), train(task)
+    assert "validation_loss" not in diverged.metrics
+    assert min([diverged, sound], key=by_loss) is sound
+    json.dumps([record.model_dump() for record in diverged.records], allow_nan=False)
+    kept = train(task_of(keep_epoch="best"), 1e38)
+    assert kept.training.kept == 0
+
+
+def test_half_labels_and_half_a_softened_teacher_are_learned() -> None:
+    task = task_of(objective="both", keep_epoch="best")
+    start = train(task, 1e-9).training.epochs[0]
+    answers = classifier.load(task.start).predictor()(PIXELS)
+    teacher = heads.predict(classifier.load(BASELINE).head, FEATURES)
+
+    def softened(values: np.ndarray) -> np.ndarray:
+        raised = values ** (1 / 3)
+        return raised / raised.sum(axis=1, keepdims=True)
+
+    found, of_teacher = softened(answers), softened(teacher)
+    divergence = (of_teacher * np.log(of_teacher / found)).sum(axis=1).mean()
+    of_labels = -np.log(answers[range(6), LABELS]).mean()
+    expected = 0.5 * of_labels + 0.5 * 9 * divergence
+    assert start.metrics["validation_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_rate_that_falls_to_zero_trains_otherwise() -> None:
+    constant, falling = (train(task_of(decay=decay)) for decay in ("none", "cosine"))
+    assert constant.metrics != falling.metrics
+
+
+def test_training_never_ends_above_its_start_in_validation_loss() -> None:
+    task = task_of(keep_epoch="best")
+    before = classifier.load(task.start).require_stem().get_weights()
+    # At such a rate the stem dies at once.
+    trained = train(task, 100.0)
+    epochs = trained.training.epochs
+    assert [epoch.epoch for epoch in epochs] == [0, 1, 2]
+    assert trained.training.kept == 0
+    assert trained.metrics == epochs[0].metrics
+    assert set(trained.metrics) == {"validation_accuracy", "validation_loss"}
+    assert same(before, trained.stem)
+    notes = stems.notes([trained], trained, "add_stem.variants.tested")
+    assert any("no epoch improved on the start" in note for note in notes)
+    improved = train(task, 1e-3).training
+    losses = {epoch.epoch: epoch.metrics["validation_loss"] for epoch in improved.epochs}
+    assert losses[improved.kept] == min(losses.values())
+
+
+def test_a_new_head_is_searched_behind_each_stem_and_a_joint_one_goes_on() -> None:
+    for kind, name in (("retrained", "head at 0.01, "), ("joint", "head again at 0.01, ")):
+        trained = train(task_of(head=kind))
+        heads_of = trained.records[1:]
+        assert [record.name for record in heads_of] == [f"{name}trial 1", f"{name}trial 2"]
+        epochs = [epoch for record in heads_of for epoch in record.epochs]
+        best = min(epoch.metrics["validation_loss"] for epoch in epochs)
+        assert trained.metrics["validation_loss"] == best
+
+
+def test_a_stem_that_starts_as_a_resize_takes_the_head_that_was_trained_on_resized_frames() -> None:
+    task, kept = task_of(head="joint", padding="same"), Kept("add_stem@tested")
+    resized = replace(tiny_classifier(None), name="retrained")
+    resized.head.set_weights([np.eye(4, 3), np.ones(3)])
+    classifier.save_network(resized, RETRAINED / str(task.settings.small_side))
+    told: list[Record] = []
+    begun = stems.prepare("tested", task.settings, kept, told.append)
+    assert same(classifier.load(begun.start).head.get_weights(), resized.head.get_weights())
+    assert told == []
+    # Behind another start it has to be trained.
+    other = task_of(head="joint", start="random", padding="same")
+    stems.prepare("tested", other.settings, kept, told.append)
+    assert [record.name for record in told] == ["head, trial 1", "head, trial 2"]
+
+
+def test_a_killed_stage_keeps_its_own_trainings_whatever_another_clears(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task, kept = task_of(head="retrained", live=True), Kept("add_stem@tested")
+    first = train(task)
+    Kept("add_stem@as_published").clear()
+    capsys.readouterr()
+    again = train(task)
+    assert capsys.readouterr().out.count(": finished before, kept") == 2
+    assert same(first.head, again.head)
+    kept.clear()
+    train(task)
+    assert "finished before" not in capsys.readouterr().out
+
+
+def test_features_behind_a_stem_have_all_views_of_train_frames() -> None:
+    task = task_of(head="retrained")
+    model = classifier.load(task.start)
+    data = behind_stem.features(model, manifest.read(MANIFEST), task.settings)
+    assert data.train.labels.tolist() == LABELS * 2
+    assert np.allclose(data.validation.features, model.features(PIXELS).numpy(), atol=1e-6)
+    assert len(data.test.labels) == 0
