@@ -276,7 +276,9 @@ def test_the_times_name_every_part(prepared: Project) -> None:
 
 def exports_of(project: Project) -> set[str]:
     models = ("baseline", "retrained_48", Comparison.model_validate(metrics(project)).best_stem())
-    return {f"{name}_{precision}" for name in models for precision in ("float32", "int8")}
+    return {
+        f"{name}_{precision}" for name in models for precision in ("float32", "float16", "int8")
+    }
 
 
 def test_files_for_devices_are_as_right_as_what_they_are_made_of(prepared: Project) -> None:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from stemtune.evaluation import class_figures
+from stemtune.report import class_figures
 
 NAMES = ["日本語", "動画の分類と評価のとても長い名前", "ไทย", "weave", "<b>日"]
 
