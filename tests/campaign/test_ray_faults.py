@@ -36,13 +36,20 @@ ADDED = {
     "stemtune/ingest/extraction.py": f"""{WATCH}
 _extract = extract
 
-def extract(job):
+def extract(sandbox, job):
     _begin(job.clip.stem)
-    if job.clip.stem == "{KILLER}":
-        os.kill(os.getpid(), 9)
     if pathlib.Path("{FULL}").exists():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    return _extract(job)
+    return _extract(sandbox, job)
+""",
+    "stemtune/media/decoding.py": f"""
+import os
+_sample_frames = sample_frames
+
+def sample_frames(path, *arguments):
+    if path.stem == "{KILLER}":
+        os.kill(os.getpid(), 9)
+    return _sample_frames(path, *arguments)
 """,
     "stemtune/store/embeddings.py": f"""{WATCH}
 _read_clip = read_clip

@@ -1,5 +1,6 @@
 """A variant that is taken out or renamed leaves nothing behind, here as in a fresh clone."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from stemtune.core import files
 from stemtune.core import leftovers
 leftovers.remove(files.read_yaml(Path("params.yaml"))["add_stem"]["variants"], sys.argv[1])
 """
-REMOVE = f"{sys.executable} remove.py"
+REMOVE = f"{shlex.quote(sys.executable)} remove.py"
 PIPELINE = {
     "stages": {
         "add_stem": {

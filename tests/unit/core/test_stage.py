@@ -1,5 +1,6 @@
 """A stage ends with the DVC that started it."""
 
+import shlex
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "params.yaml").write_text(
         (ROOT / "params.yaml").read_text().replace("  enabled: true", "  enabled: false")
     )
-    command = f"env PYTHONPATH={ROOT} {sys.executable} long.py"
+    command = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "long.py"])
     (tmp_path / "dvc.yaml").write_text(f"stages:\n  long:\n    cmd: {command}\n")
     subprocess.run(
         ["dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, env=inherited(), check=True

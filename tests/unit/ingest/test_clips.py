@@ -176,7 +176,7 @@ def test_names_that_dvc_takes_for_others_are_refused(tmp_path: Path) -> None:
         f"settings = params.load(Path({str(ROOT / 'params.yaml')!r})).extract_frames\n"
         "errors.run('stage', lambda: print(len(clips.find(Path('data'), settings, 1))))"
     )
-    (tmp_path / "dvc").write_text(f'PYTHONUTF8=1 {sys.executable} -c "$PROGRAM"; exit $?\n')
+    (tmp_path / "dvc").write_text(f'PYTHONUTF8=1 "{sys.executable}" -c "$PROGRAM"; exit $?\n')
     variables = project.inherited() | {"PROGRAM": program, "PYTHONPATH": str(ROOT)}
     variables.pop("PYTHONUTF8", None)
     status, printed = project.attempt(tmp_path, ["sh", "dvc"], variables)

@@ -60,12 +60,16 @@ class Place:
         self.started: list[subprocess.Popen[str]] = []
         shutil.copy(ROOT / "params.yaml", folder)
         (folder / "stage.py").write_text(STAGE)
+        # Without blanks, which the interpreter's path may have.
+        self.stage = folder / "stage"
+        self.stage.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/stage.py" "$@"\n')
+        self.stage.chmod(0o755)
 
     def dvc(self, script: str, folder: Path | None = None) -> subprocess.Popen[str]:
         """Runs a script in which `$stage NAME FILE` is a stage."""
         where = folder or self.folder
         # No function, or the shell that runs it in the background were a DVC of its own.
-        (where / "dvc").write_text(f"stage='{sys.executable} {self.folder}/stage.py'\n{script}")
+        (where / "dvc").write_text(f"stage={self.stage}\n{script}")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
         done = subprocess.Popen(
             ["sh", str(where / "dvc")],
