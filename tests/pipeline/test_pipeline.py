@@ -303,7 +303,7 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
     client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
     models = children(client, children(client, parents(client)[-1])["evaluate"])
     holder = models["baseline"].info.run_id
-    files = [f"baseline_{precision}.tflite" for precision in ("float32", "float16", "int8")]
+    files = [f"baseline_{precision}.tflite" for precision in ("float16", "float32", "int8")]
     assert {file.path for file in client.list_artifacts(holder)} == set(files)
     version = client.get_model_version_by_alias("stemtune", "baseline")
     assert version.tags["stemtune.exports"] == " ".join(f"runs:/{holder}/{file}" for file in files)
@@ -479,8 +479,9 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     assert {path.name for path in (prepared.root / "models/stem").iterdir()} == set(variants)
     assert not (prepared.root / "records/add_stem@as_published.json").exists()
     assert "add_stem@as_published" not in files.read_yaml(prepared.root / "dvc.lock")["stages"]
-    assert found["resize"]["test_accuracy"] == found["baseline"]["test_accuracy"]
-    assert {found[name]["input_size"] for name in ("baseline", "resize")} == {35}
+    baseline, resized = found["baseline"], found["resize"]["35"]
+    assert resized["test_accuracy"] == baseline["test_accuracy"]
+    assert {baseline["input_size"], resized["input_size"]} == {35}
     assert {stem["input_size"] for stem in found["stem"].values()} == {105}
     for name in ("warm_start", "distilled"):
         assert found["stem"][name]["trainable_params"] == 528

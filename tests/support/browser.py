@@ -23,6 +23,16 @@ if (box && !box.checked) box.click();
 return Boolean(box && box.checked);
 """
 
+# Moves a part of MLflow's table of metrics, the names or the values, to its start or its end. Of
+# each cell there is then, the row, the column and the text.
+CELLS = """
+const [part, end, done] = arguments;
+const grid = document.querySelectorAll(".ReactVirtualized__Grid")[part];
+grid.scrollTop = end ? grid.scrollHeight : 0;
+requestAnimationFrame(() => setTimeout(() => done([...grid.firstElementChild.children].map(
+  cell => [parseInt(cell.style.top), parseInt(cell.style.left), cell.innerText.trim()])), 500));
+"""
+
 # What an element shows, and how wide and high it is; a picture that did not load is 0 wide.
 LOOK = """
 return [...document.querySelectorAll("img, svg")].map(one => {
@@ -122,18 +132,23 @@ def compared(address: str, experiment: str, runs: Sequence[str], picture: Path) 
         button = wait.until(lambda _: browser.execute_script(press))
         browser.execute_script("arguments[0].click()", button)
         try:
-            wait.until(lambda _: "trainable_params" in browser.execute_script(TEXT))
+            wait.until(lambda _: "calibration_error" in browser.execute_script(TEXT))
         finally:
             browser.save_screenshot(str(picture))
         text = str(browser.execute_script(TEXT))
-    names = [line.strip() for line in _between(text, "Run Name:", "Start Time:") if line.strip()]
-    lines = [line for line in _between(text, "\nMetrics\nShow diff only", "\nArtifacts") if line]
-    count = len(lines) // (1 + len(names))
-    metrics, values = lines[:count], lines[count:]
+        names, values = (_cells(browser, part) for part in (0, 1))
+    columns = sorted({column for _, column in values})
+    shown = [line.strip() for line in _between(text, "Run Name:", "Start Time:") if line.strip()]
     return {
-        name: dict(zip(metrics, values[number :: len(names)], strict=True))
-        for number, name in enumerate(names)
+        name: {metric: values[row, column] for (row, _), metric in names.items()}
+        for name, column in zip(shown, columns, strict=True)
     }
+
+
+def _cells(browser: webdriver.Chrome, part: int) -> dict[tuple[int, int], str]:
+    """Returns the cells of a part of MLflow's table of metrics, which holds those near by alone."""
+    found = [browser.execute_async_script(CELLS, part, end) for end in (False, True)]
+    return {(row, column): text for cells in found for row, column, text in cells}
 
 
 def _selected(browser: webdriver.Chrome, row: int) -> bool:
