@@ -9,9 +9,7 @@ Writes: predictions/, metrics/evaluate.json, records/evaluate.json
 Run:    python -m stages.evaluate
 """
 
-from functools import partial
-
-from stemtune.core import leftovers, params, records, stage, typed_json
+from stemtune.core import params, records, stage, typed_json
 from stemtune.core.paths import MANIFEST, METRICS, PREDICTIONS
 from stemtune.evaluation import comparison, metrics, predictions, recommendation
 from stemtune.networks import reproducibility
@@ -21,45 +19,35 @@ from stemtune.store import manifest
 def main() -> None:
     """Has every model answer on validation and test frames, once, and scores the answers."""
     settings = params.load()
-    leftovers.remove(settings.add_stem.variants, "evaluate")
     reproducibility.configure(settings.runtime)
     from stemtune.evaluation import candidates
 
-    evaluate, seed = settings.evaluate, settings.runtime.seed
-    table = manifest.read(MANIFEST)
-    frames = manifest.frame_table(table)
-    with records.recording("evaluate", params.flat("evaluate", evaluate)) as record:
-        entries, flops, milliseconds = {}, {}, {}
-        for each in candidates.load(settings, table):
+    samples, seed = settings.evaluate.bootstrap_samples, settings.runtime.seed
+    frames = manifest.frame_table(manifest.read(MANIFEST))
+    test = frames[frames["split"] == manifest.TEST].reset_index(drop=True)
+    with records.recording("evaluate", params.flat("evaluate", settings.evaluate)) as record:
+        entries, answers, flops, milliseconds, times = {}, {}, {}, {}, {}
+        for each in candidates.load(settings, frames):
             predictions.write(PREDICTIONS, each.name, frames, each.probabilities)
-            # Models that differ in their head alone run one graph.
+            answers[each.name] = each.probabilities[manifest.TEST]
             if each.graph not in flops:
-                flops[each.graph] = candidates.flops(each)
-            measured = candidates.measure(
-                each, frames, evaluate.bootstrap_samples, seed, flops[each.graph]
-            )
+                flops[each.graph] = each.flops()
+            measured = candidates.measure(each, frames, samples, seed, flops[each.graph])
             entries[each.name] = measured
-            if manifest.VALIDATION not in each.probabilities:
-                continue
-            child = record.child(each.name, {"input_size": each.side})
-            if each.graph not in milliseconds:
-                milliseconds[each.graph] = candidates.milliseconds(
-                    each, settings.extract_frames.size
-                )
-            child.metrics = measured.values() | {"ms_per_frame": milliseconds[each.graph]}
-            child.finish()
+            if manifest.VALIDATION in each.probabilities:
+                child = record.child(each.name, {"input_size": each.side})
+                if each.graph not in milliseconds:
+                    milliseconds[each.graph] = each.milliseconds(settings.extract_frames.size)
+                times[each.name] = milliseconds[each.graph]
+                child.metrics = measured.values() | {"ms_per_frame": times[each.name]}
+                child.finish()
         compared = comparison.of(entries)
         typed_json.write(METRICS, compared)
-        test = frames[frames["split"] == manifest.TEST].reset_index(drop=True)
-        compare = partial(
-            metrics.difference,
-            predictions.read(PREDICTIONS, manifest.TEST),
-            test,
-            evaluate.bootstrap_samples,
-            seed,
-        )
-        advised = recommendation.recommend(compared, compare, evaluate.acceptable_loss)
-        times = {child.name: child.metrics["ms_per_frame"] for child in record.children}
+
+        def compare(first: str, second: str) -> metrics.Difference:
+            return metrics.compare(answers[first], answers[second], test, samples, seed)
+
+        advised = recommendation.recommend(compared, compare, settings.evaluate.acceptable_loss)
         record.note(advised.sentence(times))
         record.metrics = {
             f"{name}_test_accuracy": entry.test_accuracy for name, entry in compared.models.items()

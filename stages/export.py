@@ -58,17 +58,17 @@ def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export
         comparison.RETRAINED: RETRAINED / str(settings.small_side),
         comparison.STEM: STEMS / compared.best_stem(),
     }
-    judge, found = judging.Judge.of(settings), {}
+    judge, found = judging.Judge.of(settings, engine), {}
     for folder in (folders[model] for model in settings.export.models):
         model, takes = judging.stored(folder), classifier.specification(folder)
-        expected = judge.answers(partial(judging.predictor, folder, takes.side), engine)
-        calibration = judge.calibration(takes.side)
+        expected = judge.answers(partial(judging.predictor, folder, takes.side))
+        calibration = judge.calibration(takes.side, settings.export.calibration_frames)
         for precision in conversion.PRECISIONS:
             name = f"{model.name}_{precision}"
             settled = {"model": model.name, "precision": precision, "input_size": takes.side}
             child = record.child(name, settled)
             path = conversion.write(model, folder, precision, calibration, EXPORTS)
-            found[name] = judge.judge(path, model.name, precision, expected, engine)
+            found[name] = judge.judge(path, model.name, precision, expected)
             child.metrics = found[name].numbers() | judging.times(path, settings.runtime.threads)
             child.artifacts = [str(path)]
             child.finish()

@@ -23,7 +23,7 @@ def main() -> None:
     # Looking for garbage while MLflow is imported takes a fifth of the time, and finds none.
     gc.disable()
     settings = params.load()
-    leftovers.remove(settings.add_stem.variants, "track")
+    leftovers.remove(settings.add_stem.variants, "track", in_lock=True)
     recorded = [records.read(records.path_of(name)) for name in pipeline.stages(settings)]
     times = summary.timings(recorded)
     files.write_json(TIMINGS, asdict(times))

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from stemtune.commands.side_by_side import Seen, SideBySide
+from stemtune.core import content_policy
 from stemtune.media.sampling import DecodeError
 from stemtune.media.sandbox import BusyError
 from stemtune.report import templates
@@ -32,8 +33,8 @@ SCRIPT = Markup(
 HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 # The browser loads nothing from anywhere, and sends nothing elsewhere.
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    f"script-src 'sha256-{HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": f"{content_policy.SHARED}; script-src 'sha256-{HASH}'; "
+    "form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }

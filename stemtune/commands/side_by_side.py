@@ -87,7 +87,9 @@ class SideBySide:
             milliseconds = (time.perf_counter() - began) * 1000
         with self._turn:
             answers = [_answer(name, model, sample.frames) for name, model in self._models.items()]
-        return Seen([pictures.small(frame, SIDE) for frame in sample.frames], milliseconds, answers)
+        return Seen(
+            [pictures.address(frame, SIDE) for frame in sample.frames], milliseconds, answers
+        )
 
     def _warm_up(self, model: Model) -> None:
         count, side = self._specification.frames_per_clip, self._specification.size

@@ -2,9 +2,9 @@
 
 from markupsafe import Markup
 
-RULES = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
-    "form-action 'none'"
-)
+# Of every page; those of `stemtune demo` may send forms and run one script.
+SHARED = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 # For a page's head, before all that it rules.
-META = Markup('<meta http-equiv="Content-Security-Policy" content="{}">').format(RULES)
+META = Markup('<meta http-equiv="Content-Security-Policy" content="{}">').format(
+    f"{SHARED}; form-action 'none'"
+)

@@ -1,8 +1,8 @@
-"""Takes away what is left of a variant of the stem that params.yaml no longer has.
+"""Removes what is left of a variant of the stem that params.yaml no longer lists.
 
-DVC deletes the outputs of a stage before it runs; of a stage that is gone it forgets them, and
-leaves its entry in dvc.lock. evaluate depends on models/stem as a whole, so that another checkout,
-where nothing is left, would come to another dvc.lock.
+DVC deletes the outputs of a stage before it runs. It forgets the outputs of a stage that is gone,
+and leaves its entry in dvc.lock. evaluate depends on models/stem as a whole, so a checkout where
+nothing is left would come to another dvc.lock.
 """
 
 import re
@@ -17,45 +17,40 @@ STAGE = "add_stem@"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def remove(variants: Collection[str], stage: str) -> None:
+def remove(variants: Collection[str], stage: str, in_lock: bool = False) -> None:
     """Deletes folders, records and entries of dvc.lock of all variants but these.
 
-    It is for evaluate to call before it reads models/stem, and for track, since DVC may take what
-    evaluate does from its run cache. DVC notes what a stage depends on when the stage has ended, so
-    that it notes the folder as it is then.
+    Every stage does so before it begins, evaluate among them: DVC notes the folder that a stage
+    depends on when the stage has ended. DVC may take all of them from its run cache, so track does
+    it as well.
 
     Args:
-        variants: Those that params.yaml has.
-        stage: Which tells what it took away.
+        variants: Those that params.yaml lists.
+        stage: Which says what it removed.
+        in_lock: Whether to look for more of them in dvc.lock, which takes most of a second.
     """
-    folders = {path.name: path for path in STEMS.glob("*") if NAME.fullmatch(path.name)}
-    notes = {path.stem.removeprefix(STAGE): path for path in records.FOLDER.glob(f"{STAGE}*.json")}
-    stages = (files.read_yaml(LOCK) or {}).get("stages", {}) if LOCK.exists() else {}
-    locked = {name.removeprefix(STAGE) for name in stages if name.startswith(STAGE)}
-    gone = sorted((folders.keys() | notes.keys() | locked) - set(variants))
+    gone = {path.name for path in STEMS.glob("*") if NAME.fullmatch(path.name)}
+    gone |= {path.stem.removeprefix(STAGE) for path in records.FOLDER.glob(f"{STAGE}*.json")}
+    if in_lock and LOCK.exists():
+        stages = (files.read_yaml(LOCK) or {}).get("stages", {})
+        gone |= {name.removeprefix(STAGE) for name in stages if name.startswith(STAGE)}
+    gone -= set(variants)
     if not gone:
         return
-    _forget([f"{STAGE}{name}" for name in gone if name in locked])
+    if LOCK.exists():
+        from dvc.utils.serialize import modify_yaml
+
+        # DVC reads the file again whenever it writes it.
+        with modify_yaml(str(LOCK)) as content:
+            for name in gone:
+                content.get("stages", {}).pop(STAGE + name, None)
     for name in gone:
-        if name in notes:
-            notes[name].unlink()
-        # Last: as long as it is there, DVC reruns evaluate.
-        if name in folders:
-            shutil.rmtree(folders[name])
+        records.path_of(STAGE + name).unlink(missing_ok=True)
+        # Last: while it is there, DVC reruns evaluate.
+        if (STEMS / name).exists():
+            shutil.rmtree(STEMS / name)
     print(
-        f"{stage}: took away what was left of {', '.join(gone)}: params.yaml, add_stem.variants, "
-        f"has {', '.join(variants)}",
+        f"{stage}: removed the outputs of {', '.join(sorted(gone))}: params.yaml, "
+        f"add_stem.variants, lists {', '.join(variants)}",
         flush=True,
     )
-
-
-def _forget(stages: Collection[str]) -> None:
-    """Removes stages from dvc.lock, which DVC reads again whenever it writes it."""
-    if not stages:
-        return
-    from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
-
-    content = parse_yaml_for_update(LOCK.read_text(encoding="utf-8"), str(LOCK))
-    for stage in stages:
-        del content["stages"][stage]
-    files.write_text(LOCK, dumps_yaml(content))

@@ -13,11 +13,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from stemtune.core import errors, params, pipeline_run, printable, processes, records
+from stemtune.core import errors, leftovers, params, pipeline_run, printable, processes, records
 from stemtune.core.errors import InputError
 from stemtune.core.records import Record
 from stemtune.core.stage_outbox import StageOutbox
@@ -39,21 +40,19 @@ def run(name: str, main: Callable[[], None]) -> None:
     """
 
     def watched() -> None:
-        if _is_tracked():
+        is_tracked = True
+        # With settings that are not accepted the stage fails, which MLflow shows.
+        with suppress(InputError):
+            settings = params.load()
+            is_tracked = settings.track.enabled
+            leftovers.remove(settings.add_stem.variants, name)
+        if is_tracked:
             _follow(name, main)
         else:
             _end_with_owner(name)
             main()
 
     errors.run(name, watched)
-
-
-def _is_tracked() -> bool:
-    try:
-        return params.load().track.enabled
-    except InputError:
-        # The stage fails of it, which is to be seen in MLflow.
-        return True
 
 
 def _follow(name: str, main: Callable[[], None]) -> None:

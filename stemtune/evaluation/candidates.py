@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, RESIZED, RETRAINED
 from stemtune.evaluation import comparison, metrics
 from stemtune.evaluation.comparison import ModelMetrics
 from stemtune.networks import classifier, cost, stem
-from stemtune.networks.classifier import Classifier, Predict
+from stemtune.networks.classifier import Classifier
 from stemtune.store import embeddings, manifest
 from stemtune.training import dataset, heads
 from stemtune.training.dataset import FrameBatches
@@ -39,60 +37,59 @@ class Candidate:
 
     @property
     def graph(self) -> tuple[str, int]:
-        """What decides about its operations and time: its stem, if it has one, and the side."""
+        """Equal for candidates that differ in their head alone: they cost the same."""
         return self.name if self.classifier.stem else "", self.side
 
-    def cost(self) -> dict[str, Any]:
-        """Returns its parameters and operations, by names of `ModelMetrics`."""
-        has_stem = self.classifier.stem is not None
-        return {
-            "trainable_params": self.trained,
-            "stem_params": stem.PARAMETERS if has_stem else None,
-            "total_params": self.classifier.model.count_params(),
-            "input_size": self.side,
-        }
+    def flops(self) -> int:
+        """Returns its operations for one frame, on the graph that runs."""
+        return cost.flops(self.classifier.model, self.side)
 
-    def predictor(self, size: int) -> Predict:
-        """Returns its function from stored frames of side `size` to probabilities."""
-        return self.classifier.predictor(None if self.side == size else self.side)
+    def milliseconds(self, size: int) -> float:
+        """Measures its time for a stored frame of side `size`."""
+        predict = self.classifier.predictor(None if self.side == size else self.side)
+        return cost.milliseconds_per_frame(predict, size)
 
 
-def load(settings: Params, table: pd.DataFrame) -> Iterator[Candidate]:
+def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
     """Yields baseline, resized, retrained and stems, with their answers.
 
     Args:
         settings: The content of params.yaml.
-        table: The manifest.
+        frames: The frame table.
     """
     baseline, used = classifier.load(BASELINE), settings.embed_frames.backbones
-    frames, trained_at = manifest.frame_table(table), settings.trained_side
-    parameters = baseline.head.count_params()
+    whole, resized = (set(embeddings.sides(home, used)) for home in (EMBEDDINGS, RESIZED))
+    trained_at, parameters = settings.trained_side, baseline.head.count_params()
 
     def on_features(name: str, model: Classifier, side: int, trained: int) -> Candidate:
-        known = embeddings.sides(EMBEDDINGS, used)
-        home = EMBEDDINGS if side in known else RESIZED
-        splits = (manifest.VALIDATION, manifest.TEST) if side in known else (manifest.TEST,)
-        rows = {split: frames[frames["split"] == split] for split in splits}
-        answers = {
-            split: heads.predict(model.head, dataset.load_features(home, used, side, part).features)
-            for split, part in rows.items()
-        }
+        home, splits = RESIZED, [manifest.TEST]
+        if side in whole:
+            home, splits = EMBEDDINGS, [manifest.VALIDATION, manifest.TEST]
+        answers = {}
+        for split in splits:
+            rows = frames[frames["split"] == split]
+            features = dataset.load_features(home, used, side, rows).features
+            answers[split] = heads.predict(model.head, features)
         return Candidate(name, model, side, trained, answers)
 
     yield on_features(comparison.BASELINE, baseline, trained_at, parameters)
-    sides = {*embeddings.sides(EMBEDDINGS, used), *embeddings.sides(RESIZED, used)}
-    for side in sorted(sides - {trained_at} | {settings.small_side}):
+    for side in sorted((whole | resized) - {trained_at} | {settings.small_side}):
         yield on_features(comparison.named(comparison.RESIZE, side), baseline, side, 0)
-    for folder in retrained_folders():
-        model, side = classifier.load(folder), int(folder.name)
+    for side in sorted(int(path.name) for path in RETRAINED.iterdir() if path.name.isdigit()):
+        model = classifier.load(RETRAINED / str(side))
         model = replace(model, backbone=baseline.backbone)
         yield on_features(comparison.named(comparison.RETRAINED, side), model, side, parameters)
-    yield from _stems(settings, frames)
-
-
-def retrained_folders() -> list[Path]:
-    """Returns the folders of `models/retrained/`, by rising side."""
-    return sorted((path for path in RETRAINED.iterdir() if path.name.isdigit()), key=_side)
+    size, batch_size = settings.extract_frames.size, settings.add_stem.batch_size
+    for variant, chosen in settings.add_stem.variants.items():
+        model = classifier.load(STEMS / variant)
+        head = 0 if chosen.head == "frozen" else model.head.count_params()
+        predict, answers = model.predictor(), {}
+        for split in (manifest.VALIDATION, manifest.TEST):
+            rows = frames[frames["split"] == split]
+            batches = FrameBatches(FRAMES, rows, size, batch_size, seed=None)
+            parts = [predict(batches[number][0]) for number in range(batches.num_batches)]
+            answers[split] = np.concatenate(parts)
+        yield Candidate(variant, model, size, stem.PARAMETERS + head, answers)
 
 
 def measure(
@@ -107,44 +104,18 @@ def measure(
         seed: As `metrics.scores` takes it.
         flops: Operations for one frame.
     """
-    rows = {
-        split: frames[frames["split"] == split].reset_index(drop=True)
-        for split in candidate.probabilities
-    }
-    answers = candidate.probabilities
-    found: dict[str, Any] = metrics.scores(
-        answers[manifest.TEST], rows[manifest.TEST], samples, seed
+    found: dict[str, float] = {}
+    for split, answers in candidate.probabilities.items():
+        rows = frames[frames["split"] == split].reset_index(drop=True)
+        if split == manifest.TEST:
+            found |= metrics.scores(answers, rows, samples, seed)
+        else:
+            found |= metrics.validation_scores(answers, rows)
+    return ModelMetrics(
+        **found,
+        trainable_params=candidate.trained,
+        stem_params=stem.PARAMETERS if candidate.classifier.stem else None,
+        total_params=candidate.classifier.model.count_params(),
+        flops_per_frame=flops,
+        input_size=candidate.side,
     )
-    if manifest.VALIDATION in answers:
-        validated = answers[manifest.VALIDATION], rows[manifest.VALIDATION]
-        found |= metrics.validation_scores(*validated)
-    return ModelMetrics(**found, **candidate.cost(), flops_per_frame=flops)
-
-
-def flops(candidate: Candidate) -> int:
-    """Returns a candidate's operations for one frame, on the graph that runs."""
-    return cost.flops(candidate.classifier.model, candidate.side)
-
-
-def milliseconds(candidate: Candidate, size: int) -> float:
-    """Measures a candidate's time for a stored frame of side `size`."""
-    return cost.milliseconds_per_frame(candidate.predictor(size), size)
-
-
-def _stems(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
-    size, batch_size = settings.extract_frames.size, settings.add_stem.batch_size
-    for variant, chosen in settings.add_stem.variants.items():
-        model = classifier.load(STEMS / variant)
-        predict = model.predictor()
-        answers = {}
-        for split in (manifest.VALIDATION, manifest.TEST):
-            rows = frames[frames["split"] == split]
-            batches = FrameBatches(FRAMES, rows, size, batch_size, seed=None)
-            parts = [predict(batches[number][0]) for number in range(batches.num_batches)]
-            answers[split] = np.concatenate(parts)
-        head = 0 if chosen.head == "frozen" else model.head.count_params()
-        yield Candidate(variant, model, size, stem.PARAMETERS + head, answers)
-
-
-def _side(folder: Path) -> int:
-    return int(folder.name)

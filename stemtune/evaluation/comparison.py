@@ -1,6 +1,6 @@
 """metrics/evaluate.json: its content, and its models as rows beside the paper's numbers."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from math import inf
 from typing import Any
 
@@ -114,22 +114,17 @@ class Comparison(_Content):
 
     def best_stem(self) -> str:
         """Returns the variant that is best on validation."""
-        return best(self.stem)
+        return ranked(self.stem)[0]
 
     def best_control(self) -> str:
         """Returns the name of the new head that is best on validation at the best stem's cost.
 
         It takes no more operations than the best stem's model, or the fewest of all new heads.
         """
-        allowed = self.stem[self.best_stem()].flops_per_frame
         least = min(entry.flops_per_frame for entry in self.retrained.values())
-        return best(
-            {
-                named(RETRAINED, side): entry
-                for side, entry in self.retrained.items()
-                if entry.flops_per_frame <= max(allowed, least)
-            }
-        )
+        allowed = max(least, self.stem[self.best_stem()].flops_per_frame)
+        cheap = {k: each for k, each in self.retrained.items() if each.flops_per_frame <= allowed}
+        return named(RETRAINED, ranked(cheap)[0])
 
 
 def named(kind: str, side: int | str) -> str:
@@ -143,8 +138,8 @@ def kind_of(name: str) -> str:
     return first if name == BASELINE or (first in (RESIZE, RETRAINED) and side.isdigit()) else STEM
 
 
-def best(models: Mapping[str, ModelMetrics]) -> str:
-    """Returns the model with the lowest validation loss; of equal ones, the first by name.
+def ranked(models: Mapping[str, ModelMetrics]) -> list[str]:
+    """Returns the names of models, the lowest validation loss first; of equal ones by name.
 
     Files of older revisions have no loss; there the highest accuracy decides.
     """
@@ -153,7 +148,7 @@ def best(models: Mapping[str, ModelMetrics]) -> str:
         loss = models[name].validation_loss
         return inf if loss is None else loss, -(models[name].validation_accuracy or 0.0)
 
-    return min(sorted(models), key=key)
+    return sorted(sorted(models), key=key)
 
 
 class Row(ModelMetrics):
@@ -196,19 +191,19 @@ def rows(compared: Comparison, as_in_paper: Collection[str] = ()) -> list[Row]:
         as_in_paper: The variants of the stem that the paper's number is for; see
             `AddStem.as_in_paper`.
     """
-    return [*_rows(compared, as_in_paper)]
-
-
-def _rows(compared: Comparison, as_in_paper: Collection[str]) -> Iterable[Row]:
+    found = []
     for name, entry in compared.models.items():
         kind = kind_of(name)
-        theirs = {BASELINE: BASELINE, STEM: STEM if name in as_in_paper else ""}.get(kind, "")
-        reported = compared.paper.get(theirs)
-        yield Row(
-            **entry.model_dump(),
-            name=name,
-            model=f"stem, {name}" if kind == STEM else name,
-            kind=kind,
-            paper_test_accuracy=reported.test_accuracy if reported else None,
-            paper_train_minutes=paper.TRAINING_MINUTES.get(theirs),
+        is_theirs = kind == BASELINE or name in as_in_paper
+        reported = compared.paper.get(kind) if is_theirs else None
+        found.append(
+            Row(
+                **entry.model_dump(),
+                name=name,
+                model=f"stem, {name}" if kind == STEM else name,
+                kind=kind,
+                paper_test_accuracy=reported.test_accuracy if reported else None,
+                paper_train_minutes=paper.TRAINING_MINUTES[kind] if reported else None,
+            )
         )
+    return found

@@ -1,10 +1,9 @@
 """Accuracy on frames and on clips, calibration, paired tests, and how far all of it can be trusted.
 
-Frames of a group are alike, so that bounds are bootstrapped over groups (Efron, 1979): a group
-counts as one draw, whatever it has of frames.
+Frames of a group are alike, so bounds are bootstrapped over groups (Efron, 1979): a group counts as
+one draw, however many frames it has.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +51,8 @@ def scores(
     """
     right = _right(probabilities, frames)
     clips = frames.groupby("clip")[["group", "label"]].first()
-    clips_right = clip_labels(probabilities, frames).to_numpy() == clips["label"].to_numpy()
+    answered = clip_probabilities(probabilities, frames).idxmax(axis=1)
+    clips_right = answered.to_numpy() == clips["label"].to_numpy()
     found = {"calibration_error": calibration_error(calibration(probabilities, frames))}
     for name, values, groups in (
         ("test_accuracy", right, frames["group"]),
@@ -93,18 +93,6 @@ def compare(
     return Difference(float(gains.mean()), low, high, first_alone, second_alone, float(p))
 
 
-def difference(
-    shown: Mapping[str, np.ndarray],
-    test: pd.DataFrame,
-    samples: int,
-    seed: int,
-    first: str,
-    second: str,
-) -> Difference:
-    """Returns how the accuracies of two models differ, by their names, first less second."""
-    return compare(shown[first], shown[second], test, samples, seed)
-
-
 def predictions(
     probabilities: np.ndarray, frames: pd.DataFrame, classes: list[str]
 ) -> pd.DataFrame:
@@ -114,10 +102,7 @@ def predictions(
 
 
 def per_class(answers: pd.DataFrame) -> pd.DataFrame:
-    """Returns, from `confusion`, each actual `class` with its `frames` and the `accuracy` on them.
-
-    Classes are in the order of their names.
-    """
+    """Returns each actual `class` of `predictions`, by name, with its `frames` and `accuracy`."""
     right = answers["actual"] == answers["predicted"]
     table = right.groupby(answers["actual"]).agg(frames="size", accuracy="mean")
     return table.rename_axis("class").reset_index()
@@ -149,17 +134,12 @@ def clip_probabilities(probabilities: np.ndarray, frames: pd.DataFrame) -> pd.Da
     return pd.DataFrame(probabilities.astype(np.float64)).groupby(frames["clip"].to_numpy()).mean()
 
 
-def clip_labels(probabilities: np.ndarray, frames: pd.DataFrame) -> pd.Series:
-    """Returns each clip's label, by its mean probability, in the order of the clips' names."""
-    return clip_probabilities(probabilities, frames).idxmax(axis=1)
-
-
 def _right(probabilities: np.ndarray, frames: pd.DataFrame) -> np.ndarray:
     return probabilities.argmax(axis=1) == frames["label"].to_numpy()
 
 
 def _bounds(values: np.ndarray, groups: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
-    """Returns 95% bounds of the mean over frames when groups are drawn anew."""
+    """Returns 95% bounds of the mean over frames when groups are drawn again."""
     per_group = pd.DataFrame({"sum": values, "frames": 1}).groupby(groups).sum().to_numpy()
     random = np.random.default_rng(seed)
     draws = random.integers(len(per_group), size=(samples, len(per_group)))

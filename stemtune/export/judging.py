@@ -34,59 +34,51 @@ class Judge:
 
     Attributes:
         test: The test frames, rows of the frame table.
-        calibrated: Training frames, from all over the frame table, that int8 is laid out for.
-        samples: How often groups of frames are drawn for bounds, the same ones for all.
+        train: The training frames.
+        samples: How often groups of frames are drawn for confidence intervals, the same for all.
         seed: Of these draws.
         size: Side of the stored frames, px.
+        engine: Where classifiers and files answer.
     """
 
     test: pd.DataFrame
-    calibrated: pd.DataFrame
+    train: pd.DataFrame
     samples: int
     seed: int
     size: int
+    engine: Engine
 
     @classmethod
-    def of(cls, settings: Params) -> "Judge":
-        """Returns the judge of a project that is at its place.
-
-        Args:
-            settings: The content of params.yaml.
-        """
+    def of(cls, settings: Params, engine: Engine) -> "Judge":
+        """Returns the judge of a project that is at its place, with these settings."""
         frames = manifest.frame_table(manifest.read(MANIFEST))
-        test, train = (
-            frames[frames["split"] == split].reset_index(drop=True)
-            for split in (manifest.TEST, manifest.TRAIN)
-        )
-        spread = np.linspace(0, len(train) - 1, settings.export.calibration_frames)
+        by_split = {name: rows.reset_index(drop=True) for name, rows in frames.groupby("split")}
         return cls(
-            test,
-            train.iloc[np.unique(spread.round().astype(int))],
+            by_split[manifest.TEST],
+            by_split[manifest.TRAIN],
             settings.evaluate.bootstrap_samples,
             settings.runtime.seed,
             settings.extract_frames.size,
+            engine,
         )
 
-    def calibration(self, side: int) -> np.ndarray:
-        """Returns the frames (n, side, side, 3), uint8, that int8 is laid out for."""
-        return scaling.shrink(np.concatenate([*_stored(self.calibrated, self.size)]), side)
+    def calibration(self, side: int, count: int) -> np.ndarray:
+        """Returns up to `count` frames (n, side, side, 3), uint8, from all over the training ones.
 
-    def answers(self, load: Callable[[], Predict], engine: Engine) -> np.ndarray:
-        """Returns the probabilities (test frames, classes) that a classifier gives.
-
-        Args:
-            load: Loads the classifier.
-            engine: Where it answers.
+        int8's ranges are calibrated on them.
         """
-        parts = [
-            Questions(self.test.iloc[[*rows]], self.size)
-            for rows in split(engine, range(len(self.test)), FRAMES_OF_A_CHUNK)
-        ]
-        return np.concatenate([*engine.map_loaded(partial(_answering, load), parts)])
+        places = np.unique(np.linspace(0, len(self.train) - 1, count).round().astype(int))
+        return scaling.shrink(np.concatenate([*_batches(self.size, self.train.iloc[places])]), side)
 
-    def judge(
-        self, path: Path, model: str, precision: str, expected: np.ndarray, engine: Engine
-    ) -> Export:
+    def answers(self, load: Callable[[], Predict]) -> np.ndarray:
+        """Returns the probabilities (test frames, classes) of the classifier that `load` loads."""
+        chunks = split(self.engine, range(len(self.test)), FRAMES_OF_A_CHUNK)
+        parts = [self.test.iloc[[*chunk]] for chunk in chunks]
+        return np.concatenate(
+            [*self.engine.map_loaded(partial(_answering, load, self.size), parts)]
+        )
+
+    def judge(self, path: Path, model: str, precision: str, expected: np.ndarray) -> Export:
         """Returns what an export is worth.
 
         Args:
@@ -94,31 +86,23 @@ class Judge:
             model: Name of the classifier.
             precision: Of the file.
             expected: What the classifier in Keras answers, from `answers`.
-            engine: Where the file answers.
         """
-        found = self.answers(partial(_load_export, path), engine)
+        found = self.answers(partial(_load_export, path))
         scores = metrics.scores(found, self.test, self.samples, self.seed)
         compared = metrics.compare(found, expected, self.test, self.samples, self.seed)
+        labels = expected.argmax(axis=1)
         return Export(
             model=model,
             precision=precision,
             side=LiteRTClassifier(path).specification.side,
             bytes=path.stat().st_size,
             **{name: scores[name] for name in SCORES},
-            keras_accuracy=float((expected.argmax(axis=1) == self.test["label"].to_numpy()).mean()),
+            keras_accuracy=float((labels == self.test["label"].to_numpy()).mean()),
             difference=compared.difference,
             difference_low=compared.low,
             difference_high=compared.high,
-            agreement=float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()),
+            agreement=float((found.argmax(axis=1) == labels).mean()),
         )
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Frames to be answered: rows of the frame table, and the side of the stored frames, px."""
-
-    rows: pd.DataFrame
-    size: int
 
 
 @cache
@@ -137,14 +121,12 @@ def _load_export(path: Path) -> Predict:
     return LiteRTClassifier(path, threads=1).probabilities
 
 
-def _answering(load: Callable[[], Predict]) -> Callable[[Questions], np.ndarray]:
+def _answering(load: Callable[[], Predict], size: int) -> Callable[[pd.DataFrame], np.ndarray]:
     predict = load()
-    return lambda asked: np.concatenate(
-        [predict(frames) for frames in _stored(asked.rows, asked.size)]
-    )
+    return lambda rows: np.concatenate([predict(frames) for frames in _batches(size, rows)])
 
 
-def _stored(rows: pd.DataFrame, size: int) -> Iterator[np.ndarray]:
+def _batches(size: int, rows: pd.DataFrame) -> Iterator[np.ndarray]:
     """Yields the stored frames of rows of the frame table, a batch at a time."""
     batches = FrameBatches(FRAMES, rows, size, BATCH, seed=None)
     for number in range(batches.num_batches):

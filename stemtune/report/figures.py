@@ -1,23 +1,18 @@
 """Figures of the models and of their training, as SVG, drawn from tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from stemtune.evaluation import paper
+from stemtune.evaluation import comparison, paper
 from stemtune.evaluation.comparison import ModelMetrics, Row
-from stemtune.report.drawing import (
-    CONTROL_COLORS,
-    NARROW,
-    STEM_COLORS,
-    STYLE,
-    WIDE,
-    colors,
-    svg,
-)
+from stemtune.report import drawing
+from stemtune.report.drawing import COLORS, NARROW, WIDE, colors, svg
+
+OURS, THEIRS = COLORS[comparison.STEM][0], COLORS[comparison.BASELINE][0]
 
 
 def cost(rows: Sequence[Row], curve: Sequence[ModelMetrics]) -> str:
@@ -27,107 +22,126 @@ def cost(rows: Sequence[Row], curve: Sequence[ModelMetrics]) -> str:
         rows: From `comparison.rows`.
         curve: The baseline on frames of several sides, by rising side.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=WIDE, layout="constrained")
-        axes.plot(
-            [point.flops_per_frame / 1e9 for point in curve],
-            [100 * point.test_accuracy for point in curve],
-            "o-",
-            color=CONTROL_COLORS[1],
-            markersize=3.5,
-            zorder=1,
-            label="baseline on frames resized to …",
+    figure, axes = plt.subplots(figsize=WIDE)
+    line = [(point.flops_per_frame / 1e9, 100 * point.test_accuracy) for point in curve]
+    label = "baseline on frames resized to …"
+    axes.plot(*zip(*line, strict=True), "o-", color="#8693a2", ms=3.5, zorder=1, label=label)
+    for point, place in zip(curve, line, strict=True):
+        axes.annotate(
+            f"{point.input_size} px",
+            place,
+            xytext=(5, -11),
+            textcoords="offset points",
+            fontsize=8,
+            color="#566474",
         )
-        for point in curve:
-            axes.annotate(
-                f"{point.input_size} px",
-                (point.flops_per_frame / 1e9, 100 * point.test_accuracy),
-                xytext=(5, -11),
-                textcoords="offset points",
-                fontsize=8,
-                color="#566474",
-            )
-        chosen = colors([row.name for row in rows])
-        widest = max(row.flops_per_frame for row in rows) / 1e9
-        for row, shift in zip(rows, _apart(rows), strict=True):
-            accuracy = 100 * row.test_accuracy
-            bounds = [
-                [accuracy - 100 * row.test_accuracy_low],
-                [100 * row.test_accuracy_high - accuracy],
-            ]
-            axes.errorbar(
-                row.flops_per_frame / 1e9 + shift * widest * 0.018,
-                accuracy,
-                np.maximum(bounds, 0),
-                fmt="o",
-                capsize=3,
-                color=chosen[row.name],
-                label=row.model,
-            )
-        axes.set(xlabel="GFLOP per frame", ylabel="test accuracy on frames, %, with 95% bounds")
-        axes.set_xlim(left=0)
-        axes.legend(loc="lower right")
-        return svg(figure)
-
-
-def _apart(rows: Sequence[Row]) -> list[float]:
-    """Returns by how many steps to move each point, so that those of equal cost stay apart."""
-    costs = pd.Series([row.flops_per_frame for row in rows])
-    places = costs.groupby(costs)
-    return list(places.cumcount() - (places.transform("size") - 1) / 2)
+    chosen = colors([row.name for row in rows])
+    costs = pd.Series([row.flops_per_frame / 1e9 for row in rows])
+    # Those of equal cost stay apart.
+    alike = costs.groupby(costs)
+    steps = alike.cumcount() - (alike.transform("size") - 1) / 2
+    for row, x in zip(rows, costs + steps * costs.max() * 0.018, strict=True):
+        drawing.accuracy(axes, x, row, fmt="o", color=chosen[row.name], label=row.model)
+    axes.set_xlabel("GFLOP per frame")
+    axes.legend(loc="lower right")
+    return svg(figure)
 
 
 def history(table: pd.DataFrame, metric: str) -> str:
     """Draws a metric ("accuracy" or "loss") by epoch, of validation and, dashed, of training."""
-    names = list(table["model"].unique())
-    chosen = colors(names)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=NARROW, layout="constrained")
-        for name in names:
-            epochs = table[table["model"] == name]
-            for split, line in (("validation", "o-"), ("train", "--")):
-                axes.plot(
-                    epochs["epoch"],
-                    epochs[f"{split}_{metric}"],
-                    line,
-                    color=chosen[name],
-                    markersize=3.5,
-                    label=name if split == "validation" else None,
-                )
-        axes.set(xlabel="epoch", ylabel=metric)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(loc="outside upper center", ncols=3, title="validation; dashed: training")
-        return svg(figure)
+    figure, axes = plt.subplots(figsize=NARROW)
+    chosen = colors(table["model"].unique())
+    for name, color in chosen.items():
+        epochs = table[table["model"] == name]
+        measured, trained = epochs[f"validation_{metric}"], epochs[f"train_{metric}"]
+        axes.plot(epochs["epoch"], measured, "o-", color=color, markersize=3.5, label=name)
+        axes.plot(epochs["epoch"], trained, "--", color=color)
+    axes.set(xlabel="epoch", ylabel=metric)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper center", ncols=3, title="validation; dashed: training")
+    return svg(figure)
 
 
 def search(trials: pd.DataFrame) -> str:
     """Draws test accuracy by learning rate, ours and the paper's.
 
     Args:
-        trials: Rows of `learning_rate`, `test_accuracy` and, where several seeds were searched,
+        trials: Rows of `learning_rate`, `test_accuracy` and, if several seeds were searched,
             `test_accuracy_spread`.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=NARROW, layout="constrained")
-        ours = trials.sort_values("learning_rate")
-        theirs = sorted(paper.TABLE_1, key=lambda row: row.learning_rate)
-        axes.errorbar(
-            ours["learning_rate"],
-            100 * ours["test_accuracy"],
-            100 * ours["test_accuracy_spread"] if "test_accuracy_spread" in ours else None,
-            fmt="o",
-            capsize=3,
-            color=STEM_COLORS[0],
-            label="measured here",
-        )
-        axes.plot(
-            [row.learning_rate for row in theirs],
-            100 * np.array([row.test_accuracy for row in theirs]),
-            "s--",
-            color=CONTROL_COLORS[0],
-            markersize=5,
-            label="the paper, on other data",
-        )
-        axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %")
-        axes.legend()
-        return svg(figure)
+    figure, axes = plt.subplots(figsize=NARROW)
+    ours = 100 * trials.set_index("learning_rate").sort_index().filter(like="test_accuracy")
+    theirs = pd.DataFrame(paper.TABLE_1).sort_values("learning_rate")
+    axes.errorbar(
+        ours.index,
+        ours["test_accuracy"],
+        ours.get("test_accuracy_spread"),
+        fmt="o",
+        capsize=3,
+        color=OURS,
+        label="measured here",
+    )
+    reported = 100 * theirs["test_accuracy"]
+    label = "the paper, on other data"
+    axes.plot(theirs["learning_rate"], reported, "s--", color=THEIRS, markersize=5, label=label)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %")
+    axes.legend()
+    return svg(figure)
+
+
+def calibration(table: pd.DataFrame) -> str:
+    """Draws accuracy against confidence; a model that knows what it knows is on the diagonal.
+
+    Args:
+        table: Rows of `model`, `confidence`, `accuracy` and `frames`.
+    """
+    chosen = colors(table["model"].unique())
+    columns = min(3, len(chosen))
+    rows = -(-len(chosen) // columns)
+    size = (2.55 * columns, 2.7 * rows)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False
+    )
+    for axes in grid.flat[len(chosen) :]:
+        axes.remove()
+    for (name, color), axes in zip(chosen.items(), grid.flat, strict=False):
+        bins = table[table["model"] == name]
+        areas = 400 * bins["frames"] / bins["frames"].sum() + 6
+        axes.plot([0, 100], [0, 100], color="#c3ccd6", zorder=1)
+        dots = {"color": color, "alpha": 0.85, "linewidth": 0, "zorder": 2}
+        axes.scatter(100 * bins["confidence"], 100 * bins["accuracy"], areas, **dots)
+        axes.set_title(name, fontsize=10)
+        axes.set(xlim=(-3, 108), ylim=(-6, 108), aspect=1)
+    figure.supxlabel("confidence, %", fontsize=10)
+    figure.supylabel("accuracy, %", fontsize=10)
+    return svg(figure)
+
+
+def kernels(rows: Mapping[str, Sequence[np.ndarray]]) -> str:
+    """Draws the kernels of a stem's convolutions.
+
+    Args:
+        rows: By what they are ("learned"), the kernels (h, w, 3, 3) of each convolution.
+    """
+    drawn = [(name, kernel) for name, several in rows.items() for kernel in several]
+    columns = len(drawn) // len(rows)
+    size = (2.4 * columns, 2.6 * len(rows))
+    figure, grid = plt.subplots(len(rows), columns, figsize=size, squeeze=False)
+    for (name, kernel), axes in zip(drawn, grid.flat, strict=True):
+        height, width, inputs, outputs = kernel.shape
+        # A square per output channel (row) and input channel (column), a gap behind each.
+        gaps = [(0, 0), (0, 0), (0, 1), (0, 1)]
+        squares = np.pad(kernel.transpose(3, 2, 0, 1), gaps, constant_values=np.nan)
+        canvas = np.block([[*row] for row in squares])[:-1, :-1]
+        strongest = float(np.abs(kernel).max()) or 1.0
+        axes.imshow(canvas, cmap="RdBu_r", vmin=-strongest, vmax=strongest, interpolation="none")
+        axes.set_facecolor("#d8dee6")
+        axes.set_xticks(np.arange(inputs) * (width + 1) + (width - 1) / 2, "RGB"[:inputs])
+        middles = np.arange(outputs) * (height + 1) + (height - 1) / 2
+        axes.set_yticks(middles, [f"to {channel}" for channel in "RGB"[:outputs]])
+        axes.tick_params(length=0, labelsize=9, labelbottom=False, labeltop=True)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        title = f"{name}\n{height} x {width}, up to ±{strongest:.2g}"
+        axes.set_title(title, fontsize=9, pad=16)
+    return svg(figure)

@@ -27,11 +27,10 @@ def kernels(
     """
     found = {}
     for variant, trained in stems.items():
-        learned = kernels_of(trained)
         chosen = add_stem.variants[variant]
         first, second = chosen.kernels
         untrained = stem.build(chosen.start, add_stem.downscale, seed, (first, second))
-        start = kernels_of(untrained)
+        start, learned = kernels_of(untrained), kernels_of(trained)
         change = [after - before for before, after in zip(start, learned, strict=True)]
         found[variant] = {"start": start, "learned": learned, "learned less start": change}
     return found
@@ -39,19 +38,17 @@ def kernels(
 
 def examples(
     stems: Mapping[str, keras.Model],
-    shown: Mapping[str, np.ndarray],
+    answers: Mapping[str, pd.DataFrame],
     settings: Params,
     test: pd.DataFrame,
-    classes: list[str],
 ) -> list[pictures.Example]:
     """Returns a few test frames: as stored, resized, and as the stems' output.
 
     Args:
         stems: By variant.
-        shown: By model, probabilities (test frames, classes).
+        answers: By model, rows of `actual` and `predicted`, one per test frame.
         settings: The content of params.yaml.
         test: The test frames, rows of the frame table.
-        classes: Names of the classes, by label.
     """
     chosen = pictures.choose(test)
     rows = test.iloc[chosen]
@@ -60,15 +57,13 @@ def examples(
     frames = np.stack([frame_store.read_frame(FRAMES, *place, size) for place in places])
     made = {"stored": frames, named(RESIZE, small): resized(frames, small)}
     made |= {variant: pictures.visible(output(stem, frames)) for variant, stem in stems.items()}
-    answers = {name: rows[chosen].argmax(axis=1) for name, rows in shown.items()}
     return [
         pictures.Example(
-            clip,
-            actual,
+            test["class"].iloc[place],
             {name: of_all[number] for name, of_all in made.items()},
-            {name: classes[labels[number]] for name, labels in answers.items()},
+            {name: table["predicted"].iloc[place] for name, table in answers.items()},
         )
-        for number, (clip, actual) in enumerate(zip(rows["clip"], rows["class"], strict=True))
+        for number, place in enumerate(chosen)
     ]
 
 

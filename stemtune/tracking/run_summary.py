@@ -50,7 +50,7 @@ def of_pipeline(
     """
     by_stage = {record.name: record for record in recorded}
     stems = [row for row in rows if row.kind == STEM]
-    best = comparison.best({row.name: row for row in stems})
+    best = comparison.ranked({row.name: row for row in stems})[0]
     folders = {"baseline": ("baseline", BASELINE), "stem": (best, STEMS / best)}
     notes = "".join(f"{note}\n\n" for note in summary.notes(recorded))
     legend = "\n".join(f"- `{name}`: {meaning}" for name, meaning in MEANING.items())

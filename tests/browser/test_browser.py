@@ -10,7 +10,7 @@ from stemtune.core.records import Record
 from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export, Exports
 from stemtune.ingest import data_docs, expectations
 from stemtune.report import exports_page as export_page
-from stemtune.report import mistakes, mistakes_page
+from stemtune.report import mistakes
 from stemtune.report import page as report
 from stemtune.store.manifest import SPLITS
 from tests.support import results
@@ -92,7 +92,7 @@ def test_no_page_runs_what_got_into_it(
     found = mistakes.find(table, results.CLASSES, baseline, stem)
     pages = {
         "report": report.render(results.make(), drawn),
-        "mistakes": mistakes_page.render(found, 12, "joint", results.footage),
+        "mistakes": mistakes.render(found, 12, "joint", results.footage),
         "docs": docs.read_text(),
         "exports": exports.read_text(),
     }
@@ -144,7 +144,7 @@ def test_the_page_of_mistakes_is_sound(tmp_path: Path) -> None:
     found = mistakes.find(table, results.CLASSES, baseline, stem)
     page = tmp_path / "mistakes.html"
     page.write_text(
-        mistakes_page.render(found, 12, "joint", results.footage), encoding="utf-8", newline=""
+        mistakes.render(found, 12, "joint", results.footage), encoding="utf-8", newline=""
     )
     for one in look_at(page, WIDTHS):
         assert_sound(one)

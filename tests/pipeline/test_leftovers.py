@@ -1,21 +1,23 @@
 """A variant that is taken out or renamed leaves nothing behind, here as in a fresh clone."""
 
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from dvc.utils.serialize import dump_yaml
 
-from tests.support.project import ROOT, Project
+from stemtune.core import files, leftovers
+from tests.support.project import QUICK_STEM, ROOT, UNTRACKED, Project
 
-# Where evaluate and track take away what is left, in the shape of the chain.
+# What each stage does before it begins, and track, in the shape of the chain.
 PROGRAM = """
 import sys
-from pathlib import Path
-from stemtune.core import files
-from stemtune.core import leftovers
-leftovers.remove(files.read_yaml(Path("params.yaml"))["add_stem"]["variants"], sys.argv[1])
+from stemtune.core import leftovers, params, stage
+if sys.argv[1] == "track":
+    leftovers.remove(params.load().add_stem.variants, "track", in_lock=True)
+else:
+    stage.run(sys.argv[1], lambda: None)
 """
 REMOVE = f"{shlex.quote(sys.executable)} remove.py"
 PIPELINE = {
@@ -25,7 +27,7 @@ PIPELINE = {
             "do": {
                 "cmd": [
                     "mkdir -p models/stem/${key} records",
-                    "echo ${item.rate} > models/stem/${key}/weights",
+                    "echo ${item.objective} > models/stem/${key}/weights",
                     "echo {} > records/add_stem@${key}.json",
                 ],
                 "params": ["add_stem.variants.${key}"],
@@ -62,8 +64,10 @@ def small_project(root: Path, cache: Path) -> Project:
 
 def give(project: Project, *variants: str) -> None:
     """Writes params.yaml with these variants."""
-    rates = {name: {"rate": 0.5} for name in variants}
-    dump_yaml(project.root / "params.yaml", {"add_stem": {"variants": rates}})
+    settings = files.read_yaml(ROOT / "params.yaml")
+    settings["add_stem"]["variants"] = dict.fromkeys(variants, QUICK_STEM)
+    settings["track"] |= UNTRACKED
+    dump_yaml(project.root / "params.yaml", settings)
 
 
 def content(project: Project) -> dict[str, str]:
@@ -87,7 +91,7 @@ def test_a_variant_that_is_renamed_leaves_nothing_here_nor_in_a_clone(tmp_path: 
     give(project, "as_published", "yours")
     printed = project.run("dvc", "repro")
     assert "Running stage 'evaluate'" in printed
-    assert "evaluate: took away what was left of mine: params.yaml, add_stem.variants, " in printed
+    assert "evaluate: removed the outputs of mine: params.yaml, add_stem.variants, " in printed
     found = content(project)
     assert "mine" not in "".join([*found, *found.values()])
     assert found["plots.txt"] == "as_published\nyours\n"
@@ -97,28 +101,34 @@ def test_a_variant_that_is_renamed_leaves_nothing_here_nor_in_a_clone(tmp_path: 
     give(untouched, "as_published", "yours")
     printed = untouched.run("dvc", "repro")
     assert "Stage 'evaluate' is cached" in printed
-    assert "track: took away what was left of mine" in printed
+    assert "track: removed the outputs of mine" in printed
     clone = project.clone(tmp_path / "clone")
     assert clone.repro() == ["track"]
     assert content(clone) == content(untouched) == content(project)
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_what_is_no_variant_s_is_left_alone(tmp_path: Path) -> None:
-    for name in ("models/stem/@eaDir", "models/stem/.cache", "models/stem/as_published"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "models/stem/.DS_Store").touch()
-    (tmp_path / "records").mkdir()
-    (tmp_path / "records/evaluate.json").touch()
-    program = "from stemtune.core import leftovers; leftovers.remove(['as_published'], 'evaluate')"
-    before = sorted(tmp_path.rglob("*"))
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
+def test_an_entry_of_dvc_lock_goes_however_the_file_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(
+        """{"schema": "2.0", "stages": {
+    "add_stem@mine": {"cmd": "train"}, "add_stem@as_published": {"cmd": "train"}}}"""
     )
-    assert done.stdout == ""
+    leftovers.remove(["as_published"], "track", in_lock=True)
+    assert [*files.read_yaml(Path("dvc.lock"))["stages"]] == ["add_stem@as_published"]
+
+
+def test_what_is_no_variant_s_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("models/stem/@eaDir", "models/stem/.cache", "models/stem/as_published", "records"):
+        Path(name).mkdir(parents=True)
+    Path("models/stem/.DS_Store").touch()
+    Path("records/evaluate.json").touch()
+    before = sorted(tmp_path.rglob("*"))
+    leftovers.remove(["as_published"], "evaluate", in_lock=True)
+    assert capsys.readouterr().out == ""
     assert sorted(tmp_path.rglob("*")) == before

@@ -254,7 +254,7 @@ def test_every_figure_and_table_shows_among_the_plots_of_dvc(prepared: Project) 
         path for name in ("figures", "history", "confusion") for path in (plots / name).iterdir()
     ]
     models = len(Comparison.model_validate(metrics(prepared)).models)
-    assert len(shown) == 8 + models + 3 + models
+    assert len(shown) == 7 + 3 + models
     for path in shown:
         assert path.relative_to(prepared.root).as_posix() in page, path
 
@@ -270,6 +270,9 @@ def test_the_times_name_every_part(prepared: Project) -> None:
     assert set(times["ms_per_frame_exported"]) == exports_of(prepared)
     assert times["frames_per_second"]["extract_frames"] > 0
     assert times["frames_per_second"]["embed_frames"] > 0
+    evaluated = json.loads((prepared.root / "records/evaluate.json").read_text())
+    # It trains nothing.
+    assert not any(child["epochs"] for child in evaluated["children"])
     assert times["estimated_wh"]["total"] > 0
     assert "codecarbon" in times["estimated_wh"]["method"]
 

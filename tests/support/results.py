@@ -11,12 +11,13 @@ from stemtune.evaluation import comparison
 from stemtune.evaluation.comparison import ModelMetrics
 from stemtune.evaluation.metrics import Difference, per_class
 from stemtune.evaluation.recommendation import recommend
-from stemtune.report.page import Results
+from stemtune.report.page import STEMS_SHOWN, Results
 from stemtune.report.pictures import Example
 
 EVIL = "<script>console.error(1)</script> $x$"
 LONG = "a_class_whose_name_goes_on_and_on_and_says_hardly_anything"
-CLASSES = [EVIL, LONG, "ollie"]
+# The last is in a script of wide letters, which the font of the figures lacks.
+CLASSES = [EVIL, LONG, "動画の分類"]
 
 
 def entry(accuracy: float, trained: int, gigaflops: float, side: int) -> ModelMetrics:
@@ -100,8 +101,8 @@ def make(split_by: str = "group") -> Results:
     picture = random.integers(0, 256, (24, 24, 3), np.uint8)
     return Results(
         compared=COMPARED,
+        rows=comparison.rows(COMPARED, ["as_published"]),
         recommendation=recommend(COMPARED, made_up, acceptable_loss=0.05).sentence(),
-        as_in_paper=["as_published"],
         frames=frames,
         split_by=split_by,
         trials=pd.DataFrame(
@@ -144,7 +145,6 @@ def make(split_by: str = "group") -> Results:
         },
         examples=[
             Example(
-                f"{label}/1",
                 label,
                 {
                     "stored": picture,
@@ -174,12 +174,13 @@ def large(classes: int, stems: int, side: int) -> Results:
     for table in answers.values():
         table.loc[:3, "predicted"] = names[-1]
     kernels = [random.normal(size=(7, 7, 3, 3)), random.normal(size=(3, 3, 3, 3))]
-    small = make()
+    by_variant = {name: entry(random.random(), 528, 0.3, 224) for name in variants}
+    compared_models = COMPARED.model_copy(update={"stem": by_variant})
+    shown = comparison.ranked(by_variant)[:STEMS_SHOWN]
     return dataclasses.replace(
-        small,
-        compared=COMPARED.model_copy(
-            update={"stem": {name: entry(random.random(), 528, 0.3, 224) for name in variants}}
-        ),
+        make(),
+        compared=compared_models,
+        rows=comparison.rows(compared_models),
         frames=pd.DataFrame({"clip": actual, "group": actual, "class": actual, "split": "test"}),
         history=_history(["baseline", *variants], random),
         answers=answers,
@@ -199,14 +200,13 @@ def large(classes: int, stems: int, side: int) -> Results:
         ),
         kernels={
             name: dict.fromkeys(("start", "learned", "learned less start"), kernels)
-            for name in variants
+            for name in shown
         },
         examples=[
             Example(
-                f"{label}/1",
                 label,
                 {"stored": _noise(side, random), "resize_108": _noise(side // 2, random)}
-                | {name: _noise(side // 2, random) for name in variants},
+                | {name: _noise(side // 2, random) for name in shown},
                 dict.fromkeys(compared, names[0]),
             )
             for label in names[:4]

@@ -37,6 +37,27 @@ def test_a_stage_depends_on_core_and_the_modules_that_it_imports_and_no_other(st
     assert declared >= needed if stage == "track" else declared == needed | core
 
 
+@pytest.mark.parametrize(
+    ("edited", "stages"),
+    [
+        ("stemtune/report/page.css", "report"),
+        ("stemtune/report/report.html.j2", "report"),
+        ("stemtune/report/figures.py", "report"),
+        ("stemtune/evaluation/metrics.py", "evaluate export report"),
+        ("stemtune/networks/stem.py", "embed_frames add_stem evaluate report"),
+        # What trains reruns no stage that judges.
+        ("stemtune/training/lr_search.py", "tune_lr"),
+        ("stemtune/training/stems.py", "add_stem"),
+    ],
+)
+def test_an_edit_reruns_what_it_touches_alone(edited: str, stages: str) -> None:
+    assert (ROOT / edited).exists()
+    folders = [edited, *(parent.as_posix() for parent in Path(edited).parents)]
+    definitions = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}
+    rerun = [name for name, stage in definitions.items() if {*stage["deps"]} & {*folders}]
+    assert rerun == stages.split()
+
+
 @pytest.mark.parametrize("stage", PIPELINE["stages"])
 def test_every_stage_is_described(stage: str) -> None:
     definition = PIPELINE["stages"][stage]

@@ -212,21 +212,22 @@ def test_a_file_is_judged_against_its_classifier(
     labels = expected.argmax(axis=1)
     # One of eight frames is another class's.
     labels[0] = (labels[0] + 1) % 3
-    judge = judging.Judge(rows.assign(label=labels), rows[:4].assign(label=0), 200, 1, SIDE)
-    assert np.array_equal(judge.calibration(SIDE), FRAMES[:4])
+    rows = rows.assign(label=labels)
+    judge = judging.Judge(rows, rows[:4], 200, 1, SIDE, Local(1))
+    assert np.array_equal(judge.calibration(SIDE, 4), FRAMES[:4])
     path = folder / "joint_float32.tflite"
     load = partial(judging.predictor, folder, SIDE)
-    found = judge.judge(path, "joint", "float32", judge.answers(load, Local(1)), Local(1))
+    found = judge.judge(path, "joint", "float32", judge.answers(load))
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
     # In chunks of whole batches, elsewhere, the answers are the same.
     monkeypatch.setattr(judging, "BATCH", 2)
     monkeypatch.setattr(judging, "FRAMES_OF_A_CHUNK", 4)
-    here = judge.answers(load, Local(1))
-    assert np.array_equal(judge.answers(load, Spread(1)), here)
-    assert judge.judge(path, "joint", "float32", here, Spread(1)) == found
-    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1), Local(1))
+    here, elsewhere = judge.answers(load), dataclasses.replace(judge, engine=Spread(1))
+    assert np.array_equal(elsewhere.answers(load), here)
+    assert elsewhere.judge(path, "joint", "float32", here) == found
+    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1))
     assert worse.agreement == 0
     assert worse.difference == worse.test_accuracy - worse.keras_accuracy
     times = judging.times(path, 2)

@@ -8,7 +8,7 @@ import pytest
 
 from stemtune.core.records import Epoch, Record
 from stemtune.evaluation import comparison
-from stemtune.report import drawing, report_tables
+from stemtune.report import drawing, tables
 from stemtune.report import page as report
 from stemtune.tracking import summary
 from tests.support import results
@@ -71,6 +71,9 @@ def test_it_shows_measured_beside_paper(read: Reader) -> None:
     stem = read.row("stem, warm_start")
     assert stem[1] == "75.00%"
     assert stem[6:9] == ["528", "3,000,000", "0.300"]
+    # A sixth of the way from 0.2 GFLOP and 60% to 0.8 GFLOP and 90%: plain resizing at its cost.
+    assert stem[10] == "65.00% (+10.0)"
+    assert read.row("stem, as_published")[10] == "65.00% (−15.0)"
     # The paper has one stem, and this one starts otherwise.
     assert stem[-1] == ""
     assert read.row("stem, as_published")[-1] == "84.37%, 48 min"
@@ -98,45 +101,40 @@ def test_a_best_rate_at_the_end_of_its_list_is_told(read: Reader, drawn: dict[st
     assert "rates tried" not in Reader(report.render(quiet, drawn)).text
 
 
-def test_of_400_classes_the_page_stays_small_and_names_what_is_confused() -> None:
-    many = results.large(classes=400, stems=3, side=224)
+def test_of_many_classes_and_stems_the_page_stays_small_and_says_what_it_leaves_out() -> None:
+    many = results.large(classes=400, stems=report.STEMS_SHOWN + 2, side=224)
     page = report.render(many, report.draw(many))
-    assert len(page.encode()) < report.LARGEST
+    assert len(page.encode()) < 3_000_000
     read = Reader(page)
     text = re.sub(r"\s+", " ", read.text)
     first, last = (f"a class with a long name, number {number}" for number in ("0000", "0399"))
-    assert read.row(first, last) == [first, last, "4", *["4"] * 7]
-    assert len([row for row in read.rows if row[0].startswith("a class")]) == report_tables.PAIRS
+    assert read.row(first, last) == [first, last, "4", *["4"] * len(many.answers)]
+    in_rows = [row[0].endswith(" (4)") for row in read.rows if row[0].startswith("a class")]
+    assert (in_rows.count(True), in_rows.count(False)) == (tables.CLASSES, tables.PAIRS)
     assert "These are the 40 of 400 classes that models get right least" in text
-    assert "Left out" not in text
+    last_two = comparison.ranked(many.compared.stem)[-2:]
+    assert f"others are better on validation: {', '.join(sorted(last_two))}." in text
+    assert all(read.row(f"stem, {name}") for name in last_two)
 
 
-def test_what_has_no_room_is_left_out_and_named(
-    drawn: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(report, "FIGURES", 300_000)
-    monkeypatch.setattr(report, "FRAMES", 18_000)
-    read = Reader(report.render(results.make(), drawn))
-    assert "Left out, to keep this page small: plots/figures/kernels_warm_start.svg" in read.text
-    assert "plots/figures/cost.svg" not in read.text
-    assert "Left out, to keep this page small: warm_start." in read.text
-    assert sum(len(source) for source in read.sources if source.startswith("data:")) < 330_000
-
-
-def test_a_comparison_is_told_in_words_by_its_bounds(read: Reader) -> None:
-    text = re.sub(r"\s+", " ", read.text)
-    assert "as_published is worse than baseline (−40.0 points, −50.0 to −30.0)." in text
-    assert "warm_start is better than resize_108 (+15.0 points, +5.0 to +25.0)." in text
-    assert "warm_start cannot be told from retrained_108 (+5.0 points, −5.0 to +15.0)." in text
+def test_a_stem_is_told_apart_from_another_model_by_the_interval(read: Reader) -> None:
+    assert read.row("as_published", "baseline")[2:5] == ["worse", "−40.0", "−50.0 to −30.0"]
+    assert read.row("warm_start", "resize_108")[2:5] == ["better", "+15.0", "+5.0 to +25.0"]
     row = read.row("warm_start", "retrained_108")
-    assert row[2:] == ["no difference shown", "+5.0", "−5.0 to +15.0", "31", "13", "0.013"]
+    assert row[2:] == ["cannot be told", "+5.0", "−5.0 to +15.0", "31", "13", "0.013"]
 
 
-def test_a_stem_is_held_against_plain_resizing_at_its_cost(read: Reader) -> None:
-    # A sixth of the way from 0.2 GFLOP and 60% to 0.8 GFLOP and 90%.
-    assert "as_published: 50.00% at 0.300 GFLOP, where plain resizing reaches 65.00%" in read.text
-    assert "15.0 points below the line" in read.text
-    assert "10.0 points above the line" in read.text
+def test_classes_of_any_name_have_their_accuracy_and_confusions(page: str, read: Reader) -> None:
+    found = results.make()
+    named = re.sub(r"\s+", " ", read.text)
+    for name in results.CLASSES:
+        shares = found.classes[found.classes["class"] == name].set_index("model")["accuracy"]
+        assert read.row(f"{name} (4)")[1:] == [f"{share:.2%}" for share in shares[list(MODELS)]]
+        assert name in named
+    for name, answers in found.answers.items():
+        alike = (answers["actual"] == answers["predicted"]) & (answers["actual"] == EVIL)
+        body = page.split(f"<figcaption>{name}</figcaption>")[0].rpartition("<figure>")[2]
+        assert Reader(body).row(EVIL)[1] == str(alike.sum())
 
 
 def test_it_says_what_was_measured_on_and_that_the_paper_has_other_data(
@@ -155,7 +153,8 @@ def test_it_says_what_was_measured_on_and_that_the_paper_has_other_data(
 
 def test_it_needs_no_other_file_and_runs_no_script(page: str, read: Reader) -> None:
     assert len(read.sources) > 20
-    assert {source[0] if source[0] == "#" else source[:5] for source in read.sources} == {
+    kinds = {source[0] if source[0] == "#" else source[:5] for source in read.sources}
+    assert kinds == {
         "#",
         "data:",
         "mista",

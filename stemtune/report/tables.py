@@ -1,0 +1,166 @@
+"""The tables of the report, as pandas has them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stemtune.evaluation import paper
+from stemtune.evaluation.comparison import ModelMetrics, Row
+from stemtune.report.templates import interval, percent, points
+from stemtune.store import manifest
+
+# A matrix of more classes is not shown; pairs that are named instead; rows of classes.
+MATRIX, PAIRS, CLASSES = 20, 15, 40
+
+
+def models(rows: Sequence[Row], curve: Sequence[ModelMetrics]) -> pd.DataFrame:
+    """Returns the comparison: a row per model, beside the paper's.
+
+    Args:
+        rows: From `comparison.rows`.
+        curve: The baseline on frames of several sides, by rising side.
+    """
+    costs = [point.flops_per_frame for point in curve]
+    accuracies = [point.test_accuracy for point in curve]
+    resized = np.interp([row.flops_per_frame for row in rows], costs, accuracies)
+    return pd.DataFrame(
+        {
+            "model": row.model,
+            "accuracy on frames": percent(row.test_accuracy),
+            "95% interval": interval(row.test_accuracy_low, row.test_accuracy_high),
+            "accuracy on clips": percent(row.clip_accuracy),
+            "95% interval, clips": interval(row.clip_accuracy_low, row.clip_accuracy_high),
+            "calibration error": f"{row.calibration_error:.3f}",
+            "trained parameters": f"{row.trainable_params:,}",
+            "all parameters": f"{row.total_params:,}",
+            "GFLOP a frame": f"{row.flops_per_frame / 1e9:.3f}",
+            "frame size, px": row.input_size,
+            "plain resizing at its FLOPs": f"{percent(at)} ({points(row.test_accuracy - at)})",
+            "the paper": ""
+            if row.paper_test_accuracy is None
+            else f"{percent(row.paper_test_accuracy)}, {row.paper_train_minutes} min",
+        }
+        for row, at in zip(rows, resized, strict=True)
+    )
+
+
+def curve(points_of_it: Sequence[ModelMetrics]) -> pd.DataFrame:
+    """Returns the baseline on frames of several sides, a row per side."""
+    return pd.DataFrame(
+        {
+            "frames resized to": f"{point.input_size} px",
+            "test accuracy": percent(point.test_accuracy),
+            "95% interval": interval(point.test_accuracy_low, point.test_accuracy_high),
+            "GFLOP a frame": f"{point.flops_per_frame / 1e9:.3f}",
+        }
+        for point in points_of_it
+    )
+
+
+def judged(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Returns each comparison of a stem with another model, and what its interval shows.
+
+    Args:
+        comparisons: Rows of `stem`, `other` and the fields of `metrics.Difference`.
+    """
+    verdicts = np.select(
+        [comparisons["low"] > 0, comparisons["high"] < 0], ["better", "worse"], "cannot be told"
+    )
+    low, high = comparisons["low"].map(points), comparisons["high"].map(points)
+    return pd.DataFrame(
+        {
+            "stem": comparisons["stem"],
+            "against": comparisons["other"],
+            "the stem is": verdicts,
+            "difference, points": comparisons["difference"].map(points),
+            "95% interval": low + " to " + high,
+            "only the stem right, frames": comparisons["first_alone"],
+            "only the other right, frames": comparisons["second_alone"],
+            "McNemar's p": comparisons["mcnemar_p"].map("{:.2g}".format),
+        }
+    )
+
+
+def confusion(answers: pd.DataFrame) -> pd.DataFrame:
+    """Returns how often each class (row) is taken for which (column).
+
+    Args:
+        answers: Rows of `actual` and `predicted`, one per test frame.
+    """
+    names = sorted(set(answers["actual"]) | set(answers["predicted"]))
+    counts = pd.crosstab(answers["actual"], answers["predicted"])
+    return counts.reindex(index=names, columns=names, fill_value=0)
+
+
+def confused(answers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Returns the pairs of classes that models confuse most often, all models together.
+
+    Args:
+        answers: By model; see `confusion`.
+
+    Returns:
+        Columns: class; taken for; frames, of the class; and how many of them each model confuses.
+    """
+    stacked = pd.concat(answers, names=["model"]).reset_index("model")
+    wrong = stacked[stacked["actual"] != stacked["predicted"]]
+    counts = wrong.groupby(["actual", "predicted", "model"]).size().unstack("model", fill_value=0)
+    counts = counts.reindex(columns=list(answers), fill_value=0)
+    # By name if counts are equal, so the same ones are shown each time.
+    order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:PAIRS]
+    shown = counts.loc[order].rename_axis(columns=None).reset_index()
+    frames = next(iter(answers.values()))["actual"].value_counts()
+    shown.insert(2, "frames", shown["actual"].map(frames))
+    return shown.rename(columns={"actual": "class", "predicted": "taken for"})
+
+
+def classes(per_class: pd.DataFrame) -> pd.DataFrame:
+    """Returns the accuracy of every model (column) on up to `CLASSES` classes, the hardest.
+
+    Args:
+        per_class: Rows of `model`, `class`, `frames` and `accuracy`.
+    """
+    wide = per_class.pivot(index=["class", "frames"], columns="model", values="accuracy")
+    hardest = wide[wide.index.isin(wide.mean(axis=1).nsmallest(CLASSES).index)]
+    hardest = hardest[per_class["model"].unique()]
+    return hardest.set_axis([f"{name} ({frames})" for name, frames in hardest.index])
+
+
+def counts(frames: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Returns how many frames, clips and groups there are, by split and of "all"."""
+    parts = {split: frames[frames["split"] == split] for split in manifest.SPLITS}
+    return {
+        name: {"frames": len(part)}
+        | {f"{kind}s": part[kind].nunique() for kind in ("clip", "group")}
+        for name, part in {"all": frames, **parts}.items()
+    }
+
+
+def table_1(trials: pd.DataFrame) -> pd.DataFrame:
+    """Returns the trials with, at the end of each row, what the paper found at its rate.
+
+    Whatever columns the search wrote are shown; the paper's rates that it did not try follow.
+    """
+    theirs = pd.DataFrame(
+        {
+            "rate": f"{row.learning_rate:g}",
+            "the paper: trial": str(row.trial),
+            "the paper: minutes": str(row.minutes),
+            "the paper: test accuracy": percent(row.test_accuracy),
+        }
+        for row in paper.TABLE_1
+    )
+    ours = pd.DataFrame({name: [_cell(name, x) for x in trials[name]] for name in trials})
+    tried = ours.merge(theirs, how="left", left_on="learning_rate", right_on="rate")
+    others = theirs[~theirs["rate"].isin(ours["learning_rate"])]
+    both = pd.concat([tried, others.assign(learning_rate=others["rate"])], ignore_index=True)
+    return both.drop(columns="rate").fillna("").rename(columns=lambda name: name.replace("_", " "))
+
+
+def _cell(column: str, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    if "accuracy" in column and isinstance(value, float):
+        return percent(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
