@@ -103,7 +103,10 @@ def test_a_best_rate_at_the_end_of_its_list_is_told(read: Reader, drawn: dict[st
 
 def test_of_many_classes_and_stems_the_page_stays_small_and_says_what_it_leaves_out() -> None:
     many = results.large(classes=400, stems=report.STEMS_SHOWN + 2, side=224)
-    page = report.render(many, report.draw(many))
+    name, kernels = next(iter(many.kernels.items()))
+    drawn = report.draw(dataclasses.replace(many, kernels={name: kernels}))
+    drawn |= {f"kernels_{other}": drawn[f"kernels_{name}"] for other in many.kernels}
+    page = report.render(many, drawn)
     assert len(page.encode()) < 3_000_000
     read = Reader(page)
     text = re.sub(r"\s+", " ", read.text)
