@@ -132,14 +132,10 @@ class _Ours:
         from stemtune.training.lr_search import LearningRateSearch
 
         kept = Kept(str((self._folder / "search").absolute()))
-        search = LearningRateSearch(
-            data,
-            self._table["label"].nunique(),
-            SETTINGS.tune_lr.model_copy(update={"seeds": [SEED], "learning_rates": self._rates}),
-            SETTINGS.train_best.head,
-            SETTINGS.runtime.seed,
-            kept,
-        )
+        changed = {"seeds": [SEED], "learning_rates": self._rates}
+        tune_lr = SETTINGS.tune_lr.model_copy(update=changed)
+        settings = SETTINGS.model_copy(update={"tune_lr": tune_lr})
+        search = LearningRateSearch(settings, data, self._table["label"].nunique(), kept)
         search.search()
         kept.clear()
         self.accuracies = {

@@ -35,18 +35,17 @@ def main(variant: str) -> None:
     from stemtune.core.results import by_loss
     from stemtune.networks import classifier
     from stemtune.training import fit, stems
-    from stemtune.training.kept import Kept
 
-    chosen, kept = add_stem.variants[variant], Kept(f"add_stem@{variant}")
-    table, folder = manifest.read(MANIFEST), STEMS / variant
+    task, folder = stems.StemTask(variant, settings), STEMS / variant
+    chosen = task.chosen
     record_params = params.flat("add_stem", add_stem) | {
         "start": chosen.start,
         "objective": chosen.objective,
         "head": chosen.head,
         "epochs": chosen.epochs or add_stem.epochs,
     }
-    with records.recording(f"add_stem@{variant}", record_params) as record:
-        task = stems.prepare(variant, settings, kept, record.show)
+    with records.recording(task.title, record_params) as record:
+        stems.prepare(task, record.show)
         attempts = chosen.attempts(tuned.read().learning_rate)
         # Elsewhere a record cannot be shown while it grows.
         train = partial(stems.train_variant, task)
@@ -55,15 +54,16 @@ def main(variant: str) -> None:
         for child in (child for each in tried for child in each.records):
             record.show(child)
         best = min(tried, key=by_loss)
+        classes = manifest.classes(manifest.read(MANIFEST))
         takes = settings.input_specification(settings.extract_frames.size)
-        classifier.save(stems.finished(task, best), manifest.classes(table), takes, folder)
+        classifier.save(stems.finished(task, best), classes, takes, folder)
         fit.write_history(best.training.epochs, folder)
-        record.params["learning_rate"] = best.training.learning_rate
+        record.params["learning_rate"] = best.learning_rate
         record.epochs, record.metrics = [*best.training.epochs], dict(best.metrics)
         for note in stems.notes(tried, best, f"add_stem.variants.{variant}"):
             record.note(note)
         record.artifacts = [str(folder / HISTORY_FILE)]
-    kept.clear()
+    task.kept.clear()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ Writes: models/retrained/<side>/, records/train_resized.json
 Run:    python -m stages.train_resized
 """
 
-from functools import partial
-
 from stemtune.core import params, records, stage
 from stemtune.core.params import Params
-from stemtune.core.paths import AUGMENTED, EMBEDDINGS, FRAMES, MANIFEST, RETRAINED
+from stemtune.core.paths import AUGMENTED, EMBEDDINGS, MANIFEST, RETRAINED
 from stemtune.networks import reproducibility
 from stemtune.store import embeddings, manifest
 
@@ -23,37 +21,24 @@ def main() -> None:
     settings = params.load()
     reproducibility.configure(settings.runtime)
     from stemtune.networks import backbones, classifier
-    from stemtune.training import dataset, fit, heads, live_features
+    from stemtune.training import features, fit, heads
     from stemtune.training.kept import Kept
 
-    table, kept = manifest.read(MANIFEST), Kept("train_resized")
-    classes, head = manifest.classes(table), settings.train_best.head
-    used, size = settings.embed_frames.backbones, settings.extract_frames.size
-    views = settings.add_stem.retrained_head.views
-    flat = params.flat("add_stem.retrained_head", settings.add_stem.retrained_head)
+    classes, kept = manifest.classes(manifest.read(MANIFEST)), Kept("train_resized")
+    chosen = settings.add_stem.retrained_head
+    flat = params.flat("add_stem.retrained_head", chosen)
     with records.recording("train_resized", flat) as record:
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
         for side in sides(settings):
-            data = dataset.load_embedded(EMBEDDINGS, used, side, table)
-            if not head.cached_features:
-                embedder = partial(backbones.embedder, network, size=size, side=side)
-                data = live_features.attach(data, embedder, FRAMES, table, size, views)
-            elif views > 1:
-                frames = manifest.frame_table(table)
-                train = frames[frames["split"] == manifest.TRAIN]
-                data = data.with_more(dataset.load_features(AUGMENTED, used, side, train))
-            plans = heads.plans(settings, len(classes), f"retrained_{side}, ")
-            fitted = partial(
-                heads.train, data=data, title="train_resized", tell=record.show, kept=kept
-            )
-            found = heads.best(list(map(fitted, plans)), plans[0], data.features)
-            folder = RETRAINED / str(side)
-            trained = classifier.Classifier(f"retrained_{side}", network, found.head)
+            name, folder = f"retrained_{side}", RETRAINED / str(side)
+            data = features.load(settings, side, chosen.views, network)
+            plans = heads.plans(settings, len(classes), f"{name}, ")
+            found = heads.train(plans, data, "train_resized", record.show, memory=kept)
+            trained = classifier.Classifier(name, network, found.head)
             classifier.save(trained, classes, settings.input_specification(side), folder)
             fit.write_history(found.training.epochs, folder)
-            for name in ("accuracy", "loss"):
-                value = found.training.metrics[f"validation_{name}"]
-                record.metrics[f"retrained_{side}_validation_{name}"] = value
+            for metric in ("validation_accuracy", "validation_loss"):
+                record.metrics[f"{name}_{metric}"] = found.metrics[metric]
     kept.clear()
 
 

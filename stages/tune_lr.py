@@ -9,7 +9,7 @@ Run:    python -m stages.tune_lr
 from functools import partial
 
 from stemtune.core import files, params, records, stage
-from stemtune.core.paths import EMBEDDINGS, FRAMES, MANIFEST, TRIALS
+from stemtune.core.paths import MANIFEST, TRIALS
 from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
@@ -17,44 +17,24 @@ from stemtune.training import rates, tuned
 
 
 def main() -> None:
-    """Trains heads at each learning rate, chooses on validation, then tests each once."""
+    """Trains heads at each learning rate, and chooses on validation."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
     configure()
-    from stemtune.networks import backbones
-    from stemtune.training import dataset, heads, live_features, lr_search, trials
+    from stemtune.training import features, lr_search, trials
     from stemtune.training.kept import Kept
 
-    table = manifest.read(MANIFEST)
-    size, side = settings.extract_frames.size, settings.trained_side
-    embed, head, seed = settings.embed_frames, settings.train_best.head, settings.runtime.seed
-    load = partial(dataset.load_embedded, EMBEDDINGS, embed.backbones, side, table)
-    if not head.cached_features:
-        build = partial(backbones.build_embedder, embed, seed, size, side)
-        load = partial(live_features.load, load, build, FRAMES, table, size, head.views)
-    data, kept = load(), Kept("tune_lr")
+    views, kept = settings.train_best.head.views, Kept("tune_lr")
+    load = partial(features.load, settings, settings.trained_side, views)
+    data, classes = load(), len(manifest.classes(manifest.read(MANIFEST)))
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
-        search = lr_search.LearningRateSearch(
-            data,
-            len(manifest.classes(table)),
-            settings.tune_lr,
-            head,
-            seed,
-            kept,
-            lambda trial: record.show(trials.record_of(trial)),
-        )
+        search = lr_search.LearningRateSearch(settings, data, classes, kept, record.show)
         search.run_ahead(engine, load)
         search.search()
         search.require_coverage()
-        tried = [
-            trial.tested([heads.accuracy(head, data.test) for head in search.heads_of(trial)])
-            for trial in search.trials
-        ]
-        for trial in tried:
-            record.show(trials.record_of(trial))
-        best = trials.best(tried)
-        files.write_csv(TRIALS, trials.table(tried))
+        best = trials.best(search.trials)
+        files.write_csv(TRIALS, trials.table(search.trials))
         tuned.write(
             tuned.Best(
                 trial=best.name,

@@ -27,12 +27,10 @@ class Training:
     """A training that is over.
 
     Attributes:
-        learning_rate: Adam's.
         epochs: In order; at least one. Epoch 0 is the start, which has validation metrics alone.
         kept: The epoch whose weights it left.
     """
 
-    learning_rate: float
     epochs: Sequence[Epoch]
     kept: int
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +174,3 @@ def embedder(
         return graph(tf.constant(filled)).numpy()[: len(frames)]
 
     return embed
-
-
-def build_embedder(
-    params: EmbedFrames, seed: int, size: int, side: int
-) -> Callable[[int], Callable[[np.ndarray], np.ndarray]]:
-    """Builds the composite network of params.yaml; returns `embedder` for it, but for `batch`."""
-    return partial(embedder, build_all(params, seed), size=size, side=side)

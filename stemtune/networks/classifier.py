@@ -64,6 +64,11 @@ class Classifier:
             x = self.stem(x)
         return self.backbone(x, training=False)
 
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart."""
+        return int(self.head.output_shape[-1])
+
     def require_stem(self) -> keras.Model:
         """Returns the stem; raises ValueError where there is none."""
         if self.stem is None:

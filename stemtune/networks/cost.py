@@ -2,7 +2,8 @@
 
 import bisect
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cache, partial
 
 import keras
 import numpy as np
@@ -24,11 +25,6 @@ def milliseconds_per_frame(predict: Callable[[np.ndarray], np.ndarray], size: in
         predict(frames)
         seconds.append(time.perf_counter() - started)
     return float(np.median(seconds)) / TIMED_BATCH * 1000
-
-
-def count_parameters(variables: Iterable[keras.Variable]) -> int:
-    """Returns how many numbers the variables hold."""
-    return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
 def flops(model: keras.Model, side: int) -> int:
@@ -57,11 +53,12 @@ def equal_cost_sides(backbone: keras.Model, stride: int, size: int) -> dict[stem
         sides and round them up; a stem that costs less than the next step has its own small side.
     """
     plain, small = _to_features(backbone), geometry.small_side(size, stride)
+    counted = cache(partial(flops, plain))
     larger, found = range(small + 1, size + 1), {}
     for kernels in stem.AVERAGES:
         built = stem.build("average", stride, 0, kernels, pads=True)
         allowed = flops(_to_features(backbone, built), size)
-        step = bisect.bisect_right(larger, allowed, key=lambda side: flops(plain, side))
+        step = bisect.bisect_right(larger, allowed, key=counted)
         found[kernels] = small + step
     return found
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import keras
@@ -75,23 +75,22 @@ def network(backbone: Backbone) -> keras.Model:
     return backbones.build(backbone.name, backbone.source, backbone.seed, backbone.input_size)
 
 
+@lru_cache(maxsize=1)
+def embedder(backbone: Backbone, frames: int, size: int, side: int) -> embeddings.Embed:
+    """Returns `backbones.embedder`, compiled once, as gaps at one side follow one another."""
+    return backbones.embedder(network(backbone), frames, size, side)
+
+
+def fill(wanted: Embedding) -> int:
+    """Fills a gap, and returns how many frames were embedded."""
+    gap, clips = wanted.gap, clips_at_once(wanted.frames_per_clip)
+    frames = wanted.frames_per_clip * clips
+    embed = embedder(wanted.backbone, frames, wanted.size, gap.side)
+    return embeddings.fill(gap, FRAMES, wanted.size, embed, clips)
+
+
 def load() -> Callable[[Embedding], int]:
-    """Returns what fills a gap and returns how many frames it embedded.
-
-    It keeps the function that it has compiled last: gaps at one side follow one another.
-    """
-    compiled: dict[tuple[Backbone, int], embeddings.Embed] = {}
-
-    def fill(wanted: Embedding) -> int:
-        gap, kind = wanted.gap, (wanted.backbone, wanted.gap.side)
-        clips = clips_at_once(wanted.frames_per_clip)
-        if kind not in compiled:
-            compiled.clear()
-            compiled[kind] = backbones.embedder(
-                network(wanted.backbone), wanted.frames_per_clip * clips, wanted.size, gap.side
-            )
-        return embeddings.fill(gap, FRAMES, wanted.size, compiled[kind], clips)
-
+    """Returns `fill`, in a process that keeps its network."""
     return fill
 
 

@@ -21,7 +21,6 @@ PARAMETERS = 528
 # Sides of the first kernel and of the second, px.
 Kernels = tuple[int, int]
 PAPER: Kernels = (7, 3)
-PADDING = "padding"
 # The two kernels that together average squares of `stride` pixels, along one axis, by the kernels'
 # sides.
 AVERAGES = {
@@ -53,7 +52,7 @@ def build(
         ValueError: The start is unknown.
     """
     margins = geometry.margins(stride)
-    padding = [keras.layers.ZeroPadding2D((margins, margins), name=PADDING)] if pads else []
+    padding = [keras.layers.ZeroPadding2D((margins, margins), name="padding")] if pads else []
     stem = keras.Sequential(
         [
             keras.Input((None, None, CHANNELS)),
@@ -77,11 +76,6 @@ def build(
 def _convolution(name: str, side: int, stride: int, seed: int) -> keras.layers.Layer:
     start = seeds.glorot(seed, name)
     return keras.layers.Conv2D(CHANNELS, side, stride, kernel_initializer=start, name=name)
-
-
-def pads(stem: keras.Model) -> bool:
-    """Returns whether a stem from `build` pads frames."""
-    return any(layer.name == PADDING for layer in stem.layers)
 
 
 def _average_weights(stride: int, kernels: Kernels) -> list[np.ndarray]:

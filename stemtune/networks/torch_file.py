@@ -36,20 +36,18 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def array(self, data: np.ndarray) -> np.ndarray:
-        steps = [
-            (length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True)
-        ]
-        numbers = (self.offset, *self.shape, *self.strides)
-        reaches = self.offset + sum(steps) >= data.size or math.prod(self.shape) > data.size
-        if min(numbers) < 0 or reaches:
+        size = data.itemsize
+        strides = [size * stride for stride in self.strides]
+        try:
+            if math.prod(self.shape) > data.size:
+                raise ValueError("it has more numbers than its storage")
+            # NumPy refuses what lies outside of the storage.
+            return np.ndarray(self.shape, data.dtype, data, size * self.offset, strides).copy()
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 f"a tensor of shape {self.shape}, strides {self.strides} at {self.offset} reaches "
-                f"outside its storage of {data.size} numbers"
-            )
-        view = np.lib.stride_tricks.as_strided(
-            data[self.offset :], self.shape, [data.itemsize * stride for stride in self.strides]
-        )
-        return view.copy()
+                f"outside its storage of {data.size} numbers: {error}"
+            ) from error
 
 
 def _rebuild_tensor(

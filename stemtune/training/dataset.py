@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from stemtune.core.params import Params
+from stemtune.core.paths import FRAMES, MANIFEST
 from stemtune.core.views import view
 from stemtune.store import embeddings, manifest
 from stemtune.store.frame_store import read_frame
@@ -48,36 +50,16 @@ class Splits(NamedTuple):
     train: Labelled
     validation: Labelled
     test: Labelled
-    live: Callable[[int, int], keras.utils.PyDataset] | None = None
+    live: Callable[[int, int], "FrameBatches"] | None = None
     views: int = 1
 
     def train_batches(self, batch_size: int, seed: int) -> Any:
         """Returns the train split's batches for Keras, in an order that is drawn from the seed."""
-        if self.live is not None:
-            return self.live(batch_size, seed)
-        return self.train.shuffled(batch_size, seed)
-
-    @property
-    def features(self) -> int:
-        """How many features a frame has."""
-        return int(self.train.features.shape[1])
-
-    def with_more(self, train: Labelled) -> "Splits":
-        """Returns these, with more to train on."""
-        features, labels = (np.concatenate(parts) for parts in zip(self.train, train, strict=True))
-        return self._replace(train=Labelled(features, labels))
+        return (self.live or self.train.shuffled)(batch_size, seed)
 
 
 # Loads them in whichever process it is called; can be pickled.
 Load = Callable[[], Splits]
-
-
-def load_embedded(folder: Path, backbones: list[str], side: int, table: pd.DataFrame) -> Splits:
-    """Returns the features that a manifest's frames have at `side`, by split."""
-    frames = manifest.frame_table(table)
-    parts = [frames[frames["split"] == split] for split in manifest.SPLITS]
-    train, validation, test = (load_features(folder, backbones, side, part) for part in parts)
-    return Splits(train, validation, test)
 
 
 def load_features(folder: Path, backbones: list[str], side: int, frames: pd.DataFrame) -> Labelled:
@@ -86,14 +68,22 @@ def load_features(folder: Path, backbones: list[str], side: int, frames: pd.Data
     return Labelled(features, np.tile(labels_of(frames), len(features) // len(frames)))
 
 
-class FrameBatches:
+class FrameBatches(keras.utils.PyDataset):
     """Batches of stored frames (n, size, size, 3), uint8, with labels, read as they are needed.
 
-    Memory is that of a few batches, however many frames there are. With a seed the order is drawn
-    anew for each epoch; epoch k of one seed is always the same. With a teacher's outputs (frames,
-    d) a batch has them beside its labels: {"classes": (n,), "teacher": (n, d)}.
+    Memory is that of a few batches, however many frames there are. With a seed, each epoch has an
+    order of its own; epoch k of one seed is always the same.
 
-    Of several views, each frame is shown in one, drawn at random for each epoch.
+    Args:
+        folder: The frame store.
+        frames: Rows of the frame table.
+        size: Side of the stored frames, px.
+        batch_size: Frames per batch; the last may have fewer.
+        seed: Of the order of frames and the views shown; None: as in `frames`.
+        teacher: A teacher's outputs (frames, d). A batch has them beside its labels: {"classes":
+            (n,), "teacher": (n, d)}.
+        views: Augmented copies of a frame, of which each epoch shows one, drawn at random.
+        embed: Makes features (n, d), float32, of a batch's frames, and the batch has these.
     """
 
     def __init__(
@@ -105,51 +95,52 @@ class FrameBatches:
         seed: int | None,
         teacher: np.ndarray | None = None,
         views: int = 1,
+        embed: embeddings.Embed | None = None,
     ) -> None:
-        self.size = size
-        self.teacher = teacher
-        self._folder = folder
-        self._shards = frames["shard"].to_numpy()
-        self._indexes = frames["index"].to_numpy()
+        super().__init__()
         self.labels = labels_of(frames)
-        self._batch_size = batch_size
-        self._order = np.arange(len(frames))
+        self._folder, self._size, self._batch_size = folder, size, batch_size
+        self._shards, self._indexes = frames["shard"].to_numpy(), frames["index"].to_numpy()
+        self._teacher, self._embed = teacher, embed
         self._random = None if seed is None else np.random.default_rng(seed)
-        self._views, self._shown = views, np.zeros(len(frames), int)
-        self.draw_order()
+        self._order, self._views = np.arange(len(frames)), views
+        self._shown = np.zeros(len(frames), int)
+        self.on_epoch_end()
 
     @property
     def num_batches(self) -> int:
-        """The number of batches, the last of which may be smaller."""
+        """The number of batches."""
         return -(-len(self._order) // self._batch_size)
-
-    @property
-    def share_of_one_class(self) -> float:
-        """The accuracy that the same answer to every frame can reach."""
-        return float(np.bincount(self.labels).max() / len(self.labels))
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, Targets]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         frames = [
-            read_frame(self._folder, self._shards[row], self._indexes[row], self.size)[np.newaxis]
+            read_frame(self._folder, self._shards[row], self._indexes[row], self._size)[np.newaxis]
             for row in rows
         ]
         shown = np.concatenate(list(map(view, frames, self._shown[rows])))
-        labels = self.labels[rows]
-        if self.teacher is None:
-            return shown, labels
-        return shown, {"classes": labels, "teacher": self.teacher[rows]}
+        x = self._embed(shown) if self._embed else shown
+        if self._teacher is None:
+            return x, self.labels[rows]
+        return x, {"classes": self.labels[rows], "teacher": self._teacher[rows]}
+
+    def on_epoch_end(self) -> None:
+        """Draws the order of the next epoch, and the views shown, if there is a seed."""
+        if self._random is not None:
+            self._random.shuffle(self._order)
+            if self._views > 1:
+                self._shown = self._random.integers(self._views, size=len(self._order))
 
     def stream(self) -> tf.data.Dataset:
         """Returns the batches for Keras, an epoch each time they are gone through, read ahead.
 
         tf.data does not tune itself: to end an epoch would take until its tuner wakes, which it
-        does after 10, 30, 70, … ms, so that an epoch of 2.7 s took 5.1 (TensorFlow 2.21).
+        does after 10, 30, 70, … ms: an epoch of 2.7 s took 5.1 (TensorFlow 2.21).
         """
 
         def epoch() -> Iterator[tuple[np.ndarray, Targets]]:
             # Not at an epoch's end, which what is read ahead may never come to.
-            self.draw_order()
+            self.on_epoch_end()
             yield from (self[batch] for batch in range(self.num_batches))
 
         def signature(array: np.ndarray) -> tf.TensorSpec:
@@ -163,9 +154,23 @@ class FrameBatches:
         counted = batches.apply(tf.data.experimental.assert_cardinality(self.num_batches))
         return counted.prefetch(BATCHES_AHEAD).with_options(options)
 
-    def draw_order(self) -> None:
-        """Draws the order of the next epoch, and the views shown, where there is a seed."""
-        if self._random is not None:
-            self._random.shuffle(self._order)
-            if self._views > 1:
-                self._shown = self._random.integers(self._views, size=len(self._order))
+
+def embedded_live(
+    data: Splits, embedder: Callable[[int], embeddings.Embed], settings: Params, views: int
+) -> Splits:
+    """Returns data whose train frames are embedded again in each epoch.
+
+    Args:
+        data: With cached features; validation and test keep theirs, which nothing augments.
+        embedder: From a batch size to a function from frames to features.
+        settings: The content of params.yaml.
+        views: Augmented copies of a frame, of which each epoch shows one.
+    """
+    frames = manifest.frame_table(manifest.read(MANIFEST))
+    train, size = frames[frames["split"] == manifest.TRAIN], settings.extract_frames.size
+
+    def live(batch_size: int, seed: int) -> FrameBatches:
+        embed = embedder(batch_size)
+        return FrameBatches(FRAMES, train, size, batch_size, seed, views=views, embed=embed)
+
+    return data._replace(live=live, views=views)

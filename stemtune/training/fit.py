@@ -1,14 +1,12 @@
-"""Trains a Keras model with Adam: compile, fit, keep an epoch. Heads and stems both come here."""
+"""Compiles and fits a Keras model, and keeps an epoch. Heads and stems both come here."""
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -26,101 +24,64 @@ METRICS = {
     "val_classes_accuracy": "validation_accuracy",
 }
 CROSS_ENTROPY = "sparse_categorical_crossentropy"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a model is trained.
-
-    Attributes:
-        learning_rate: Adam's.
-        epochs: The last epoch, counted from 1.
-        keep_best: Whether the model ends with the weights of the epoch with the lowest validation
-            loss, the start included, instead of the last epoch's.
-        decay: Whether the learning rate falls to 0 along a cosine (Loshchilov and Hutter, 2017).
-        clipnorm: The largest norm of a variable's gradient; None: no limit.
-        first: The epoch that it begins with, counted from 0.
-        moments: Values of the optimizer's variables after earlier epochs; None: a new Adam.
-        steps_per_execution: As `keras.Model.compile` takes it; changes no result.
-    """
-
-    learning_rate: float
-    epochs: int
-    keep_best: bool = False
-    decay: bool = False
-    clipnorm: float | None = None
-    first: int = 0
-    moments: Sequence[np.ndarray] | None = None
-    steps_per_execution: int = 1
-
-
-class Fitted(NamedTuple):
-    """A training that is over, and the values of its optimizer's variables."""
-
-    training: Training
-    moments: list[np.ndarray]
+OnEpoch = Callable[[Epoch], None]
 
 
 def fit(
     model: keras.Model,
     batches: Any,
     validation: Any,
-    plan: Plan,
+    epochs: int,
     title: str,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_epoch: OnEpoch = lambda epoch: None,
+    *,
+    initial_epoch: int = 0,
+    keep_best: bool = False,
     **compiled: Any,
-) -> Fitted:
+) -> Training:
     """Trains a model from the weights that it has, and leaves it with those of the kept epoch.
 
     XLA stays off: on processors it makes depthwise networks many times slower. It also refuses the
     deterministic gradient of max pooling, which ResNet50 has.
 
     Args:
-        model: Its trainable variables are trained; it is compiled here.
+        model: Its trainable variables are trained; it stays uncompiled.
         batches: To train on, as `keras.Model.fit` takes them, in their own order.
         validation: As `keras.Model.fit` takes it.
-        plan: Learning rate, epochs, and the epoch to keep.
+        epochs: The last epoch, counted from 1.
         title: Named in each line that is printed.
         on_epoch: Receives each epoch when it ends, epoch 0 (the start) included.
-        compiled: Loss, loss weights and metrics as `keras.Model.compile` takes them; by default
+        initial_epoch: As `keras.Model.fit` takes it.
+        keep_best: Whether the model ends with the weights of the epoch with the lowest validation
+            loss, the start included, instead of the last epoch's.
+        compiled: As `keras.Model.compile` takes it; the optimizer, and what else differs from
             cross-entropy and accuracy.
     """
     # Or the model would store its optimizer with its weights.
     model = keras.Model(model.inputs, model.output)
-    rate: Any = plan.learning_rate
-    if plan.decay:
-        steps = plan.epochs * int(batches.cardinality())
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    optimizer = keras.optimizers.Adam(rate, clipnorm=plan.clipnorm)
-    settings = {"loss": CROSS_ENTROPY, "metrics": ["accuracy"]} | compiled
     model.compile(
-        optimizer, jit_compile=False, steps_per_execution=plan.steps_per_execution, **settings
+        **{"loss": CROSS_ENTROPY, "metrics": ["accuracy"], "jit_compile": False} | compiled
     )
-    optimizer.build(model.trainable_variables)
-    for variable, value in zip(optimizer.variables, plan.moments or (), strict=False):
-        variable.assign(value)
-    log = EpochLog(title, plan.epochs, on_epoch)
+    log = EpochLog(title, epochs, on_epoch)
     callbacks: list[keras.callbacks.Callback] = [log]
-    if plan.keep_best:
-        callbacks.append(BestEpoch(log.note_start(model, validation), plan.epochs))
+    if keep_best:
+        callbacks.append(BestEpoch(log.note_start(model, validation), epochs))
     model.fit(
         batches,
-        epochs=plan.epochs,
-        initial_epoch=plan.first,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
         validation_data=validation,
         shuffle=False,
         callbacks=callbacks,
         verbose=0,
     )
-    kept = callbacks[-1].best_epoch + 1 if plan.keep_best else log.epochs[-1].epoch
-    training = Training(plan.learning_rate, log.epochs, kept)
-    return Fitted(training, [variable.numpy() for variable in optimizer.variables])
+    return Training(log.epochs, callbacks[-1].best_epoch + 1 if keep_best else epochs)
 
 
 class EpochLog(keras.callbacks.Callback):
     """Notes the metrics and time of each epoch and prints them; a bar shows the batches."""
 
-    def __init__(self, title: str, last: int, on_epoch: Callable[[Epoch], None]) -> None:
+    def __init__(self, title: str, last: int, on_epoch: OnEpoch) -> None:
         super().__init__()
         self.epochs: list[Epoch] = []
         self._title, self._last, self._tell = title, last, on_epoch

@@ -1,11 +1,7 @@
-"""The head: what is trained on features behind a frozen backbone; the paper's is one layer.
+"""The head: what is trained on features behind a frozen backbone; the paper's is one layer."""
 
-A head that is trained from scratch tries each learning rate of a list, and keeps the rate and the
-epoch with the lowest validation loss.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import keras
@@ -13,12 +9,12 @@ import numpy as np
 
 from stemtune.core.params import Params
 from stemtune.core.records import Record
-from stemtune.core.results import Epoch, Training, by_loss
+from stemtune.core.results import Training, by_loss
 from stemtune.core.settings.training import Head
 from stemtune.networks import seeds
-from stemtune.training import fit
-from stemtune.training.dataset import Labelled, Splits
-from stemtune.training.kept import Kept, Trained
+from stemtune.training import fit, kept
+from stemtune.training.dataset import Splits
+from stemtune.training.kept import Kept
 
 # A step on cached features is shorter than what Keras does between two.
 STEPS_PER_EXECUTION = 32
@@ -28,19 +24,16 @@ Tell = Callable[[Record], None]
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """A training of a head.
+    """A training of a head with Adam.
 
     Attributes:
         name: In records.
-        head: Its layers.
-        classes: Number of classes.
         seed: Of its start, its dropout and the order of examples.
-        batch_size: Examples per step.
-        learning_rate: Adam's.
         epochs: The last epoch, counted from 1.
         keep_best: Whether the epoch with the lowest validation loss is kept, not the last.
-        continues: The training that it continues, for more epochs; None: a new one.
-        start: Weights that a new one starts from; None: random ones.
+        initial_epoch: How many epochs an earlier training, which it continues, has trained.
+        weights: That it starts from; none: random ones.
+        moments: Values of Adam's variables that it starts from; none: those of a new Adam.
     """
 
     name: str
@@ -51,20 +44,33 @@ class HeadPlan:
     learning_rate: float
     epochs: int
     keep_best: bool = False
-    continues: Trained | None = None
-    start: Sequence[np.ndarray] | None = None
+    initial_epoch: int = 0
+    weights: Sequence[np.ndarray] = ()
+    moments: Sequence[np.ndarray] = ()
 
-    @property
-    def first(self) -> int:
-        """The epoch that it begins with, counted from 0."""
-        return self.continues.training.epochs[-1].epoch if self.continues else 0
+    def continuing(self, trained: "TrainedHead") -> "HeadPlan":
+        """Returns the plan for the epochs after those of a trained head."""
+        done = trained.training.epochs[-1].epoch
+        weights = trained.head.get_weights()
+        return replace(self, initial_epoch=done, weights=weights, moments=trained.moments)
 
 
-class FoundHead(NamedTuple):
-    """The best head of several, without dropout, and its training."""
+class TrainedHead(NamedTuple):
+    """A trained head, without dropout.
+
+    Attributes:
+        moments: Values of Adam's variables, for a training that continues this one.
+    """
 
     head: keras.Model
+    learning_rate: float
     training: Training
+    moments: Sequence[np.ndarray]
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Those of the kept epoch."""
+        return self.training.metrics
 
 
 def build(features: int, classes: int, params: Head, seed: int) -> keras.Model:
@@ -89,10 +95,10 @@ def build(features: int, classes: int, params: Head, seed: int) -> keras.Model:
 def plans(
     settings: Params, classes: int, name: str = "", start: keras.Model | None = None
 ) -> list[HeadPlan]:
-    """Returns the trainings to choose from for a head that is trained from scratch.
+    """Returns a training at each learning rate of `add_stem.retrained_head`.
 
     Args:
-        settings: The content of params.yaml; `add_stem.retrained_head` has the learning rates.
+        settings: The content of params.yaml.
         classes: Number of classes.
         name: What their names in records begin with.
         start: A trained head to continue from, which stays if no epoch is better; None: new ones.
@@ -108,97 +114,77 @@ def plans(
             learning_rate=rate,
             epochs=chosen.epochs,
             keep_best=True,
-            start=start and start.get_weights(),
+            weights=start.get_weights() if start else (),
         )
         for number, rate in enumerate(chosen.learning_rates, start=1)
     ]
 
 
 def train(
-    plan: HeadPlan,
+    plans: Sequence[HeadPlan],
     data: Splits,
     title: str,
     tell: Tell = lambda record: None,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    kept: Kept | None = None,
-) -> Trained:
-    """Trains a head on the features of the train split; test is left alone.
+    on_epoch: fit.OnEpoch | None = None,
+    memory: Kept | None = None,
+) -> TrainedHead:
+    """Trains a head by each plan; returns the one with the lowest validation loss.
 
     Args:
-        plan: How.
-        data: Features and labels.
+        plans: How; at least one.
+        data: Features and labels; test is left alone.
         title: Named in each line that is printed.
-        tell: Shows the record of this training, which grows with each epoch.
-        on_epoch: Receives each epoch when it ends.
-        kept: Trainings that a killed stage finished; for live features, which take hours.
+        tell: Shows the record of each training, which grows with each epoch.
+        on_epoch: Receives each epoch when it ends, in place of that record.
+        memory: Finished trainings of a killed stage; for live features, which take hours.
     """
-    child = Record.start(plan.name, {"learning_rate": plan.learning_rate, "epochs": plan.epochs})
-    tell(child)
-    memory = kept.of(plan, data) if kept and data.live else None
-    trained = memory.read() if memory else None
-    if trained:
-        print(f"{title}: {plan.name}, seed {plan.seed}: finished before, kept", flush=True)
-        child.epochs = [*trained.training.epochs]
-    else:
-
-        def seen(epoch: Epoch) -> None:
-            child.add(epoch)
-            on_epoch(epoch)
-
-        head = _start(plan, data)
-        fitted = fit.fit(
-            head,
+    tried = []
+    for plan in plans:
+        params = {"learning_rate": plan.learning_rate, "epochs": plan.epochs}
+        record = Record.start(plan.name, params)
+        tell(record)
+        head, adam = _begin(plan, data.train.features.shape[1])
+        path = memory.path(plan, data) if memory and data.live else None
+        if path and path.exists():
+            print(f"{title}: {plan.name}, seed {plan.seed}: finished before, kept", flush=True)
+            training, arrays = kept.read(path)
+            record.epochs = [*training.epochs]
+            weights, moments = arrays[: len(head.weights)], arrays[len(head.weights) :]
+            head.set_weights(weights)
+        else:
             # Epochs that continue a training do not repeat the order of those before.
-            data.train_batches(plan.batch_size, seeds.of(plan.seed, f"order from {plan.first}")),
-            tuple(data.validation),
-            _fit_plan(plan, data),
-            f"{title}: {plan.name}, learning rate {plan.learning_rate:.3g}, seed {plan.seed}",
-            seen,
-        )
-        trained = Trained(fitted.training, head.get_weights(), fitted.moments)
-        if memory:
-            memory.write(trained)
-    child.metrics = dict(trained.training.metrics)
-    child.finish()
-    return trained
+            order = seeds.of(plan.seed, f"order from {plan.initial_epoch}")
+            training = fit.fit(
+                head,
+                data.train_batches(plan.batch_size, order),
+                tuple(data.validation),
+                plan.epochs,
+                f"{title}: {plan.name}, learning rate {plan.learning_rate:.3g}, seed {plan.seed}",
+                on_epoch or record.add,
+                initial_epoch=plan.initial_epoch,
+                keep_best=plan.keep_best,
+                optimizer=adam,
+                steps_per_execution=1 if data.live else STEPS_PER_EXECUTION,
+            )
+            moments = [variable.numpy() for variable in adam.variables]
+            if path:
+                kept.write(path, training, [*head.get_weights(), *moments])
+        record.metrics = dict(training.metrics)
+        record.finish()
+        tried.append(TrainedHead(without_dropout(head), plan.learning_rate, training, moments))
+    return min(tried, key=by_loss)
 
 
-def best(tried: Sequence[Trained], plan: HeadPlan, features: int) -> FoundHead:
-    """Returns the head with the lowest validation loss.
-
-    Args:
-        tried: What became of each plan.
-        plan: One of the plans, which have the same layers.
-        features: Of a frame.
-    """
-    kept = min(tried, key=lambda each: by_loss(each.training))
-    return FoundHead(without_dropout(restored(kept, plan, features)), kept.training)
-
-
-def restored(trained: Trained, plan: HeadPlan, features: int) -> keras.Model:
-    """Returns a trained head, from its plan and weights."""
+def _begin(plan: HeadPlan, features: int) -> tuple[keras.Model, keras.optimizers.Adam]:
+    """Returns an untrained head and its optimizer, or those of the training that it continues."""
     head = build(features, plan.classes, plan.head, plan.seed)
-    head.set_weights(trained.weights)
-    return head
-
-
-def _start(plan: HeadPlan, data: Splits) -> keras.Model:
-    head = build(data.features, plan.classes, plan.head, plan.seed)
-    start = plan.continues.weights if plan.continues else plan.start
-    if start is not None:
-        head.set_weights(start)
-    return head
-
-
-def _fit_plan(plan: HeadPlan, data: Splits) -> fit.Plan:
-    return fit.Plan(
-        plan.learning_rate,
-        plan.epochs,
-        plan.keep_best,
-        first=plan.first,
-        moments=plan.continues.moments if plan.continues else None,
-        steps_per_execution=1 if data.live else STEPS_PER_EXECUTION,
-    )
+    adam = keras.optimizers.Adam(plan.learning_rate)
+    adam.build(head.trainable_variables)
+    if plan.weights:
+        head.set_weights(plan.weights)
+    for variable, value in zip(adam.variables, plan.moments, strict=False):
+        variable.assign(value)
+    return head, adam
 
 
 def without_dropout(head: keras.Model) -> keras.Model:
@@ -206,18 +192,13 @@ def without_dropout(head: keras.Model) -> keras.Model:
 
     A stem's training runs the layers behind it in training mode, and would drop features.
     """
-    kept = [layer for layer in head.layers[1:] if not isinstance(layer, keras.layers.Dropout)]
-    if len(kept) == len(head.layers) - 1:
+    dropout = [layer for layer in head.layers if isinstance(layer, keras.layers.Dropout)]
+    if not dropout:
         return head
     x = head.input
-    for layer in kept:
-        x = layer(x)
+    for layer in head.layers[1:]:
+        x = x if layer in dropout else layer(x)
     return keras.Model(head.input, x, name=head.name)
-
-
-def accuracy(head: keras.Model, data: Labelled) -> float:
-    """Returns the share of examples that a head classifies correctly."""
-    return float((predict(head, data.features).argmax(axis=1) == data.labels).mean())
 
 
 def predict(head: keras.Model, features: np.ndarray) -> np.ndarray:

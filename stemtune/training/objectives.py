@@ -13,24 +13,17 @@ TEMPERATURE = 3.0
 LEAST = 1e-30
 
 
-class SoftenedDivergence(keras.losses.Loss):
-    """How far probabilities are from a teacher's, both softened by a temperature.
+def softened_divergence(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Returns how far probabilities (n, classes) are from a teacher's, both softened: (n,).
 
     Hinton et al., 2015: the divergence of softmax(z / T), times T², so its gradient weighs as much
     as that of labels at any temperature.
     """
-
-    def __init__(self, temperature: float) -> None:
-        super().__init__()
-        self._temperature = temperature
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        wanted, found = (
-            tf.nn.log_softmax(tf.math.log(tf.maximum(each, LEAST)) / self._temperature)
-            for each in (y_true, y_pred)
-        )
-        divergence = tf.reduce_sum(tf.exp(wanted) * (wanted - found), axis=-1)
-        return self._temperature**2 * divergence
+    wanted, found = (
+        tf.nn.log_softmax(tf.math.log(tf.maximum(each, LEAST)) / TEMPERATURE)
+        for each in (y_true, y_pred)
+    )
+    return TEMPERATURE**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - found), axis=-1)
 
 
 # "distillation": labels serve for the accuracy alone; "both": each counts half.
@@ -41,7 +34,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         "metrics": {"classes": "accuracy"},
     },
     "both": {
-        "loss": {"classes": CROSS_ENTROPY, "teacher": SoftenedDivergence(TEMPERATURE)},
+        "loss": {"classes": CROSS_ENTROPY, "teacher": softened_divergence},
         "loss_weights": {"classes": 0.5, "teacher": 0.5},
         "metrics": {"classes": "accuracy"},
     },

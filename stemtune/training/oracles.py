@@ -8,11 +8,6 @@ import keras_tuner
 from stemtune.core.settings.training import RateRange, TuneLr
 from stemtune.training.trials import OBJECTIVE
 
-ORACLES = {
-    "grid": keras_tuner.oracles.GridSearchOracle,
-    "random": keras_tuner.oracles.RandomSearchOracle,
-}
-
 
 class _HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
     """Hyperband (Li et al., 2018) with brackets no wider than a list of rates is long.
@@ -40,24 +35,25 @@ def build(params: TuneLr, seed: int) -> keras_tuner.Oracle:
     """
     space, rates = keras_tuner.HyperParameters(), params.learning_rates
     if isinstance(rates, RateRange):
-        trials, count = params.max_trials, None
+        count, trials = None, params.max_trials
         space.Float("learning_rate", rates.min, rates.max, sampling=rates.sampling)
     else:
-        trials = count = len(rates)
+        count = trials = len(rates)
         space.Choice("learning_rate", rates)
     objective = keras_tuner.Objective(OBJECTIVE, "max")
     common = {"objective": objective, "seed": seed, "hyperparameters": space}
+    kinds, factor = keras_tuner.oracles, params.hyperband_factor
     if params.tuner == "hyperband":
-        oracle = _HyperbandOracle(
-            count, max_epochs=params.epochs, factor=params.hyperband_factor, **common
-        )
+        oracle = _HyperbandOracle(count, max_epochs=params.epochs, factor=factor, **common)
     elif params.tuner == "bayesian":
         # Only the random phase rules repeats out; the model-based one may try a rate twice.
-        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
+        oracle = kinds.BayesianOptimizationOracle(
             max_trials=trials, num_initial_points=count, **common
         )
+    elif params.tuner == "random":
+        oracle = kinds.RandomSearchOracle(max_trials=trials, **common)
     else:
-        oracle = ORACLES[params.tuner](max_trials=trials, **common)
+        oracle = kinds.GridSearchOracle(max_trials=trials, **common)
     oracle.verbose = 0
     # Draws in a row that repeat a rate before the space counts as exhausted; with Keras Tuner's 20
     # the last rate of a list is now and then never drawn.

@@ -19,29 +19,23 @@ def advice(rates: Sequence[float] | RateRange, best: float, setting: str) -> str
         best: The best of them.
         setting: Of params.yaml, that holds them, by its dotted name.
     """
+    said = "the best of the rates tried"
     if isinstance(rates, RateRange):
-        low, high, at = (_on_scale(rate, rates) for rate in (rates.min, rates.max, best))
-        margin = END * (high - low)
-        if at >= high - margin:
-            return _of_range("upper", best, rates.max, "larger", f"raise {setting}.max")
-        if at <= low + margin:
-            return _of_range("lower", best, rates.min, "smaller", f"lower {setting}.min")
-        return ""
-    for end, word, more in ((max(rates), "largest", "larger"), (min(rates), "smallest", "smaller")):
-        if best == end and len(rates) >= FEWEST:
+        scale = math.log if rates.sampling == "log" else float
+        low, high, at = map(scale, (rates.min, rates.max, best))
+        share = (at - low) / (high - low)
+        lies = f"{said}, {best:.3g}, lies at the"
+        if share >= 1 - END:
             return (
-                f"the best of the rates tried is the {word}, {best:g}; a {more} one may be better: "
-                f"add it to {setting}"
+                f"{lies} upper end of its range, {rates.max:g}; a larger one may be better: raise "
+                f"{setting}.max"
             )
+        if share <= END:
+            return (
+                f"{lies} lower end of its range, {rates.min:g}; a smaller one may be better: lower "
+                f"{setting}.min"
+            )
+    elif len(rates) >= FEWEST and best in (max(rates), min(rates)):
+        end, more = ("largest", "larger") if best == max(rates) else ("smallest", "smaller")
+        return f"{said} is the {end}, {best:g}; a {more} one may be better: add it to {setting}"
     return ""
-
-
-def _on_scale(rate: float, rates: RateRange) -> float:
-    return math.log(rate) if rates.sampling == "log" else rate
-
-
-def _of_range(end: str, best: float, limit: float, more: str, remedy: str) -> str:
-    return (
-        f"the best of the rates tried, {best:.3g}, lies at the {end} end of its range, {limit:g}; "
-        f"a {more} one may be better: {remedy}"
-    )

@@ -1,31 +1,29 @@
 """A variant of the stem: trained in front of a frozen backbone, alone or with a new head.
 
-The stages call `prepare` once and `train_variant` for each attempt, here or on other machines, and
-keep the attempt with the lowest validation loss.
+The stage calls `prepare` once and `train_variant` for each attempt, here or on other machines, and
+keeps the attempt with the lowest validation loss.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
+import tensorflow as tf
 
-from stemtune.core import files
 from stemtune.core.params import Params
 from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST, RETRAINED
 from stemtune.core.records import Record
 from stemtune.core.results import Training
 from stemtune.core.settings.training import Attempt, Variant
+from stemtune.core.views import view
 from stemtune.networks import classifier as stored
 from stemtune.networks import images, stem
 from stemtune.networks.classifier import Classifier
-from stemtune.networks.cost import count_parameters
 from stemtune.store import manifest
-from stemtune.training import behind_stem, dataset, fit, heads, objectives, rates
-from stemtune.training.dataset import FrameBatches
+from stemtune.training import dataset, fit, heads, objectives, rates
+from stemtune.training.dataset import FrameBatches, Labelled, Splits
 from stemtune.training.heads import Tell
 from stemtune.training.kept import Kept
 
@@ -40,12 +38,10 @@ class StemTask:
     Attributes:
         variant: Its name in `add_stem.variants`.
         settings: The content of params.yaml.
-        start: Folder of the classifier that each attempt starts from.
     """
 
     variant: str
     settings: Params
-    start: Path
 
     @property
     def title(self) -> str:
@@ -57,17 +53,25 @@ class StemTask:
         """The variant's settings."""
         return self.settings.add_stem.variants[self.variant]
 
+    @property
+    def kept(self) -> Kept:
+        """Finished trainings of heads, if the stage is killed."""
+        return Kept(self.title)
+
+    @property
+    def start(self) -> Path:
+        """Folder of the classifier that each attempt starts from."""
+        return self.kept.folder / "start"
+
 
 @dataclass(frozen=True)
 class TrainedStem:
     """What an attempt came to.
 
     Attributes:
-        attempt: Which.
         training: Of the stem, and of the head if both train together.
         metrics: Of the classifier in the end, on training and validation frames.
-        stem: Weights of the stem.
-        head: Weights of the head.
+        stem, head: Their weights.
         death: What shows that the stem is dead, in words; "" for one that is alive.
         records: Of this training, and of those of a new head.
     """
@@ -83,39 +87,37 @@ class TrainedStem:
     @property
     def learning_rate(self) -> float:
         """Adam's, of the stem."""
-        return self.training.learning_rate
+        return self.attempt.learning_rate
 
 
-def prepare(variant: str, settings: Params, kept: Kept, tell: Tell) -> StemTask:
+def prepare(task: StemTask, tell: Tell) -> None:
     """Builds the classifier that all attempts start from, and stores it for them.
 
     If the head trains along, the classifier gets a head that was trained behind the untrained stem.
     Behind a stem that starts as a plain resize, that is the head that train_resized trained.
 
     Args:
-        variant: A name in `add_stem.variants`.
-        settings: The content of params.yaml.
-        kept: Trainings that a killed stage finished; the start is stored beside them.
+        task: The variant.
         tell: Shows the record of each training.
     """
-    add_stem = settings.add_stem
-    task = StemTask(variant, settings, kept.folder / "start")
-    first, second = task.chosen.kernels
-    pads, seed = task.chosen.padding == "same", settings.runtime.seed
-    built = stem.build(task.chosen.start, add_stem.downscale, seed, (first, second), pads)
-    begun = replace(stored.load(BASELINE), name=variant, stem=built)
-    if task.chosen.head == "joint" and task.chosen.starts_as_resize:
-        resized = stored.load(RETRAINED / str(settings.small_side))
-        begun = replace(begun, head=resized.head)
-    elif task.chosen.head == "joint":
-        table = manifest.read(MANIFEST)
-        data = behind_stem.features(begun, table, settings)
-        plans = heads.plans(settings, len(manifest.classes(table)), "head, ")
-        train = partial(heads.train, data=data, title=task.title, tell=tell, kept=kept)
-        found = heads.best(list(map(train, plans)), plans[0], data.features)
+    settings, chosen = task.settings, task.chosen
+    first, second = chosen.kernels
+    built = stem.build(
+        chosen.start,
+        settings.add_stem.downscale,
+        settings.runtime.seed,
+        (first, second),
+        pads=chosen.padding == "same",
+    )
+    begun = replace(stored.load(BASELINE), name=task.variant, stem=built)
+    if chosen.head == "joint" and chosen.starts_as_resize:
+        begun = replace(begun, head=stored.load(RETRAINED / str(settings.small_side)).head)
+    elif chosen.head == "joint":
+        data = behind_stem(begun, settings)
+        plans = heads.plans(settings, begun.classes, "head, ")
+        found = heads.train(plans, data, task.title, tell, memory=task.kept)
         begun = replace(begun, head=found.head)
     stored.save_network(begun, task.start)
-    return task
 
 
 def train_variant(
@@ -127,7 +129,7 @@ def train_variant(
     goes with a better test accuracy.
 
     Args:
-        task: From `prepare`.
+        task: That was prepared.
         attempt: Its learning rate and the seed of its order of frames.
         tell: Shows the record of each training, as it begins.
     """
@@ -137,23 +139,21 @@ def train_variant(
         records.append(record)
         tell(record)
 
-    classifier, table = stored.load(task.start), manifest.read(MANIFEST)
-    classifier = replace(classifier, name=task.variant)
-    child = Record.start(f"{task.variant} {attempt}", attempt.params)
-    show(child)
-    training, death = _train_stem(task, attempt, classifier, table, child)
-    child.metrics = dict(training.metrics)
-    child.finish()
+    classifier = stored.load(task.start)
+    record = Record.start(f"{task.variant} {attempt}", attempt.params)
+    show(record)
+    training, death = _train_stem(task, attempt, classifier, record)
+    record.metrics = dict(training.metrics)
+    record.finish()
     metrics, head = training.metrics, classifier.head
     if task.chosen.head != "frozen":
         # A head that trained along continues from where it is; it stays if no epoch is better.
         start = head if task.chosen.head == "joint" else None
         name = f"head {'again ' if start else ''}{attempt}, "
-        data = behind_stem.features(classifier, table, task.settings)
-        plans = heads.plans(task.settings, len(manifest.classes(table)), name, start)
-        train = partial(heads.train, data=data, title=task.title, tell=show, kept=Kept(task.title))
-        found = heads.best(list(map(train, plans)), plans[0], data.features)
-        metrics, head = found.training.metrics, found.head
+        data = behind_stem(classifier, task.settings)
+        plans = heads.plans(task.settings, classifier.classes, name, start)
+        found = heads.train(plans, data, task.title, show, memory=task.kept)
+        metrics, head = found.metrics, found.head
     weights = classifier.require_stem().get_weights(), head.get_weights()
     return TrainedStem(attempt, training, metrics, *weights, death, records)
 
@@ -163,7 +163,7 @@ def finished(task: StemTask, best: TrainedStem) -> Classifier:
     classifier = stored.load(task.start)
     classifier.require_stem().set_weights(best.stem)
     classifier.head.set_weights(best.head)
-    return replace(classifier, name=task.variant)
+    return classifier
 
 
 def notes(tried: Sequence[TrainedStem], best: TrainedStem, setting: str) -> list[str]:
@@ -190,8 +190,38 @@ def notes(tried: Sequence[TrainedStem], best: TrainedStem, setting: str) -> list
     return [line for line in lines if line]
 
 
+def behind_stem(classifier: Classifier, settings: Params) -> Splits:
+    """Returns the features of train and validation frames behind a classifier's stem.
+
+    Train frames are embedded in all augmented copies that `add_stem.retrained_head` asks for, or
+    live if features are not cached. Test has none, since nothing that is trained may look at it.
+    """
+    size, batch_size = settings.extract_frames.size, settings.add_stem.batch_size
+    compiled = tf.function(classifier.features, reduce_retracing=True)
+    frames = manifest.frame_table(manifest.read(MANIFEST))
+
+    def embed(batch: np.ndarray) -> np.ndarray:
+        return compiled(batch).numpy()
+
+    def of_split(split: str, views: int = 1) -> Labelled:
+        rows = frames[frames["split"] == split]
+        batches = FrameBatches(FRAMES, rows, size, batch_size, seed=None)
+        parts = [
+            embed(view(batches[number][0], one))
+            for one in range(views)
+            for number in range(batches.num_batches)
+        ]
+        return Labelled(np.concatenate(parts), np.tile(batches.labels, views))
+
+    views, cached = settings.add_stem.retrained_head.views, settings.train_best.head.cached_features
+    validation = of_split(manifest.VALIDATION)
+    nothing = Labelled(validation.features[:0], validation.labels[:0])
+    data = Splits(of_split(manifest.TRAIN, views if cached else 1), validation, nothing)
+    return data if cached else dataset.embedded_live(data, lambda _: embed, settings, views)
+
+
 def _train_stem(
-    task: StemTask, attempt: Attempt, classifier: Classifier, table: pd.DataFrame, child: Record
+    task: StemTask, attempt: Attempt, classifier: Classifier, record: Record
 ) -> tuple[Training, str]:
     """Trains the stem of a classifier, and its head if that trains along, and nothing else.
 
@@ -199,69 +229,55 @@ def _train_stem(
         The training, and what shows that the stem is dead.
 
     Raises:
-        AssertionError: Other parameters would be trained, or something that is frozen changed.
+        AssertionError: Other parameters would be trained.
     """
-    chosen, add_stem, joint = task.chosen, task.settings.add_stem, task.chosen.head == "joint"
-    classifier.head.trainable = joint
-    frozen = [classifier.backbone] if joint else [classifier.backbone, classifier.head]
-    size = task.settings.extract_frames.size
+    chosen, size = task.chosen, task.settings.extract_frames.size
+    epochs = chosen.epochs or task.settings.add_stem.epochs
+    classifier.head.trainable = chosen.head == "joint"
     inputs = keras.Input((size, size, 3), dtype="uint8")
     outputs = classifier(inputs)
     if chosen.objective != "labels":
         outputs = {"classes": outputs, "teacher": outputs}
     model = keras.Model(inputs, outputs)
-    meant = stem.PARAMETERS + (classifier.head.count_params() if joint else 0)
-    if (trainable := count_parameters(model.trainable_variables)) != meant:
+    trainable = sum(variable.numpy().size for variable in model.trainable_variables)
+    meant = stem.PARAMETERS + (classifier.head.count_params() if classifier.head.trainable else 0)
+    if trainable != meant:
         raise AssertionError(f"{trainable} parameters would be trained, not {meant}")
-    frames, validation = _batches(task, attempt, table)
-    before, title = _digest(frozen), f"{task.title} {attempt}"
+    frames, validation = _batches(task, attempt)
+    rate = attempt.learning_rate
+    if chosen.decay == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, epochs * frames.num_batches)
     training = fit.fit(
         model,
         frames.stream(),
         validation.stream(),
-        fit.Plan(
-            attempt.learning_rate,
-            chosen.epochs or add_stem.epochs,
-            keep_best=chosen.keep_epoch == "best",
-            decay=chosen.decay == "cosine",
-            clipnorm=chosen.clipnorm,
-        ),
-        title,
-        child.add,
+        epochs,
+        f"{task.title} {attempt}",
+        record.add,
+        keep_best=chosen.keep_epoch == "best",
+        optimizer=keras.optimizers.Adam(rate, clipnorm=chosen.clipnorm),
         **objectives.OBJECTIVES[chosen.objective],
-    ).training
-    if _digest(frozen) != before:
-        raise AssertionError(f"{title}: training changed weights that are frozen")
+    )
     return training, _death(classifier.require_stem(), frames, validation, training)
 
 
-def _batches(
-    task: StemTask, attempt: Attempt, table: pd.DataFrame
-) -> tuple[FrameBatches, FrameBatches]:
+def _batches(task: StemTask, attempt: Attempt) -> tuple[FrameBatches, FrameBatches]:
     """Returns the batches to train on, in the attempt's order, and those to validate on."""
-    settings, chosen = task.settings, task.chosen
+    settings, chosen, table = task.settings, task.chosen, manifest.read(MANIFEST)
     rows = manifest.frame_table(table)
-    teacher: Mapping[str, np.ndarray] = {}
-    if chosen.objective != "labels":
-        backbones, side = settings.embed_frames.backbones, settings.trained_side
-        known = dataset.load_embedded(EMBEDDINGS, backbones, side, table)
-        head = stored.load(BASELINE).head
-        parts = {manifest.TRAIN: known.train, manifest.VALIDATION: known.validation}
-        teacher = {split: heads.predict(head, part.features) for split, part in parts.items()}
-    seeds = {manifest.TRAIN: attempt.order_seed(settings.runtime.seed), manifest.VALIDATION: None}
-    train, validation = (
-        FrameBatches(
-            FRAMES,
-            rows[rows["split"] == split],
-            settings.extract_frames.size,
-            settings.add_stem.batch_size,
-            seed,
-            teacher.get(split),
-            chosen.views if split == manifest.TRAIN else 1,
-        )
-        for split, seed in seeds.items()
-    )
-    return train, validation
+    size, batch_size = settings.extract_frames.size, settings.add_stem.batch_size
+    head = None if chosen.objective == "labels" else stored.load(BASELINE).head
+
+    def batches(split: str, seed: int | None, views: int) -> FrameBatches:
+        part, teacher = rows[rows["split"] == split], None
+        if head:
+            backbones, side = settings.embed_frames.backbones, settings.trained_side
+            known = dataset.load_features(EMBEDDINGS, backbones, side, part)
+            teacher = heads.predict(head, known.features)
+        return FrameBatches(FRAMES, part, size, batch_size, seed, teacher, views)
+
+    order = attempt.order_seed(settings.runtime.seed)
+    return batches(manifest.TRAIN, order, chosen.views), batches(manifest.VALIDATION, None, 1)
 
 
 def _death(
@@ -271,16 +287,11 @@ def _death(
     shown = (validation[number][0] for number in range(validation.num_batches))
     if not any(built(images.unit_range(batch)).numpy().any() for batch in shown):
         return "its output is zero everywhere, so every frame gets the same answer"
-    trained = [epoch for epoch in training.epochs if epoch.epoch]
-    accuracies = {epoch.metrics["train_accuracy"] for epoch in trained}
-    highest, chance = max(accuracies), frames.share_of_one_class
-    if len(trained) > 1 and len(accuracies) == 1 and highest < chance + TOLERANCE:
+    accuracies = [epoch.metrics["train_accuracy"] for epoch in training.epochs if epoch.epoch]
+    chance = np.bincount(frames.labels).max() / len(frames.labels)
+    if len({*accuracies}) == 1 < len(accuracies) and accuracies[0] < chance + TOLERANCE:
         return (
-            f"training accuracy stayed at {highest:.2%} in all {len(trained)} epochs, and the "
-            f"same answer to every frame gives {chance:.2%}"
+            f"training accuracy stayed at {accuracies[0]:.2%} in all {len(accuracies)} epochs, and "
+            f"the same answer to every frame gives {chance:.2%}"
         )
     return ""
-
-
-def _digest(parts: Sequence[keras.Model]) -> str:
-    return files.digest(*(variable.numpy() for part in parts for variable in part.variables))

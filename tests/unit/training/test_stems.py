@@ -12,7 +12,7 @@ import pytest
 
 from bench.project import QUICK_STEM
 from stemtune.core import params
-from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST, RETRAINED, UNFINISHED_SEARCH
+from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST, RETRAINED
 from stemtune.core.records import Record
 from stemtune.core.results import by_loss
 from stemtune.core.settings.training import Attempt
@@ -20,7 +20,7 @@ from stemtune.engine.engine import Local
 from stemtune.networks import classifier
 from stemtune.networks.classifier import Classifier
 from stemtune.store import embeddings, manifest, shards
-from stemtune.training import behind_stem, heads, stems
+from stemtune.training import heads, stems
 from stemtune.training.kept import Kept
 from stemtune.training.stems import StemTask, TrainedStem
 from tests.support.classifiers import tiny_classifier
@@ -35,7 +35,6 @@ COLORS = np.where(np.arange(3) == np.array(LABELS)[:, None], 1, 0.3)[:, None, No
 NOISE = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3))
 PIXELS = (NOISE * COLORS).astype(np.uint8)
 FEATURES = np.random.default_rng(4).random((6, 4), np.float32)
-OBJECTIVES = pytest.mark.parametrize("objective", ["labels", "distillation", "both"])
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +83,7 @@ def task_of(start: str = "average", stride: int = 2, live: bool = False, **chose
         "variants": {"tested": variant},
         "retrained_head": {"learning_rates": [0.1, 0.01], "epochs": 2, "augmentation": "flip"},
     }
-    task = StemTask("tested", params.Params.model_validate(content), UNFINISHED_SEARCH / "start")
+    task = StemTask("tested", params.Params.model_validate(content))
     begun = tiny_classifier(start, stride)
     # Its head answers with the label whose mean features are nearest.
     means = begun.features(PIXELS).numpy().reshape(2, 3, -1).mean(axis=0)
@@ -106,41 +105,47 @@ def parts(model: Classifier) -> list[list[np.ndarray]]:
     return [part.get_weights() for part in (model.require_stem(), model.head, model.backbone)]
 
 
-@OBJECTIVES
-@pytest.mark.parametrize("stride", [2, 3, 4])
-def test_only_the_stem_trains(stride: int, objective: str) -> None:
-    task = task_of("random", stride, objective=objective)
-    before = parts(classifier.load(task.start))
-    after = parts(stems.finished(task, train(task)))
-    assert [same(*pair) for pair in zip(before, after, strict=True)] == [False, True, True]
-
-
-@OBJECTIVES
-def test_stem_and_head_train_together(objective: str) -> None:
-    task = task_of(objective=objective, head="joint")
-    before = parts(classifier.load(task.start))
-    after = parts(stems.finished(task, train(task)))
-    assert [same(*pair) for pair in zip(before, after, strict=True)] == [False, False, True]
-
-
-@OBJECTIVES
-def test_epochs_tell_accuracy_and_loss(objective: str) -> None:
-    task = task_of(objective=objective)
-    trained = train(task)
+def assert_told(task: StemTask, trained: TrainedStem) -> None:
+    """Asserts that epochs hold the accuracies and losses of the stem's training."""
     epochs = trained.training.epochs
-    assert (trained.metrics, trained.death) == (epochs[1].metrics, "")
     assert [epoch.epoch for epoch in epochs] == [1, 2]
+    assert trained.records[0].epochs == epochs
     assert set(epochs[1].metrics) == {
         "train_accuracy",
         "train_loss",
         "validation_accuracy",
         "validation_loss",
     }
-    [record] = trained.records
-    assert record.epochs == epochs
-    answers = stems.finished(task, trained).predictor()(PIXELS)
-    right = float((answers.argmax(axis=1) == LABELS).mean())
-    assert epochs[1].metrics["validation_accuracy"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize(("stride", "objective"), [(2, "labels"), (3, "distillation"), (4, "both")])
+def test_only_the_stem_trains(stride: int, objective: str) -> None:
+    task = task_of("random", stride, objective=objective)
+    before, trained = parts(classifier.load(task.start)), train(task)
+    model = stems.finished(task, trained)
+    after = parts(model)
+    assert [same(*pair) for pair in zip(before, after, strict=True)] == [False, True, True]
+    assert_told(task, trained)
+    shown = PIXELS if stride == 2 else np.tile(PIXELS, (1, 2, 2, 1))
+    right = float((model.predictor()(shown).argmax(axis=1) == LABELS).mean())
+    assert trained.metrics["validation_accuracy"] == pytest.approx(right)
+
+
+def test_stem_and_head_train_together_and_the_head_goes_on() -> None:
+    task = task_of(objective="both", head="joint")
+    before, trained = parts(classifier.load(task.start)), train(task)
+    after = parts(stems.finished(task, trained))
+    assert [same(*pair) for pair in zip(before, after, strict=True)] == [False, False, True]
+    assert_told(task, trained)
+    assert_searched(trained, "head again at 0.01, ")
+
+
+def assert_searched(trained: TrainedStem, name: str) -> None:
+    """Asserts that the best of the new heads, behind the trained stem, was taken."""
+    records = trained.records[1:]
+    assert [record.name for record in records] == [f"{name}trial 1", f"{name}trial 2"]
+    losses = [epoch.metrics["validation_loss"] for each in records for epoch in each.epochs]
+    assert trained.metrics["validation_loss"] == min(losses)
 
 
 def test_a_stem_that_died_is_told() -> None:
@@ -181,8 +186,8 @@ def test_each_attempt_trains_alike_here_and_elsewhere_and_the_lowest_loss_is_kep
     # Each attempt starts from the same weights, and sees frames in its own order.
     losses = [each.training.epochs[0].metrics["train_loss"] for each in tried]
     assert losses[2] != losses[0]
-    apart = list(Spread(1).map(partial(stems.train_variant, task), attempts))
-    for one, other in zip(tried, apart, strict=True):
+    apart = list(Spread(1).map(partial(stems.train_variant, task), attempts[1:3]))
+    for one, other in zip(tried[1:3], apart, strict=True):
         assert (one.metrics, one.death) == (other.metrics, other.death)
         assert same(one.stem, other.stem)
         assert [epoch.metrics for record in one.records for epoch in record.epochs] == [
@@ -247,50 +252,42 @@ def test_training_never_ends_above_its_start_in_validation_loss() -> None:
     assert losses[improved.kept] == min(losses.values())
 
 
-def test_a_new_head_is_searched_behind_each_stem_and_a_joint_one_goes_on() -> None:
-    for kind, name in (("retrained", "head at 0.01, "), ("joint", "head again at 0.01, ")):
-        trained = train(task_of(head=kind))
-        heads_of = trained.records[1:]
-        assert [record.name for record in heads_of] == [f"{name}trial 1", f"{name}trial 2"]
-        epochs = [epoch for record in heads_of for epoch in record.epochs]
-        best = min(epoch.metrics["validation_loss"] for epoch in epochs)
-        assert trained.metrics["validation_loss"] == best
-
-
 def test_a_stem_that_starts_as_a_resize_takes_the_head_that_was_trained_on_resized_frames() -> None:
-    task, kept = task_of(head="joint", padding="same"), Kept("add_stem@tested")
+    task = task_of(head="joint", padding="same")
     resized = replace(tiny_classifier(None), name="retrained")
     resized.head.set_weights([np.eye(4, 3), np.ones(3)])
     classifier.save_network(resized, RETRAINED / str(task.settings.small_side))
     told: list[Record] = []
-    begun = stems.prepare("tested", task.settings, kept, told.append)
-    assert same(classifier.load(begun.start).head.get_weights(), resized.head.get_weights())
+    stems.prepare(task, told.append)
+    assert same(classifier.load(task.start).head.get_weights(), resized.head.get_weights())
     assert told == []
     # Behind another start it has to be trained.
-    other = task_of(head="joint", start="random", padding="same")
-    stems.prepare("tested", other.settings, kept, told.append)
+    stems.prepare(task_of(head="joint", start="random", padding="same"), told.append)
     assert [record.name for record in told] == ["head, trial 1", "head, trial 2"]
 
 
 def test_a_killed_stage_keeps_its_own_trainings_whatever_another_clears(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    task, kept = task_of(head="retrained", live=True), Kept("add_stem@tested")
-    first = train(task)
+    def trained() -> tuple[TrainedStem, int]:
+        capsys.readouterr()
+        found = train(task_of(head="retrained", live=True, epochs=1))
+        return found, capsys.readouterr().out.count(": finished before, kept")
+
+    first, _ = trained()
+    assert_searched(first, "head at 0.01, ")
     Kept("add_stem@as_published").clear()
-    capsys.readouterr()
-    again = train(task)
-    assert capsys.readouterr().out.count(": finished before, kept") == 2
+    again, kept = trained()
+    assert kept == 2
     assert same(first.head, again.head)
-    kept.clear()
-    train(task)
-    assert "finished before" not in capsys.readouterr().out
+    Kept("add_stem@tested").clear()
+    assert trained()[1] == 0
 
 
 def test_features_behind_a_stem_have_all_views_of_train_frames() -> None:
     task = task_of(head="retrained")
     model = classifier.load(task.start)
-    data = behind_stem.features(model, manifest.read(MANIFEST), task.settings)
+    data = stems.behind_stem(model, task.settings)
     assert data.train.labels.tolist() == LABELS * 2
     assert np.allclose(data.validation.features, model.features(PIXELS).numpy(), atol=1e-6)
     assert len(data.test.labels) == 0
