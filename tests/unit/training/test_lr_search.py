@@ -89,24 +89,29 @@ DATA, LIVE = make_data(), load_live()
 
 
 def test_each_rate_is_tried_once_and_with_the_same_results_again(tmp_path: Path) -> None:
-    first, again = (run(tmp_path / name, DATA, settings("bayesian")) for name in "ab")
+    first, again = (run(tmp_path / name, DATA, settings("bayesian", epochs=1)) for name in "ab")
     assert sorted(trial.learning_rate for trial in first) == sorted(RATES)
     assert outcome(first) == outcome(again)
+
+
+def values_of(settings: Params, seed: int, folder: Path) -> list[dict[str, Any]]:
+    """Returns the values of all trials that an oracle proposes, each of which scores alike."""
+    oracle, values = oracles.build(settings.tune_lr, seed), []
+    oracle._set_project_dir(str(folder), str(seed))
+    while (trial := oracle.create_trial("tuner")).status == "RUNNING":
+        values.append(trial.hyperparameters.values)
+        oracle.update_trial(trial.trial_id, {"validation_accuracy": 0.5})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    return values
 
 
 @pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
 def test_each_rate_of_a_longer_list_is_drawn_with_any_seed(tmp_path: Path, tuner: str) -> None:
     rates = [round(0.001 * k, 3) for k in range(1, 13)]
-    for seed in range(1, 21):
-        oracle = oracles.build(settings(tuner, learning_rates=rates).tune_lr, seed)
-        oracle._set_project_dir(str(tmp_path), str(seed))
-        drawn = []
-        while (trial := oracle.create_trial("tuner")).status == "RUNNING":
-            drawn.append(trial.hyperparameters.values["learning_rate"])
-            oracle.update_trial(trial.trial_id, {"validation_accuracy": 0.5})
-            trial.status = "COMPLETED"
-            oracle.end_trial(trial)
-        assert sorted(drawn) == rates
+    for seed in range(1, 41):
+        drawn = values_of(settings(tuner, learning_rates=rates), seed, tmp_path)
+        assert sorted(values["learning_rate"] for values in drawn) == rates
 
 
 def test_hyperband_continues_the_best_two_of_four_rates_from_where_they_are(
@@ -143,8 +148,8 @@ def test_hyperband_continues_the_best_two_of_four_rates_from_where_they_are(
 
 
 def test_hyperband_s_brackets_over_a_range(tmp_path: Path) -> None:
-    found = run(tmp_path, DATA, settings("hyperband", learning_rates=RANGE))
-    trained = [(trial.epochs, bool(trial.continues)) for trial in found]
+    drawn = values_of(settings("hyperband", learning_rates=RANGE), 1, tmp_path)
+    trained = [(values["tuner/epochs"], "tuner/trial_id" in values) for values in drawn]
     assert trained == [(2, False)] * 5 + [(5, True)] * 2 + [(5, False)] * 3
 
 
@@ -187,7 +192,7 @@ def test_a_trial_is_judged_by_its_mean_over_seeds(tmp_path: Path) -> None:
     "asked",
     [
         settings("hyperband", head={"dropout": 0.5}),
-        settings("bayesian", seeds=[1, 2], learning_rates=RANGE, max_trials=3),
+        settings("bayesian", seeds=[1, 2], learning_rates=RANGE, max_trials=3, epochs=1),
     ],
     ids=["hyperband", "bayesian over a range, two seeds"],
 )
