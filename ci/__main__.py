@@ -26,6 +26,7 @@ from stemtune.core.paths import (
     EXPORT_METRICS,
     EXPORT_PAGE,
     EXTRACT_METRICS,
+    LATENCY,
     MANIFEST,
     METRICS,
     MISTAKES,
@@ -184,7 +185,8 @@ def changes_since(base: str, place: remote.Remote) -> clips.Changes | None:
 
 def artifacts() -> str:
     """Copies what is worth keeping into ci-results/, and says where it is."""
-    wanted = (REPORT, MISTAKES, DATA_DOCS, EXPORT_PAGE, METRICS, EXTRACT_METRICS, EXPORT_METRICS)
+    pages = (REPORT, MISTAKES, DATA_DOCS, EXPORT_PAGE)
+    wanted = (*pages, METRICS, EXTRACT_METRICS, EXPORT_METRICS, LATENCY)
     for path in (path for path in wanted if path.exists()):
         shutil.copy(path, RESULTS / (path.name if path != REPORT else "report.html"))
     run = [os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]

@@ -25,6 +25,8 @@ EXPORTS = Path("exports")
 REPORT = Path("report/index.html")
 MISTAKES = Path("report/mistakes.html")
 EXPORT_METRICS = Path("metrics/export.json")
+# Times are measured once, then cached; no file that is the same each time may depend on them.
+LATENCY = Path("metrics/latency.json")
 # Among the records, as it shows times.
 EXPORT_PAGE = Path("records/exports.html")
 TIMINGS = Path("metrics/timings.json")

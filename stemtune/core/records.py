@@ -19,12 +19,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from stemtune.core import printable, shell, typed_json
+from stemtune.core import printable, processor, shell, typed_json
 from stemtune.core.files import write_json
 from stemtune.core.results import Epoch
 
 FOLDER = Path("records")
-CPU_INFO = Path("/proc/cpuinfo")
 # What results depend on, where it is installed.
 LIBRARIES = (
     "av",
@@ -168,7 +167,11 @@ def path_of(stage: str) -> Path:
 
 def environment() -> dict[str, str]:
     """Returns what results depend on: processor, cores, versions, and variables if any is set."""
-    found = {"cpu": _processor(), "cores": str(os.cpu_count()), "python": platform.python_version()}
+    found = {
+        "cpu": processor.name(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+    }
     for library in LIBRARIES:
         try:
             found[library] = metadata.version(library)
@@ -178,14 +181,6 @@ def environment() -> dict[str, str]:
     if variables := shell.remaining():
         found["variables"] = variables
     return found
-
-
-def _processor() -> str:
-    if CPU_INFO.exists():
-        for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from tabulate import tabulate
 
 from stemtune.core.records import Record
 
-# Milliseconds for a frame, as records name them; they are measured, and differ from run to run.
-ONE_THREAD, ALL_THREADS = "ms_per_frame_one_thread", "ms_per_frame"
+# As records and metrics/latency.json name them; they are measured, and differ from run to run.
+MEDIAN, P95, PEAK = "ms_median", "ms_p95", "peak_mib"
 
 
 class Export(BaseModel):
@@ -62,7 +62,7 @@ def table(judged: Exports, timed: Sequence[Record], style: str) -> str:
 
     Args:
         judged: The content of metrics/export.json.
-        timed: The files' records, with the times.
+        timed: The files' records, with times and memory.
         style: A table format of tabulate, such as "simple" for a terminal.
     """
     times = {record.name: record.metrics for record in timed}
@@ -78,8 +78,9 @@ def table(judged: Exports, timed: Sequence[Record], style: str) -> str:
                 "against Keras": f"{100 * export.difference:+.2f} ({low:+.1f} to {high:+.1f})",
                 "agreement": f"{export.agreement:.1%}",
                 "MB": f"{export.bytes / 1e6:.1f}",
-                "ms, one thread": f"{times[name][ONE_THREAD]:.1f}",
-                "ms": f"{times[name][ALL_THREADS]:.1f}",
+                "peak MiB": f"{times[name][PEAK]:.0f}" if PEAK in times[name] else "unknown",
+                "ms": f"{times[name][MEDIAN]:.2f}",
+                "ms, p95": f"{times[name][P95]:.2f}",
             }
         )
     return tabulate(lines, headers="keys", tablefmt=style, disable_numparse=True)

@@ -1,6 +1,5 @@
 """Judges exports by LiteRT's interpreter, against the classifiers that they are made of."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,7 +12,7 @@ from stemtune.core.params import Params
 from stemtune.core.paths import FRAMES, MANIFEST
 from stemtune.engine.engine import Engine, split
 from stemtune.evaluation import metrics
-from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export
+from stemtune.export.exports import Export
 from stemtune.media import scaling
 from stemtune.networks import classifier
 from stemtune.networks.classifier import Classifier, Predict
@@ -24,7 +23,6 @@ from stemtune.training.dataset import FrameBatches
 BATCH = 32
 # Whole batches, so that a classifier sees the same ones wherever it is.
 FRAMES_OF_A_CHUNK = 8 * BATCH
-TIMED_FRAMES = 50
 SCORES = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
 
 
@@ -131,30 +129,3 @@ def _batches(size: int, rows: pd.DataFrame) -> Iterator[np.ndarray]:
     batches = FrameBatches(FRAMES, rows, size, BATCH, seed=None)
     for number in range(batches.num_batches):
         yield batches[number][0]
-
-
-def times(path: Path, threads: int) -> dict[str, float]:
-    """Returns an export's measured milliseconds for a frame, by the names of `exports`.
-
-    On one thread it is the processor's time, the median over frames; on several the shortest by the
-    clock. What else the machine does adds little to either.
-    """
-    on_one = _seconds(path, 1, time.process_time)
-    return {
-        ONE_THREAD: float(np.median(on_one)) * 1000,
-        ALL_THREADS: min(_seconds(path, threads, time.perf_counter)) * 1000,
-    }
-
-
-def _seconds(path: Path, threads: int, clock: Callable[[], float]) -> list[float]:
-    """Measures an export's time for each of several frames in memory, one at a time."""
-    classifier = LiteRTClassifier(path, threads)
-    side = classifier.specification.side
-    frames = np.random.default_rng(0).integers(0, 256, (TIMED_FRAMES, 1, side, side, 3), np.uint8)
-    classifier.answer(frames[0])
-    seconds = []
-    for frame in frames:
-        started = clock()
-        classifier.answer(frame)
-        seconds.append(clock() - started)
-    return seconds

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from stemtune.core import files
 from stemtune.core.records import Record
 from stemtune.export import exports
-from stemtune.export.exports import ONE_THREAD, Exports
+from stemtune.export.exports import MEDIAN, Exports
 from stemtune.report import drawing, templates
 
 TEMPLATE = Path(__file__).with_name("exports.html.j2")
@@ -34,13 +34,13 @@ def write(path: Path, judged: Exports, timed: Sequence[Record]) -> None:
 
 def draw(judged: Exports, timed: Sequence[Record]) -> str:
     """Returns accuracy against measured time as SVG, a point per file."""
-    milliseconds = {record.name: record.metrics[ONE_THREAD] for record in timed}
+    milliseconds = {record.name: record.metrics[MEDIAN] for record in timed}
     chosen = drawing.colors([export.model for export in judged.exports.values()])
     figure, axes = plt.subplots(figsize=drawing.WIDE)
     for name, export in judged.exports.items():
         look = {"fmt": MARKS[export.precision], "color": chosen[export.model]}
         label = f"{export.model}, {export.precision}"
         drawing.accuracy(axes, milliseconds[name], export, label=label, **look)
-    axes.set_xlabel("ms for a frame, one thread")
+    axes.set_xlabel("ms for a frame, median on one thread")
     axes.legend(loc="lower right")
     return drawing.svg(figure)

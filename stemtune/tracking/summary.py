@@ -10,7 +10,7 @@ from stemtune.core.paths import EXPORT_PAGE, REPORT
 from stemtune.core.records import Record
 from stemtune.evaluation.comparison import Row
 from stemtune.export import exports
-from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Exports
+from stemtune.export.exports import Exports
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ class Timings:
         seconds_per_trial: By trial.
         train_seconds: Of all epochs, at all the rates that were tried, by model.
         ms_per_frame: Of the classifier, by model.
-        ms_per_frame_exported: Of each export, by name; one frame at a time.
         frames_per_second: Decoded and embedded, by stage; none of a stage that had nothing to do.
         estimated_wh: Energy.
     """
@@ -48,7 +47,6 @@ class Timings:
     seconds_per_trial: Mapping[str, float]
     train_seconds: Mapping[str, float]
     ms_per_frame: Mapping[str, float]
-    ms_per_frame_exported: Mapping[str, Mapping[str, float]]
     frames_per_second: Mapping[str, float]
     estimated_wh: Energy
 
@@ -75,10 +73,6 @@ def timings(records: Sequence[Record]) -> Timings:
             for name, record in trained.items()
         },
         ms_per_frame={name: child.metrics["ms_per_frame"] for name, child in models.items()},
-        ms_per_frame_exported={
-            child.name: {name: child.metrics[name] for name in (ONE_THREAD, ALL_THREADS)}
-            for child in by_name["export"].children
-        },
         frames_per_second={
             name: by_name[name].metrics["frames_per_second"]
             for name in ("extract_frames", "embed_frames")

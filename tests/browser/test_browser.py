@@ -7,7 +7,7 @@ import pytest
 
 from stemtune.core import params
 from stemtune.core.records import Record
-from stemtune.export.exports import ALL_THREADS, ONE_THREAD, Export, Exports
+from stemtune.export.exports import MEDIAN, P95, PEAK, Export, Exports
 from stemtune.ingest import data_docs, expectations
 from stemtune.report import exports_page as export_page
 from stemtune.report import mistakes
@@ -71,7 +71,7 @@ def exports(tmp_path: Path) -> Path:
     shares |= {f"test_accuracy_{side}": 0.9 for side in ("low", "high")}
     shares |= dict.fromkeys(("difference", "difference_low", "difference_high"), 0.0)
     export = Export(model="joint", precision="int8", side=112, bytes=4_000_000, **shares)
-    times = dict.fromkeys((ONE_THREAD, ALL_THREADS), 2.0)
+    times = dict.fromkeys((MEDIAN, P95, PEAK), 2.0)
     page = tmp_path / "exports.html"
     record = Record(name="joint_int8", started=0, metrics=times)
     export_page.write(page, Exports(exports={"joint_int8": export}), [record])

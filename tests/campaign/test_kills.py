@@ -113,13 +113,13 @@ class Victim:
 
 
 def outputs(project: Project) -> dict[str, bytes]:
-    """Returns the content of each output but the records, which hold times."""
+    """Returns the content of each output except records and prices, which hold times."""
     lock = files.read_yaml(project.root / "dvc.lock")
     paths = [
         Path(out["path"])
         for stage in lock["stages"].values()
         for out in stage.get("outs", [])
-        if not out["path"].startswith("records/")
+        if not out["path"].startswith(("records/", "metrics/latency.json"))
     ]
     return {
         path.relative_to(project.root).as_posix(): path.read_bytes()

@@ -267,7 +267,6 @@ def test_the_times_name_every_part(prepared: Project) -> None:
     assert len(times["seconds_per_epoch"]["as_published"]) == 1
     # The start counts as epoch 0.
     assert len(times["seconds_per_epoch"]["joint"]) == 2
-    assert set(times["ms_per_frame_exported"]) == exports_of(prepared)
     assert times["frames_per_second"]["extract_frames"] > 0
     assert times["frames_per_second"]["embed_frames"] > 0
     evaluated = json.loads((prepared.root / "records/evaluate.json").read_text())
@@ -300,6 +299,19 @@ def test_files_for_devices_are_as_right_as_what_they_are_made_of(prepared: Proje
         assert export["bytes"] < (4.1e6 if export["precision"] == "int8" else 14e6)
         assert export["test_accuracy_low"] <= export["test_accuracy"]
         assert export["difference_low"] <= export["difference"] <= export["difference_high"], name
+
+
+def test_files_for_devices_have_a_price_and_mlflow_shows_the_same(prepared: Project) -> None:
+    prices = json.loads((prepared.root / "metrics/latency.json").read_text())
+    assert set(prices) == {f"{name}.tflite" for name in exports_of(prepared)}
+    client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
+    shown = children(client, children(client, parents(client)[-1])["export"])
+    for name, run in shown.items():
+        price = prices[f"{name}.tflite"]
+        assert price["threads"] == 1
+        assert 0 < price["ms_median"] <= price["ms_p95"]
+        for metric in ("ms_median", "ms_p95", "bytes", "peak_mib"):
+            assert run.data.metrics[metric] == price[metric], (name, metric)
 
 
 def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:

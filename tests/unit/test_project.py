@@ -58,6 +58,19 @@ def test_an_edit_reruns_what_it_touches_alone(edited: str, stages: str) -> None:
     assert rerun == stages.split()
 
 
+def test_nothing_that_is_the_same_each_time_depends_on_measured_times() -> None:
+    for stage, definition in PIPELINE["stages"].items():
+        read = {*definition.get("do", definition)["deps"]}
+        timed = {"metrics/latency.json", "metrics/timings.json", "records"}
+        assert stage == "track" or not read & timed
+    # DVC keeps it, so that it is measured once.
+    assert "metrics/latency.json" in {
+        path
+        for out in PIPELINE["stages"]["export"]["outs"]
+        for path in ([out] if isinstance(out, str) else out)
+    }
+
+
 @pytest.mark.parametrize("stage", PIPELINE["stages"])
 def test_every_stage_is_described(stage: str) -> None:
     definition = PIPELINE["stages"][stage]
@@ -166,7 +179,7 @@ def test_the_command_is_installed_beside_the_lock_without_a_network(tmp_path: Pa
     command = [str(made / "bin/stemtune"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     commands = re.findall(r"^    (\w+) ", done.stdout, flags=re.MULTILINE)
-    assert commands == ["classify", "leaks", "compare", "demo"]
+    assert commands == ["classify", "leaks", "compare", "time", "demo"]
 
 
 @pytest.mark.parametrize("module", ["publisher", "registry"])

@@ -28,6 +28,7 @@ from stemtune.export.exports import Exports
 from stemtune.media import scaling
 from stemtune.networks import classifier, images
 from stemtune.report import exports_page as page
+from stemtune.serving import timing
 from stemtune.serving.litert import LiteRTClassifier
 from stemtune.store import shards
 from tests.support import clips
@@ -230,12 +231,17 @@ def test_a_file_is_judged_against_its_classifier(
     worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1))
     assert worse.agreement == 0
     assert worse.difference == worse.test_accuracy - worse.keras_accuracy
-    times = judging.times(path, 2)
-    assert min(times.values()) > 0
-    record = Record(name="joint_float32", started=0, metrics=times)
+    price = timing.measure([path]).prices["joint_float32.tflite"]
+    record = Record(name="joint_float32", started=0, metrics=price.numbers())
     page.write(tmp_path / "page.html", Exports(exports={"joint_float32": found}), [record])
     shown = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<svg" in shown
-    assert "<td>87.50%" in shown.replace(' style="text-align: left;"', "")
+    for cell in (
+        "87.50%",
+        f"{price.ms_median:.2f}",
+        f"{price.ms_p95:.2f}",
+        f"{price.peak_mib:.0f}",
+    ):
+        assert f"<td>{cell}" in shown.replace(' style="text-align: left;"', "")
     page.write(tmp_path / "page.html", Exports(exports={}), [])
     assert "Nothing is exported" in (tmp_path / "page.html").read_text(encoding="utf-8")
