@@ -476,7 +476,7 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     variants = {
         "warm_start": frozen,
         "distilled": {**QUICK_STEM, "objective": "distillation"},
-        "retrained": {**QUICK_STEM, "head": "retrained", "keep_epoch": "best"},
+        "new_head": {**QUICK_STEM, "head": "retrained", "keep_epoch": "best"},
     }
     prepared.set_params(
         extract_frames={"size": 105},
