@@ -101,7 +101,7 @@ def assert_shows(client: MlflowClient, run: Run, record: Record) -> None:
             (point.step, point.timestamp, point.value)
             for point in client.get_metric_history(run.info.run_id, name)
         ]
-        # The result stands behind the epochs, or is the last epoch's: MLflow keeps equal points once.
+        # The result stands behind the epochs; MLflow keeps it once if it equals the last of them.
         assert sorted(found)[: len(history)] == history
         is_last = history[-1][1:] == (run.info.end_time, results.get(name))
         assert len(found) == len(history) + (name in results and not is_last)
