@@ -60,9 +60,12 @@ class Trial:
         return "validation_loss" not in self.metrics
 
     def finish(self, record: Record) -> None:
-        """Completes its record. Its times are those of its epochs, which may be kept ones."""
+        """Completes its record, which ends with its last epoch.
+
+        It begins with its first one if that was trained before, and kept.
+        """
         epochs = [epoch for each in self.trainings for epoch in each.epochs]
-        record.started = min(epoch.time - epoch.seconds for epoch in epochs)
+        record.started = min(record.started, *(epoch.time - epoch.seconds for epoch in epochs))
         record.seconds = max(epoch.time for epoch in epochs) - record.started
         record.epochs, record.metrics, record.status = self.history, self.metrics, "finished"
         record.announce()

@@ -58,8 +58,15 @@ METRICS = [f"metrics/{stage}.json" for stage in ("extract_frames", "evaluate", "
 
 pytestmark = pytest.mark.slow
 
+# Tests that run the chain again do so for one of both.
+REAL = pytest.param("real", marks=pytest.mark.footage)
+SMALL_ALONE, REAL_ALONE = (
+    pytest.mark.parametrize("is_real", [one], indirect=True, scope="module")
+    for one in ("small", REAL)
+)
 
-@pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.footage)])
+
+@pytest.fixture(scope="module", params=["small", REAL])
 def is_real(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "real")
 
@@ -389,6 +396,7 @@ def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: P
     assert_one_run_per_key(client)
 
 
+@SMALL_ALONE
 @pytest.mark.browser
 def test_comparing_baseline_and_stem_in_mlflow_s_pages_shows_their_numbers(
     prepared: Project, tmp_path: Path
@@ -411,6 +419,7 @@ def test_comparing_baseline_and_stem_in_mlflow_s_pages_shows_their_numbers(
         assert {"train_seconds", "ms_per_frame", "estimated_wh"} <= set(shown[name])
 
 
+@SMALL_ALONE
 def test_other_sides_of_plain_resizing_train_nothing_again(
     prepared: Project, warm: dict[str, str]
 ) -> None:
@@ -424,6 +433,7 @@ def test_other_sides_of_plain_resizing_train_nothing_again(
     assert metrics(prepared) | {"resize": {}} == before | {"resize": {}}
 
 
+@REAL_ALONE
 def test_everything_is_bit_identical_after_deleting_outputs_and_cache(
     prepared: Project, environment: dict[str, str]
 ) -> None:
@@ -439,6 +449,7 @@ def test_everything_is_bit_identical_after_deleting_outputs_and_cache(
     assert [name for name in before if before[name] != after[name]] == []
 
 
+@SMALL_ALONE
 def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
     prepared: Project, warm: dict[str, str]
 ) -> None:
@@ -469,6 +480,7 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
 
 
 @pytest.mark.footage
+@SMALL_ALONE
 def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: Project) -> None:
     # One that learns labels, one that learns probabilities, those of the small frames here, and one
     # that gets a new head in the end. Of what is taken out nothing is to be left.
