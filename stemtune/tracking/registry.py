@@ -46,7 +46,6 @@ SERVED = "serving/pyfunc_model.py"
 MODULES = (
     "core/errors.py",
     "core/files.py",
-    "core/geometry.py",
     "core/input_specification.py",
     "core/litter.py",
     "core/printable.py",
@@ -74,7 +73,6 @@ MODULES = (
     "networks/classifier.py",
     "networks/images.py",
     "networks/reproducibility.py",
-    "networks/stem.py",
     "serving/given_frames.py",
     "serving/inference.py",
     "serving/requested_clips.py",
