@@ -54,13 +54,15 @@ def main(variant: str) -> None:
         for child in (child for each in tried for child in each.records):
             record.show(child)
         best = min(tried, key=by_loss)
+        setting = f"add_stem.variants.{variant}"
+        fit.require_convergence(best.metrics, best.learning_rate, f"{setting}.learning_rates")
         classes = manifest.classes(manifest.read(MANIFEST))
         takes = settings.input_specification(settings.extract_frames.size)
         classifier.save(stems.finished(task, best), classes, takes, folder)
         fit.write_history(best.training.epochs, folder)
         record.params["learning_rate"] = best.learning_rate
         record.epochs, record.metrics = [*best.training.epochs], dict(best.metrics)
-        for note in stems.notes(tried, best, f"add_stem.variants.{variant}"):
+        for note in stems.notes(tried, best, setting):
             record.note(note)
         record.artifacts = [str(folder / HISTORY_FILE)]
     task.kept.clear()

@@ -34,6 +34,8 @@ def main() -> None:
             data = features.load(settings, side, chosen.views, network)
             plans = heads.plans(settings, len(classes), f"{name}, ")
             found = heads.train(plans, data, "train_resized", record.show, memory=kept)
+            setting = "add_stem.retrained_head.learning_rates"
+            fit.require_convergence(found.metrics, found.learning_rate, setting)
             trained = classifier.Classifier(name, network, found.head)
             classifier.save(trained, classes, settings.input_specification(side), folder)
             fit.write_history(found.training.epochs, folder)

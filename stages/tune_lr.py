@@ -22,7 +22,7 @@ def main() -> None:
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
     configure()
-    from stemtune.training import features, lr_search, trials
+    from stemtune.training import features, fit, lr_search, trials
     from stemtune.training.kept import Kept
 
     views, kept = settings.train_best.head.views, Kept("tune_lr")
@@ -34,6 +34,7 @@ def main() -> None:
         search.search()
         search.require_coverage()
         best = trials.best(search.trials)
+        fit.require_convergence(best.metrics, best.learning_rate, "tune_lr.learning_rates")
         files.write_csv(TRIALS, trials.table(search.trials))
         tuned.write(
             tuned.Best(

@@ -21,7 +21,7 @@ MEANING = {
     "clip_accuracy": "the same of clips, by the mean probability of their frames",
     "paper_test_accuracy": "what the paper reports for such a model, on its own, unnamed data",
     "validation_accuracy": "the same of validation frames",
-    "validation_loss": "cross-entropy on validation frames, by which all was chosen",
+    "validation_loss": "cross-entropy on validation frames, by which models are chosen",
     "trainable_params": "parameters that were trained, all others being frozen",
     "train_seconds": "of all epochs, of all attempts; heads train on cached features",
     "ms_per_frame": "on this machine, frames already decoded",

@@ -10,6 +10,7 @@ import keras
 import pandas as pd
 from tqdm import tqdm
 
+from stemtune.core.errors import InputError
 from stemtune.core.files import write_csv
 from stemtune.core.paths import HISTORY_FILE
 from stemtune.core.results import Epoch, Training
@@ -134,6 +135,21 @@ class BestEpoch(keras.callbacks.EarlyStopping):
         super().on_train_begin(logs)
         self.best, self.best_epoch = self._start_loss, -1
         self.best_weights = self.model.get_weights()
+
+
+def require_convergence(metrics: Mapping[str, float], rate: float, setting: str) -> None:
+    """Raises InputError if a training's kept epoch has no finite validation loss.
+
+    Args:
+        metrics: Of that epoch; a metric that is not finite is left out.
+        rate: Adam's learning rate.
+        setting: Of params.yaml, that decides about the rate, by its dotted name.
+    """
+    if "validation_loss" not in metrics:
+        raise InputError(
+            f"training at the learning rate {rate:g} diverged: its validation loss is not finite, "
+            f"so the model has no answers; give {setting} lower rates"
+        )
 
 
 def write_history(epochs: Sequence[Epoch], folder: Path) -> None:

@@ -5,10 +5,10 @@ trains, so an edit of any of them trains again.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -30,9 +30,16 @@ TRAINING = TypeAdapter(Training)
 
 @dataclass(frozen=True)
 class Kept:
-    """The finished trainings of a stage, by its name."""
+    """The finished trainings of a stage, by its name.
+
+    Attributes:
+        stage: Its name.
+        environment: Of the process that runs the stage. Other machines and processes that train
+            for it, whose variables may differ, keep trainings under the same.
+    """
 
     stage: str
+    environment: Any = field(default_factory=environment)
 
     @property
     def folder(self) -> Path:
@@ -43,7 +50,7 @@ class Kept:
         """Returns the file of a training, whether it is there or not."""
         settings = asdict(replace(plan, name="", weights=(), moments=()))
         arrays = map(np.ascontiguousarray, (*data.train, *data.validation, *plan.weights))
-        key = files.key(settings, data.views, files.digest(*arrays), code(), environment())
+        key = files.key(settings, data.views, files.digest(*arrays), code(), self.environment)
         return self.folder / f"{key}.npz"
 
     def clear(self) -> None:

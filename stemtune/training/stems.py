@@ -110,7 +110,8 @@ def prepare(task: StemTask, tell: Tell) -> None:
         pads=chosen.padding == "same",
     )
     begun = replace(stored.load(BASELINE), name=task.variant, stem=built)
-    if chosen.head == "joint" and chosen.starts_as_resize:
+    divides = settings.extract_frames.size % settings.add_stem.downscale == 0
+    if chosen.head == "joint" and chosen.starts_as_resize and divides:
         begun = replace(begun, head=stored.load(RETRAINED / str(settings.small_side)).head)
     elif chosen.head == "joint":
         data = behind_stem(begun, settings)

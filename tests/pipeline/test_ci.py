@@ -330,7 +330,7 @@ def change_the_seed(project: Project) -> None:
 CHANGES = {
     "edit README or a page of `docs/`": edit_words,
     "change a gate in block `ci`": change_a_gate,
-    "edit `page.css`, a template, a figure": edit_a_page,
+    "edit the report (`page.css`, `figures.py`)": edit_a_page,
     "edit a metric (`metrics.py`)": edit_a_metric,
     "edit the stem (`stem.py`), and models stay the same": edit_the_stem,
     "change `tune_lr.learning_rates`, and another wins": change_a_rate,
