@@ -63,7 +63,7 @@ def test_nothing_that_is_the_same_each_time_depends_on_measured_times() -> None:
         read = {*definition.get("do", definition)["deps"]}
         timed = {"metrics/latency.json", "metrics/timings.json", "records"}
         assert stage == "track" or not read & timed
-    # DVC keeps it, so that it is measured once.
+    # DVC keeps it, and it is measured once.
     assert "metrics/latency.json" in {
         path
         for out in PIPELINE["stages"]["export"]["outs"]
