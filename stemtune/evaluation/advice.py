@@ -1,0 +1,117 @@
+"""metrics/recommendation.json: its content, and the sentence that it makes."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from stemtune.core.settings.block import Count, Drop
+
+CONFIRMED: Literal["confirmed"] = "confirmed"
+NOT_CONFIRMED: Literal["not confirmed"] = "not confirmed"
+TOO_FEW: Literal["too few groups"] = "too few groups"
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Difference(_Content):
+    """Clip accuracy of a candidate less that of the reference, with its 95% confidence interval.
+
+    Attributes:
+        difference: In [-1, 1].
+        low: Lower end.
+        high: Upper end.
+        split: Whose clips they are.
+        clips: How many.
+        groups: How many groups they are of.
+    """
+
+    difference: float
+    low: float
+    high: float
+    split: str
+    clips: Count
+    groups: Count
+
+
+class Cost(_Content):
+    """Milliseconds a clip: mean, worst case, and the mean as a share of the reference's."""
+
+    milliseconds: float
+    worst_milliseconds: float
+    share: float
+
+
+class Recommendation(_Content):
+    """The content of metrics/recommendation.json.
+
+    Attributes:
+        candidate: The one chosen on validation; None: run the reference, or too few groups.
+        verdict: Whether test confirms that it loses less than `max_loss`.
+        reference: The full-size model that is best on validation.
+        contender: The candidate that `difference` and `cost` are about: the one chosen, or else
+            the one that came closest to it; None: no candidate is cheaper.
+        difference: On test; on validation if none was chosen there or its groups are too few.
+        cost: Of the contender.
+        reference_cost: Of the reference.
+        front: Names on the Pareto front of price and clip accuracy on test.
+        max_loss: The accuracy that might be lost.
+        budget_ms: The milliseconds that might be spent; None: any.
+        min_groups: Below so many there is no verdict.
+        more_groups: Estimate of how many more groups of that split would settle it; None: it is
+            settled, or the difference is so close to the limit that no estimate makes sense.
+        warnings: For people.
+    """
+
+    candidate: str | None = None
+    verdict: Literal["confirmed", "not confirmed", "too few groups"]
+    reference: str
+    contender: str | None = None
+    difference: Difference | None = None
+    cost: Cost | None = None
+    reference_cost: Cost
+    front: list[str]
+    max_loss: Drop
+    budget_ms: float | None = None
+    min_groups: Count
+    more_groups: Count | None = None
+    warnings: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """It in words, as a caption."""
+        keep = f"{self.reference} at {self.reference_cost.milliseconds:.3g} ms per clip"
+        if self.contender is None or self.difference is None or self.cost is None:
+            limit = f" within {self.budget_ms:g} ms" if self.budget_ms is not None else ""
+            return f"Keep {keep}: no candidate{limit} is cheaper."
+        found, limit = self.difference, f"{_points(-self.max_loss)} points"
+        priced = (
+            f"{self.contender} at {self.cost.milliseconds:.3g} ms per clip "
+            f"({self.cost.share:.0%} of {self.reference})"
+        )
+        change = (
+            f"{_points(found.difference)} points of clip accuracy "
+            f"(95% CI {_points(found.low)} to {_points(found.high)})"
+        )
+        more = ""
+        if self.more_groups is not None:
+            more = f" About {self.more_groups} more {found.split} groups would settle it."
+        if self.verdict == TOO_FEW:
+            return (
+                f"No recommendation: {found.groups} {found.split} groups are too few, "
+                f"{self.min_groups} are needed. {priced}: {change}.{more}"
+            )
+        if self.candidate is None:
+            return (
+                f"Keep {keep}: on validation no cheaper candidate is clearly within {limit}. "
+                f"The closest is {priced}: {change}.{more}"
+            )
+        if self.verdict == CONFIRMED:
+            return f"Use {priced}: {change}, confirmed on test (limit {limit})."
+        return f"Not confirmed on test: {priced}, {change}; the limit is {limit}.{more}"
+
+
+def _points(share: float) -> str:
+    """Returns a signed difference in points, such as +1.2, with a real minus."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,70 @@
+"""The price of a clip's answer, and the candidates that are worth their price."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from stemtune.evaluation.clip_answers import ClipAnswers
+
+
+class Price(NamedTuple):
+    """Milliseconds a clip, of the exported file on the device; decoding is not in it.
+
+    Attributes:
+        mean: Over clips.
+        worst: Of the clip that takes longest.
+    """
+
+    mean: float
+    worst: float
+
+
+class Point(NamedTuple):
+    """A candidate in the plane of price (ms a clip) and clip accuracy (in [0, 1])."""
+
+    milliseconds: float
+    accuracy: float
+
+
+def of_answers(answers: ClipAnswers, milliseconds: float) -> Price:
+    """Returns what answers cost: frames looked at, times the milliseconds a frame."""
+    spent = answers.frames * milliseconds
+    return Price(float(spent.mean()), float(spent.max()))
+
+
+def of_cascade(
+    small: ClipAnswers,
+    full: ClipAnswers,
+    asked: np.ndarray,
+    small_milliseconds: float,
+    full_milliseconds: float,
+) -> Price:
+    """Returns what a cascade's answers cost; the worst case is a clip for which both are run.
+
+    Args:
+        small: Answers of the model that is always run.
+        full: Answers of the one that is asked if the small one is unsure.
+        asked: For which clips it is, (clips,).
+        small_milliseconds: A frame.
+        full_milliseconds: A frame.
+    """
+    first, second = small.frames * small_milliseconds, full.frames * full_milliseconds
+    return Price(float((first + asked * second).mean()), float((first + second).max()))
+
+
+def front(points: Mapping[str, Point]) -> list[str]:
+    """Returns the Pareto front: names, by rising price, of candidates that no other one beats.
+
+    Another one beats a candidate if it is at most as dear and at least as accurate, and not equal
+    in both. Of equal ones the first by name is kept.
+    """
+    kept: list[str] = []
+    most = -np.inf
+    for name in sorted(
+        points, key=lambda each: (points[each].milliseconds, -points[each].accuracy, each)
+    ):
+        if points[name].accuracy > most:
+            kept.append(name)
+            most = points[name].accuracy
+    return kept

@@ -1,0 +1,239 @@
+"""The recommendation: which candidate to run instead of the best full-size model, if any.
+
+It is chosen on validation and judged on test. As one candidate is compared there, with one
+reference, and the choice saw nothing of test, its interval needs no correction for the others (Cox,
+"A note on data-dependent choice of hypotheses", Biometrika 1975). Intervals for a table of all
+candidates are corrected: see `differences`. "Lower end above -max_loss" is a test of
+non-inferiority at 2.5%.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stemtune.evaluation import intervals, prices
+from stemtune.evaluation.advice import (
+    CONFIRMED,
+    NOT_CONFIRMED,
+    TOO_FEW,
+    Cost,
+    Difference,
+    Recommendation,
+)
+from stemtune.evaluation.intervals import Draws
+from stemtune.evaluation.prices import Point, Price
+from stemtune.store.manifest import TEST, VALIDATION
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate, with its price and its answers.
+
+    Attributes:
+        name: Of the candidate.
+        price: Of a clip; a cascade's by validation clips, as the choice must not see test.
+        full_size: Whether it may be the reference: all frames, of full size, not quantized.
+        right: By split, whether the answer for each clip is right, (clips,).
+    """
+
+    name: str
+    price: Price
+    full_size: bool
+    right: Mapping[str, np.ndarray]
+
+    def accuracy(self, split: str) -> float:
+        """Returns the share of a split's clips that it gets right."""
+        return float(self.right[split].mean())
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a candidate has to keep to, and how it is judged.
+
+    Attributes:
+        max_loss: The clip accuracy that a cheaper candidate may lose, in [0, 1].
+        budget_ms: Milliseconds a clip at most; None: any. Below it accuracy counts, not price.
+        min_groups: Fewer in validation or in test: no verdict.
+        draws: For the intervals.
+    """
+
+    max_loss: float
+    budget_ms: float | None
+    min_groups: int
+    draws: Draws
+
+
+def recommend(
+    candidates: Sequence[Measured],
+    groups: Mapping[str, np.ndarray],
+    limits: Limits,
+    chance: float,
+) -> Recommendation:
+    """Chooses a candidate on validation and judges it on test.
+
+    Acceptable is a candidate whose difference to the reference on validation has a lower end above
+    -max_loss. The cheapest of them is chosen; under a budget, the one most accurate on validation.
+
+    Args:
+        candidates: All of them; at least one is of full size.
+        groups: By split, the group of each clip, (clips,).
+        limits: What is asked for.
+        chance: The accuracy of guessing: the share of test clips of the most frequent class.
+
+    Raises:
+        ValueError: None is of full size.
+    """
+    reference = best_full_size(candidates)
+    budget = np.inf if limits.budget_ms is None else limits.budget_ms
+    cheaper = [
+        each
+        for each in sorted(candidates, key=lambda each: (each.price.mean, each.name))
+        if each.price.mean < reference.price.mean and each.price.mean <= budget
+    ]
+    numbers = {split: len(np.unique(groups[split])) for split in (TEST, VALIDATION)}
+    fewest = min(numbers, key=lambda split: numbers[split])
+    few = numbers[fewest] < limits.min_groups
+    known: dict[str, Any] = {
+        "reference": reference.name,
+        "reference_cost": _cost(reference, reference),
+        "front": front(candidates, TEST),
+        "max_loss": limits.max_loss,
+        "budget_ms": limits.budget_ms,
+        "min_groups": limits.min_groups,
+        "warnings": _guessing(candidates, groups[TEST], limits.draws, chance),
+    }
+    if not cheaper:
+        return Recommendation(verdict=TOO_FEW if few else NOT_CONFIRMED, **known)
+
+    seen = differences(cheaper, reference, groups, VALIDATION, limits.draws, corrected=False)
+    acceptable = [each for each in cheaper if seen[each.name].low > -limits.max_loss]
+    chosen = bool(acceptable) and not few
+    contender = _preferred(acceptable or _closest(cheaper, seen, limits.max_loss), limits)
+    split = TEST if chosen else fewest if few else VALIDATION
+    found = differences([contender], reference, groups, split, limits.draws)[contender.name]
+    confirmed = chosen and found.low > -limits.max_loss
+    settled = not few and not found.low <= -limits.max_loss <= found.high
+    return Recommendation(
+        candidate=contender.name if chosen else None,
+        verdict=TOO_FEW if few else CONFIRMED if confirmed else NOT_CONFIRMED,
+        contender=contender.name,
+        difference=found,
+        cost=_cost(contender, reference),
+        more_groups=None if settled else _more(contender, reference, groups[split], split, limits),
+        **known,
+    )
+
+
+def best_full_size(candidates: Sequence[Measured]) -> Measured:
+    """Returns the full-size model that is best on validation clips; of equal ones the cheapest.
+
+    Raises:
+        ValueError: There is none.
+    """
+    full = [each for each in candidates if each.full_size]
+    if not full:
+        names = [each.name for each in candidates]
+        raise ValueError(f"none of the candidates {names} is of full size, to compare with")
+    return min(full, key=lambda each: (-each.accuracy(VALIDATION), each.price.mean, each.name))
+
+
+def differences(
+    candidates: Sequence[Measured],
+    reference: Measured,
+    groups: Mapping[str, np.ndarray],
+    split: str,
+    draws: Draws,
+    corrected: bool = True,
+) -> dict[str, Difference]:
+    """Returns each candidate's difference to the reference, by name; groups are drawn in pairs.
+
+    Args:
+        candidates: At least one.
+        reference: What they are compared with.
+        groups: By split, the group of each clip, (clips,).
+        split: Whose clips are looked at.
+        draws: For the intervals.
+        corrected: Whether the intervals of all of them hold together with 95%, or each by itself.
+    """
+    found = intervals.of_means(
+        np.stack([_gains(each, reference, split) for each in candidates], axis=1),
+        groups[split],
+        (-1, 1),
+        draws,
+        len(candidates) if corrected else 1,
+    )
+    about: dict[str, Any] = {
+        "split": split,
+        "clips": len(groups[split]),
+        "groups": len(np.unique(groups[split])),
+    }
+    return {
+        each.name: Difference(difference=difference, low=low, high=high, **about)
+        for each, difference, low, high in zip(
+            candidates,
+            found.estimate.tolist(),
+            found.low.tolist(),
+            found.high.tolist(),
+            strict=True,
+        )
+    }
+
+
+def front(candidates: Sequence[Measured], split: str) -> list[str]:
+    """Returns the names on the Pareto front of price and of clip accuracy on a split."""
+    return prices.front(
+        {each.name: Point(each.price.mean, each.accuracy(split)) for each in candidates}
+    )
+
+
+def _closest(
+    cheaper: Sequence[Measured], seen: Mapping[str, Difference], max_loss: float
+) -> list[Measured]:
+    """Returns those that may turn out to be acceptable, or else the most accurate one."""
+    hopeful = [each for each in cheaper if seen[each.name].difference > -max_loss]
+    return hopeful or [max(cheaper, key=lambda each: each.accuracy(VALIDATION))]
+
+
+def _preferred(candidates: Sequence[Measured], limits: Limits) -> Measured:
+    """Returns the cheapest, or under a budget the most accurate; they are by rising price."""
+    if limits.budget_ms is None:
+        return candidates[0]
+    return max(candidates, key=lambda each: each.accuracy(VALIDATION))
+
+
+def _gains(one: Measured, other: Measured, split: str) -> np.ndarray:
+    return one.right[split].astype(int) - other.right[split]
+
+
+def _cost(one: Measured, reference: Measured) -> Cost:
+    return Cost(
+        milliseconds=one.price.mean,
+        worst_milliseconds=one.price.worst,
+        share=one.price.mean / reference.price.mean,
+    )
+
+
+def _more(
+    one: Measured, reference: Measured, groups: np.ndarray, split: str, limits: Limits
+) -> int | None:
+    """Returns how many more groups would settle it, of two digits; None if that is too many."""
+    gains = _gains(one, reference, split)
+    needed = intervals.groups_needed(gains, groups, -limits.max_loss, limits.draws.seed)
+    more = max(needed, limits.min_groups) - len(np.unique(groups))
+    return int(float(f"{more:.1e}")) if needed and more > 0 else None
+
+
+def _guessing(
+    candidates: Sequence[Measured], groups: np.ndarray, draws: Draws, chance: float
+) -> list[str]:
+    right = np.stack([each.right[TEST] for each in candidates], axis=1)
+    low = intervals.of_means(right, groups, (0, 1), draws).low
+    names = [each.name for each, end in zip(candidates, low, strict=True) if end <= chance]
+    if not names:
+        return []
+    return [
+        f"These may be no better than guessing ({chance:.0%} of clips), as their 95% confidence "
+        f"intervals include it: {', '.join(names)}."
+    ]
