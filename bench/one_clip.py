@@ -72,7 +72,7 @@ def _shards(project: NoiseProject) -> dict[str, str]:
     """Returns the checksum of every shard of frames and of features by its path."""
     return {
         path.relative_to(project.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("frames", "embeddings", "embeddings_augmented", "embeddings_resized")
+        for folder in ("frames", "embeddings", "embeddings_augmented")
         for path in (project.root / folder).rglob("*.tfrecord")
     }
 

@@ -36,7 +36,7 @@ QUICK_STEM: dict[str, object] = {
     "padding": "same",
     "objective": "labels",
     "augmentation": "none",
-    "head": "frozen",
+    "head": "frozen_full",
     "learning_rates": [0.001],
     "decay": "none",
     "clipnorm": None,
@@ -117,6 +117,7 @@ class NoiseProject(Project):
             },
             tune_lr={"seeds": [1], "epochs": 1},
             train_best={"epochs": 1},
+            compare={"sides": []},
             export={"models": []},
         )
         self._pictures = 0

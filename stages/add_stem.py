@@ -1,7 +1,7 @@
 """add_stem: 528 parameters in front of a frozen backbone learn to make frames smaller.
 
-The head behind the stem is the baseline's, frozen; or a new one, trained on the output of the
-trained stem; or a new one that is trained behind the untrained stem, and then along with it.
+The head behind the stem is frozen: that of small frames, or the baseline's. Or it is a new one,
+trained on the output of the trained stem, or behind the untrained stem and then along with it.
 
 Reads:  frames/, embeddings/, manifest.parquet, models/baseline/, models/retrained/,
         tuning/best.json, block add_stem of params.yaml

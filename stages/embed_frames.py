@@ -1,14 +1,10 @@
-"""embed_frames: frames → features of each frozen backbone, at several sides of frames.
+"""embed_frames: frames → features of each frozen backbone, at each side that is compared.
 
-These are the full side, that of frames as small as a stem makes them, and those that cost as much
-as a stem's model. At the smaller ones train_resized trains a new head.
+Each backbone sees each frame once at a side; the paper's loop shows it every frame 4 trials x 5
+epochs. Clips with train frames are embedded in the augmented copies that new heads learn from too.
 
-Each backbone sees each frame once; the paper's loop shows it every frame 4 trials x 5 epochs.
-Clips with train frames are embedded in the views that new heads learn from too, mirrored and moved,
-and those with test frames at a few more sides, on which nothing that is trained depends.
-
-Reads:  frames/, manifest.parquet, block embed_frames and evaluate.resize_sides of params.yaml
-Writes: embeddings/, embeddings_augmented/, embeddings_resized/, records/embed_frames.json
+Reads:  frames/, manifest.parquet, block embed_frames and compare.sides of params.yaml
+Writes: embeddings/, embeddings_augmented/, records/embed_frames.json
 Run:    python -m stages.embed_frames
 """
 
@@ -16,7 +12,7 @@ import time
 from functools import partial
 
 from stemtune.core import params, records, stage
-from stemtune.core.paths import AUGMENTED, EMBEDDINGS, MANIFEST, RESIZED
+from stemtune.core.paths import AUGMENTED, EMBEDDINGS, MANIFEST
 from stemtune.engine import choice
 from stemtune.networks import reproducibility, weights
 from stemtune.store import embeddings, manifest
@@ -29,34 +25,28 @@ def main() -> None:
     engine = choice.choose(settings.runtime.threads, configure)
     sources = weights.fetch_all(settings.embed_frames)
     configure()
-    from stemtune.networks import backbones, cost, embedding
+    from stemtune.networks import backbones, embedding
 
     extract, seed = settings.extract_frames, settings.runtime.seed
-    small, own_sizes = settings.small_side, settings.embed_frames.input_sizes
-    shown_as_they_are = [name for name in sources if name not in own_sizes]
+    sides, own_sizes = settings.sides, settings.embed_frames.input_sizes
     backbones.require_side(
-        shown_as_they_are,
-        small,
-        f"extract_frames.size {extract.size} with add_stem.downscale {settings.add_stem.downscale}",
+        [name for name in sources if name not in own_sizes],
+        sides[0],
+        f"compare.sides {settings.compare.sides}"
+        if sides[0] < settings.small_side
+        else f"extract_frames.size {extract.size} with add_stem.downscale "
+        f"{settings.add_stem.downscale}",
     )
-    chosen = settings.evaluate.resize_sides
-    further = backbones.resize_sides(shown_as_they_are, chosen, extract.size)
     kinds = {
         name: embedding.Backbone(name, source, seed, own_sizes.get(name))
         for name, source in sources.items()
     }
-    networks = {name: embedding.network(kind) for name, kind in kinds.items()}
-    composite = backbones.concatenate([*networks.values()])
-    equal = cost.equal_cost_sides(composite, settings.add_stem.downscale, extract.size)
-    sides = sorted({extract.size, small, *equal.values()})
     frames = manifest.frame_table(manifest.read(MANIFEST))
     trained = manifest.shards(frames, manifest.TRAIN)
     shown = range(1, settings.add_stem.retrained_head.views)
-    trained_at = sorted({small, *equal.values()}) if shown else []
     wanted = [
         embeddings.Wanted(EMBEDDINGS, sides, manifest.shards(frames)),
-        embeddings.Wanted(AUGMENTED, trained_at, trained, shown),
-        embeddings.Wanted(RESIZED, further, manifest.shards(frames, manifest.TEST)),
+        embeddings.Wanted(AUGMENTED, sides if shown else [], trained, shown),
     ]
     flat = params.flat("embed_frames", settings.embed_frames)
     with records.recording("embed_frames", flat) as record:

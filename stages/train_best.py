@@ -20,7 +20,7 @@ def main() -> None:
     from stemtune.networks import backbones, classifier
     from stemtune.training import features, fit, heads
 
-    chosen, side = settings.train_best, settings.trained_side
+    chosen, side = settings.train_best, settings.extract_frames.size
     classes = manifest.classes(manifest.read(MANIFEST))
     plan = heads.HeadPlan(
         name="baseline",

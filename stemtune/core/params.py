@@ -11,7 +11,7 @@ from stemtune.core.errors import InputError
 from stemtune.core.input_specification import InputSpecification
 from stemtune.core.settings.block import MIN_SIDE, Block
 from stemtune.core.settings.frames import EmbedFrames, ExtractFrames
-from stemtune.core.settings.running import Ci, Evaluate, Export, Runtime, Track
+from stemtune.core.settings.running import Ci, Compare, Export, Runtime, Track
 from stemtune.core.settings.training import AddStem, TrainBest, TuneLr
 
 
@@ -27,7 +27,7 @@ class Params(Block):
     tune_lr: TuneLr
     train_best: TrainBest
     add_stem: AddStem
-    evaluate: Evaluate
+    compare: Compare
     export: Export
     track: Track
     runtime: Runtime
@@ -39,10 +39,9 @@ class Params(Block):
         return geometry.small_side(self.extract_frames.size, self.add_stem.downscale)
 
     @property
-    def trained_side(self) -> int:
-        """Side of the frames that the baseline's head is trained on, px."""
-        full = self.train_best.trained_at == "full"
-        return self.extract_frames.size if full else self.small_side
+    def sides(self) -> list[int]:
+        """Sides of frames that models are compared at, px, rising; small and full one included."""
+        return sorted({*self.compare.sides, self.small_side, self.extract_frames.size})
 
     def input_specification(self, side: int) -> InputSpecification:
         """Returns which frames a classifier takes that sees those of `side`, px."""
@@ -52,9 +51,9 @@ class Params(Block):
     @model_validator(mode="after")
     def _resizing_makes_smaller(self) -> "Params":
         size = self.extract_frames.size
-        if larger := [side for side in self.evaluate.resize_sides or [] if side > size]:
+        if larger := [side for side in self.compare.sides if side > size]:
             raise ValueError(
-                f"evaluate.resize_sides must not exceed extract_frames.size, {size}; got {larger}"
+                f"compare.sides must not exceed extract_frames.size, {size}; got {larger}"
             )
         return self
 

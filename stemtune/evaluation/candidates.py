@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 
 from stemtune.core.params import Params
-from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, RESIZED, RETRAINED, STEMS
+from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, RETRAINED, STEMS
 from stemtune.evaluation import comparison, metrics
 from stemtune.evaluation.comparison import ModelMetrics
 from stemtune.networks import classifier, cost, stem
 from stemtune.networks.classifier import Classifier
-from stemtune.store import embeddings, manifest
+from stemtune.store import manifest
 from stemtune.training import dataset, heads
 from stemtune.training.dataset import FrameBatches
+
+# Those on which each answers.
+SPLITS = (manifest.VALIDATION, manifest.TEST)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Candidate:
         classifier: The model.
         side: Of the frames that it takes, px.
         trained: How many parameters were trained for it.
-        probabilities: By split, (frames, classes), in [0, 1]; test, and validation if it has any.
+        probabilities: Of validation and of test, (frames, classes), in [0, 1].
     """
 
     name: str
@@ -51,45 +54,41 @@ class Candidate:
 
 
 def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
-    """Yields baseline, resized, retrained and stems, with their answers.
+    """Yields the baseline, it on small frames, a new head for each side, and stems.
 
     Args:
         settings: The content of params.yaml.
         frames: The frame table.
     """
     baseline, used = classifier.load(BASELINE), settings.embed_frames.backbones
-    whole, resized = (set(embeddings.sides(home, used)) for home in (EMBEDDINGS, RESIZED))
-    trained_at, parameters = settings.trained_side, baseline.head.count_params()
+    parameters, small = baseline.head.count_params(), settings.small_side
 
     def on_features(name: str, model: Classifier, side: int, trained: int) -> Candidate:
-        home, splits = RESIZED, [manifest.TEST]
-        if side in whole:
-            home, splits = EMBEDDINGS, [manifest.VALIDATION, manifest.TEST]
         answers = {}
-        for split in splits:
+        for split in SPLITS:
             rows = frames[frames["split"] == split]
-            features = dataset.load_features(home, used, side, rows).features
+            features = dataset.load_features(EMBEDDINGS, used, side, rows).features
             answers[split] = heads.predict(model.head, features)
         return Candidate(name, model, side, trained, answers)
 
-    yield on_features(comparison.BASELINE, baseline, trained_at, parameters)
-    for side in sorted((whole | resized) - {trained_at} | {settings.small_side}):
-        yield on_features(comparison.named(comparison.RESIZE, side), baseline, side, 0)
-    for side in sorted(int(path.name) for path in RETRAINED.iterdir() if path.name.isdigit()):
+    full = settings.extract_frames.size
+    yield on_features(comparison.BASELINE, baseline, full, parameters)
+    yield on_features(comparison.named(comparison.RESIZE, small), baseline, small, 0)
+    for side in settings.sides:
         model = classifier.load(RETRAINED / str(side))
         model = replace(model, backbone=baseline.backbone)
         yield on_features(comparison.named(comparison.RETRAINED, side), model, side, parameters)
-    size, batch_size = settings.extract_frames.size, settings.add_stem.batch_size
+    batch_size = settings.add_stem.batch_size
     for variant, chosen in settings.add_stem.variants.items():
         model = classifier.load(STEMS / variant)
-        head = 0 if chosen.head == "frozen" else model.head.count_params()
+        head = 0 if chosen.is_frozen else model.head.count_params()
         predict, answers = model.predictor(), {}
-        for split in (manifest.VALIDATION, manifest.TEST):
+        for split in SPLITS:
             rows = frames[frames["split"] == split]
-            batches = FrameBatches(FRAMES, rows, size, batch_size, seed=None)
+            batches = FrameBatches(FRAMES, rows, full, batch_size, seed=None)
             parts = [predict(batches[number][0]) for number in range(batches.num_batches)]
             answers[split] = np.concatenate(parts)
-        yield Candidate(variant, model, size, stem.PARAMETERS + head, answers)
+        yield Candidate(variant, model, full, stem.PARAMETERS + head, answers)
 
 
 def measure(
@@ -104,13 +103,11 @@ def measure(
         seed: As `metrics.scores` takes it.
         flops: Operations for one frame.
     """
-    found: dict[str, float] = {}
-    for split, answers in candidate.probabilities.items():
-        rows = frames[frames["split"] == split].reset_index(drop=True)
-        if split == manifest.TEST:
-            found |= metrics.scores(answers, rows, samples, seed)
-        else:
-            found |= metrics.validation_scores(answers, rows)
+    by_split = {split: frames[frames["split"] == split].reset_index(drop=True) for split in SPLITS}
+    test, validation = manifest.TEST, manifest.VALIDATION
+    answers = candidate.probabilities
+    found = metrics.scores(answers[test], by_split[test], samples, seed)
+    found |= metrics.validation_scores(answers[validation], by_split[validation])
     return ModelMetrics(
         **found,
         trainable_params=candidate.trained,

@@ -28,7 +28,7 @@ class ModelMetrics(_Content):
         clip_accuracy: On test clips, by the mean of their frames' probabilities, as it is served.
         clip_accuracy_low: Lower end of its interval.
         clip_accuracy_high: Upper end of its interval.
-        validation_accuracy: On validation frames; None if there are no predictions of them.
+        validation_accuracy: On validation frames; None in files of older revisions that lack it.
         validation_loss: Mean cross-entropy on validation frames, by which models are chosen.
         calibration_error: Expected calibration error on test frames.
         trainable_params: How many parameters were trained for it.
@@ -69,7 +69,7 @@ class Comparison(_Content):
 
     Attributes:
         baseline: The frozen network with its head.
-        resize: By side, px: the baseline on frames of that side.
+        resize: By side, px: the baseline on frames of that side; there is one, the small one.
         retrained: By side, px: a new head for frames of that side.
         stem: By variant.
         paper: What the paper reports, by kind.
@@ -105,26 +105,9 @@ class Comparison(_Content):
         retrained = {named(RETRAINED, side): self.retrained[side] for side in sides}
         return {BASELINE: self.baseline} | resized | retrained | dict(sorted(self.stem.items()))
 
-    @property
-    def curve(self) -> list[ModelMetrics]:
-        """The baseline on resized frames, by rising side, and on those that it was trained on."""
-        by_side = {entry.input_size: entry for entry in self.resize.values()}
-        by_side[self.baseline.input_size] = self.baseline
-        return [by_side[side] for side in sorted(by_side)]
-
     def best_stem(self) -> str:
         """Returns the variant that is best on validation."""
         return ranked(self.stem)[0]
-
-    def best_control(self) -> str:
-        """Returns the name of the new head that is best on validation at the best stem's cost.
-
-        It takes no more operations than the best stem's model, or the fewest of all new heads.
-        """
-        least = min(entry.flops_per_frame for entry in self.retrained.values())
-        allowed = max(least, self.stem[self.best_stem()].flops_per_frame)
-        cheap = {k: each for k, each in self.retrained.items() if each.flops_per_frame <= allowed}
-        return named(RETRAINED, ranked(cheap)[0])
 
 
 def named(kind: str, side: int | str) -> str:

@@ -1,19 +1,22 @@
-"""Accuracy on frames and on clips, calibration, paired tests, and how far all of it can be trusted.
+"""Accuracy on frames and on clips with 95% confidence intervals, calibration, paired differences.
 
-Frames of a group are alike, so bounds are bootstrapped over groups (Efron, 1979): a group counts as
-one draw, however many frames it has.
+Frames of a group are alike, so groups are drawn: for the intervals of accuracies as intervals.py
+does. How a file differs from the model that it is made of is described by a paired percentile
+bootstrap (Efron, 1979); no verdict depends on it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-BOUNDS = (2.5, 97.5)
+from stemtune.evaluation import intervals
+from stemtune.evaluation.intervals import Draws
+
 CALIBRATION_BINS = 15
 # Below it a probability counts as 0, whose loss would be infinite; Keras' own limit.
 LEAST = 1e-7
+PERCENTILES = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -24,18 +27,11 @@ class Difference:
         difference: Of the accuracies on frames, first less second.
         low: Lower 95% bound of it, by a paired bootstrap over groups.
         high: Upper 95% bound of it.
-        first_alone: How many frames only the first got right.
-        second_alone: How many frames only the second got right.
-        mcnemar_p: McNemar's exact test (1947), which takes every frame for a draw of its own and
-            so makes too much of frames that are alike.
     """
 
     difference: float
     low: float
     high: float
-    first_alone: int
-    second_alone: int
-    mcnemar_p: float
 
 
 def scores(
@@ -58,7 +54,8 @@ def scores(
         ("test_accuracy", right, frames["group"]),
         ("clip_accuracy", clips_right, clips["group"]),
     ):
-        low, high = _bounds(values, groups.to_numpy(), samples, seed)
+        ends = intervals.of_means(values[:, None], groups.to_numpy(), (0, 1), Draws(samples, seed))
+        low, high = float(ends.low[0]), float(ends.high[0])
         found |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
     return found
 
@@ -86,11 +83,8 @@ def compare(
     """
     one, other = _right(first, frames), _right(second, frames)
     gains = one.astype(int) - other
-    low, high = _bounds(gains, frames["group"].to_numpy(), samples, seed)
-    first_alone, second_alone = int((gains > 0).sum()), int((gains < 0).sum())
-    discordant = first_alone + second_alone
-    p = stats.binomtest(first_alone, discordant).pvalue if discordant else 1.0
-    return Difference(float(gains.mean()), low, high, first_alone, second_alone, float(p))
+    low, high = _percentiles(gains, frames["group"].to_numpy(), Draws(samples, seed))
+    return Difference(float(gains.mean()), low, high)
 
 
 def predictions(
@@ -138,11 +132,11 @@ def _right(probabilities: np.ndarray, frames: pd.DataFrame) -> np.ndarray:
     return probabilities.argmax(axis=1) == frames["label"].to_numpy()
 
 
-def _bounds(values: np.ndarray, groups: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
+def _percentiles(values: np.ndarray, groups: np.ndarray, draws: Draws) -> tuple[float, float]:
     """Returns 95% bounds of the mean over frames when groups are drawn again."""
     per_group = pd.DataFrame({"sum": values, "frames": 1}).groupby(groups).sum().to_numpy()
-    random = np.random.default_rng(seed)
-    draws = random.integers(len(per_group), size=(samples, len(per_group)))
-    totals = per_group[draws].sum(axis=1)
-    low, high = np.percentile(totals[:, 0] / totals[:, 1], BOUNDS)
+    random = np.random.default_rng(draws.seed)
+    drawn = random.integers(len(per_group), size=(draws.samples, len(per_group)))
+    totals = per_group[drawn].sum(axis=1)
+    low, high = np.percentile(totals[:, 0] / totals[:, 1], PERCENTILES)
     return float(low), float(high)

@@ -54,7 +54,7 @@ class Judge:
         return cls(
             by_split[manifest.TEST],
             by_split[manifest.TRAIN],
-            settings.evaluate.bootstrap_samples,
+            settings.compare.bootstrap_samples,
             settings.runtime.seed,
             settings.extract_frames.size,
             engine,

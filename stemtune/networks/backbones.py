@@ -9,9 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stemtune.core.settings.block import MIN_SIDE
 from stemtune.core.settings.frames import EmbedFrames
-from stemtune.core.settings.running import RESIZE_SHARES
 from stemtune.networks import efficientnet_lite, images, seeds, weights
 
 
@@ -115,24 +113,6 @@ def require_side(names: Sequence[str], side: int, setting: str) -> None:
                 f"{setting} leads to frames of {side} px, and {name} takes no less than "
                 f"{REGISTRY[name].min_side} px; raise the setting or choose another backbone"
             )
-
-
-def resize_sides(names: Sequence[str], chosen: Sequence[int] | None, size: int) -> list[int]:
-    """Returns the further sides at which plain resizing is looked at, px, in rising order.
-
-    Args:
-        names: The backbones that have to see such frames.
-        chosen: `evaluate.resize_sides`; None: `RESIZE_SHARES` of `size` that all backbones can see.
-        size: Side of the stored frames, px.
-
-    Raises:
-        ValueError: A backbone cannot see frames of a chosen side.
-    """
-    if chosen is not None:
-        require_side(names, min(chosen), f"evaluate.resize_sides {list(chosen)}")
-        return sorted(chosen)
-    least = max((REGISTRY[name].min_side for name in names), default=MIN_SIDE)
-    return [side for share in RESIZE_SHARES if (side := round(share * size)) >= least]
 
 
 def concatenate(networks: Sequence[keras.Model]) -> keras.Model:

@@ -8,33 +8,20 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from stemtune.evaluation import comparison, paper
-from stemtune.evaluation.comparison import ModelMetrics, Row
+from stemtune.evaluation.comparison import Row
 from stemtune.report import drawing
 from stemtune.report.drawing import COLORS, NARROW, WIDE, colors, svg
 
 OURS, THEIRS = COLORS[comparison.STEM][0], COLORS[comparison.BASELINE][0]
 
 
-def cost(rows: Sequence[Row], curve: Sequence[ModelMetrics]) -> str:
-    """Draws accuracy against operations: a point per model, a line for plain resizing.
+def cost(rows: Sequence[Row]) -> str:
+    """Draws accuracy against operations: a point per model.
 
     Args:
         rows: From `comparison.rows`.
-        curve: The baseline on frames of several sides, by rising side.
     """
     figure, axes = plt.subplots(figsize=WIDE)
-    line = [(point.flops_per_frame / 1e9, 100 * point.test_accuracy) for point in curve]
-    label = "baseline on frames resized to …"
-    axes.plot(*zip(*line, strict=True), "o-", color="#8693a2", ms=3.5, zorder=1, label=label)
-    for point, place in zip(curve, line, strict=True):
-        axes.annotate(
-            f"{point.input_size} px",
-            place,
-            xytext=(5, -11),
-            textcoords="offset points",
-            fontsize=8,
-            color="#566474",
-        )
     chosen = colors([row.name for row in rows])
     costs = pd.Series([row.flops_per_frame / 1e9 for row in rows])
     # Those of equal cost stay apart.

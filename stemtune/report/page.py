@@ -26,7 +26,6 @@ class Results:
     Attributes:
         compared: The content of metrics/evaluate.json.
         rows: Its models, from `comparison.rows`.
-        recommendation: What to do with these clips, in words.
         frames: All rows of the frame table.
         split_by: What assigned frames to splits: group, clip or frame.
         trials: The content of tuning/trials.csv.
@@ -35,14 +34,12 @@ class Results:
         answers: By model, rows of `actual` and `predicted`, one per test frame.
         classes: Rows of `model`, `class`, `frames` and `accuracy`.
         calibration: Rows of `model`, `confidence`, `accuracy` and `frames`.
-        comparisons: Rows of `stem`, `other` and the fields of `metrics.Difference`.
         kernels: By variant, by what they are ("start", "learned"), those of each convolution.
         examples: Test frames.
     """
 
     compared: Comparison
     rows: Sequence[Row]
-    recommendation: str
     frames: pd.DataFrame
     split_by: str
     trials: pd.DataFrame
@@ -51,7 +48,6 @@ class Results:
     answers: Mapping[str, pd.DataFrame]
     classes: pd.DataFrame
     calibration: pd.DataFrame
-    comparisons: pd.DataFrame
     kernels: Mapping[str, Mapping[str, Sequence[np.ndarray]]]
     examples: Sequence[pictures.Example]
 
@@ -60,7 +56,7 @@ def draw(results: Results) -> dict[str, str]:
     """Returns the figures as SVG, by name."""
     kernels = {f"kernels_{variant}": figures.kernels(of) for variant, of in results.kernels.items()}
     return {
-        "cost": figures.cost(results.rows, results.compared.curve),
+        "cost": figures.cost(results.rows),
         "accuracy": figures.history(results.history, "accuracy"),
         "loss": figures.history(results.history, "loss"),
         "search": figures.search(results.trials),
@@ -84,14 +80,7 @@ def render(results: Results, drawn: Mapping[str, str]) -> str:
 
 def write(results: Results) -> None:
     """Writes the page into report/; figures, and the tables behind them, into plots/."""
-    curve = pd.DataFrame([point.values() for point in results.compared.curve])
-    curve.insert(0, "side", curve.pop("input_size"))
-    written = {
-        "classes": results.classes,
-        "calibration": results.calibration,
-        "comparisons": results.comparisons,
-        "resize": curve,
-    }
+    written = {"classes": results.classes, "calibration": results.calibration}
     for name, history in results.history.groupby("model"):
         written[f"history/{name}"] = history.drop(columns="model")
     written |= {f"confusion/{name}": answers for name, answers in results.answers.items()}

@@ -1,7 +1,6 @@
 """Puts together what the report and the page of mistakes show, from what the stages wrote."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from stemtune.core.paths import (
     STEMS,
     TRIALS,
 )
-from stemtune.evaluation import comparison, metrics, predictions, recommendation
+from stemtune.evaluation import comparison, metrics, predictions
 from stemtune.evaluation.comparison import Comparison
 from stemtune.networks import classifier
 from stemtune.report import insides, mistakes, page
@@ -41,14 +40,9 @@ def write(settings: Params) -> None:
     answers = {name: metrics.predictions(rows, test, classes) for name, rows in shown.items()}
     add_stem, seed, stem = settings.add_stem, settings.runtime.seed, compared.best_stem()
 
-    def compare(first: str, second: str) -> metrics.Difference:
-        samples = settings.evaluate.bootstrap_samples
-        return metrics.compare(shown[first], shown[second], test, samples, seed)
-
     def read(shard: str, index: int) -> np.ndarray:
         return frame_store.read_frame(FRAMES, shard, index, settings.extract_frames.size)
 
-    advised = recommendation.recommend(compared, compare, settings.evaluate.acceptable_loss)
     tried, best = settings.tune_lr.learning_rates, tuned.read().learning_rate
     histories = {"baseline": BASELINE} | {name: STEMS / name for name in compared.stem}
     drawn = comparison.ranked(compared.stem)[: page.STEMS_SHOWN]
@@ -56,7 +50,6 @@ def write(settings: Params) -> None:
     results = page.Results(
         compared=compared,
         rows=comparison.rows(compared, add_stem.as_in_paper),
-        recommendation=advised.sentence(),
         frames=frames,
         split_by=settings.extract_frames.split.by,
         trials=pd.read_csv(TRIALS),
@@ -65,14 +58,6 @@ def write(settings: Params) -> None:
         answers=answers,
         classes=_stacked({name: metrics.per_class(rows) for name, rows in answers.items()}),
         calibration=_stacked({n: metrics.calibration(rows, test) for n, rows in shown.items()}),
-        comparisons=pd.DataFrame(
-            [
-                {"stem": name, "other": other, **asdict(compare(name, other))}
-                for name in compared.stem
-                for other in compared.models
-                if other not in compared.stem
-            ]
-        ),
         kernels=insides.kernels(stems, add_stem, seed),
         examples=insides.examples(stems, answers, settings, test),
     )

@@ -3,28 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from stemtune.evaluation import paper
-from stemtune.evaluation.comparison import ModelMetrics, Row
-from stemtune.report.templates import interval, percent, points
+from stemtune.evaluation.comparison import Row
+from stemtune.report.templates import interval, percent
 from stemtune.store import manifest
 
 # A matrix of more classes is not shown; pairs that are named instead; rows of classes.
 MATRIX, PAIRS, CLASSES = 20, 15, 40
 
 
-def models(rows: Sequence[Row], curve: Sequence[ModelMetrics]) -> pd.DataFrame:
+def models(rows: Sequence[Row]) -> pd.DataFrame:
     """Returns the comparison: a row per model, beside the paper's.
 
     Args:
         rows: From `comparison.rows`.
-        curve: The baseline on frames of several sides, by rising side.
     """
-    costs = [point.flops_per_frame for point in curve]
-    accuracies = [point.test_accuracy for point in curve]
-    resized = np.interp([row.flops_per_frame for row in rows], costs, accuracies)
     return pd.DataFrame(
         {
             "model": row.model,
@@ -37,49 +32,11 @@ def models(rows: Sequence[Row], curve: Sequence[ModelMetrics]) -> pd.DataFrame:
             "all parameters": f"{row.total_params:,}",
             "GFLOP a frame": f"{row.flops_per_frame / 1e9:.3f}",
             "frame size, px": row.input_size,
-            "plain resizing at its FLOPs": f"{percent(at)} ({points(row.test_accuracy - at)})",
             "the paper": ""
             if row.paper_test_accuracy is None
             else f"{percent(row.paper_test_accuracy)}, {row.paper_train_minutes} min",
         }
-        for row, at in zip(rows, resized, strict=True)
-    )
-
-
-def curve(points_of_it: Sequence[ModelMetrics]) -> pd.DataFrame:
-    """Returns the baseline on frames of several sides, a row per side."""
-    return pd.DataFrame(
-        {
-            "frames resized to": f"{point.input_size} px",
-            "test accuracy": percent(point.test_accuracy),
-            "95% interval": interval(point.test_accuracy_low, point.test_accuracy_high),
-            "GFLOP a frame": f"{point.flops_per_frame / 1e9:.3f}",
-        }
-        for point in points_of_it
-    )
-
-
-def judged(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Returns each comparison of a stem with another model, and what its interval shows.
-
-    Args:
-        comparisons: Rows of `stem`, `other` and the fields of `metrics.Difference`.
-    """
-    verdicts = np.select(
-        [comparisons["low"] > 0, comparisons["high"] < 0], ["better", "worse"], "cannot be told"
-    )
-    low, high = comparisons["low"].map(points), comparisons["high"].map(points)
-    return pd.DataFrame(
-        {
-            "stem": comparisons["stem"],
-            "against": comparisons["other"],
-            "the stem is": verdicts,
-            "difference, points": comparisons["difference"].map(points),
-            "95% interval": low + " to " + high,
-            "only the stem right, frames": comparisons["first_alone"],
-            "only the other right, frames": comparisons["second_alone"],
-            "McNemar's p": comparisons["mcnemar_p"].map("{:.2g}".format),
-        }
+        for row in rows
     )
 
 

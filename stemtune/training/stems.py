@@ -94,7 +94,8 @@ def prepare(task: StemTask, tell: Tell) -> None:
     """Builds the classifier that all attempts start from, and stores it for them.
 
     If the head trains along, the classifier gets a head that was trained behind the untrained stem.
-    Behind a stem that starts as a plain resize, that is the head that train_resized trained.
+    Behind a stem that starts as a plain resize, that is the head that train_resized trained on the
+    smallest frames that a stem makes.
 
     Args:
         task: The variant.
@@ -111,7 +112,8 @@ def prepare(task: StemTask, tell: Tell) -> None:
     )
     begun = replace(stored.load(BASELINE), name=task.variant, stem=built)
     divides = settings.extract_frames.size % settings.add_stem.downscale == 0
-    if chosen.head == "joint" and chosen.starts_as_resize and divides:
+    joint_as_resize = chosen.head == "joint" and chosen.starts_as_resize and divides
+    if chosen.head == "frozen_small" or joint_as_resize:
         begun = replace(begun, head=stored.load(RETRAINED / str(settings.small_side)).head)
     elif chosen.head == "joint":
         data = behind_stem(begun, settings)
@@ -147,7 +149,7 @@ def train_variant(
     record.metrics = dict(training.metrics)
     record.finish()
     metrics, head = training.metrics, classifier.head
-    if task.chosen.head != "frozen":
+    if not task.chosen.is_frozen:
         # A head that trained along continues from where it is; it stays if no epoch is better.
         start = head if task.chosen.head == "joint" else None
         name = f"head {'again ' if start else ''}{attempt}, "
@@ -272,8 +274,8 @@ def _batches(task: StemTask, attempt: Attempt) -> tuple[FrameBatches, FrameBatch
     def batches(split: str, seed: int | None, views: int) -> FrameBatches:
         part, teacher = rows[rows["split"] == split], None
         if head:
-            backbones, side = settings.embed_frames.backbones, settings.trained_side
-            known = dataset.load_features(EMBEDDINGS, backbones, side, part)
+            backbones = settings.embed_frames.backbones
+            known = dataset.load_features(EMBEDDINGS, backbones, size, part)
             teacher = heads.predict(head, known.features)
         return FrameBatches(FRAMES, part, size, batch_size, seed, teacher, views)
 

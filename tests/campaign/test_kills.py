@@ -160,7 +160,7 @@ def project(tmp_path: Path, warm: dict[str, str]) -> Iterator[Project]:
                 "distilled": variant | {"objective": "distillation"},
             },
         },
-        evaluate={"bootstrap_samples": 100, "resize_sides": [48]},
+        compare={"bootstrap_samples": 100},
     )
     made.add_pictures(per_split=4, side=80)
     yield made
@@ -263,5 +263,5 @@ def forget(project: Project) -> None:
     """Deletes what stages left, so that the next run begins anew; MLflow's runs stay."""
     (project.root / "dvc.lock").unlink(missing_ok=True)
     shutil.rmtree(project.root / ".dvc/cache/runs")
-    for name in ("frames", "embeddings", "embeddings_augmented", "embeddings_resized"):
+    for name in ("frames", "embeddings", "embeddings_augmented"):
         shutil.rmtree(project.root / name)

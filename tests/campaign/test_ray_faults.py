@@ -61,7 +61,7 @@ def read_clip(folder, shard, side):
 }
 MADE = {
     "extract_frames": ("frames", "manifest.parquet"),
-    "embed_frames": ("embeddings", "embeddings_augmented", "embeddings_resized"),
+    "embed_frames": ("embeddings", "embeddings_augmented"),
 }
 SECONDS = 600
 
@@ -90,7 +90,6 @@ def project(tmp_path_factory: pytest.TempPathFactory, warm: dict[str, str]) -> I
     made.environment = warm
     made.set_params(
         extract_frames={"size": 72, "frames_per_clip": 2, "near_duplicates": None},
-        evaluate={"resize_sides": [48]},
         track={"enabled": False},
     )
     for module, lines in ADDED.items():

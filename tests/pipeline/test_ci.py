@@ -75,7 +75,7 @@ def author(
         tune_lr={"epochs": 20, "batch_size": 8, "learning_rates": [0.01], "seeds": [1]},
         train_best={"epochs": 20, "batch_size": 8},
         add_stem={"epochs": 1, "variants": ONE_VARIANT},
-        evaluate={"bootstrap_samples": 200, "resize_sides": [48]},
+        compare={"bootstrap_samples": 200},
         track=UNTRACKED,
         ci={
             "max_accuracy_drop": {

@@ -10,7 +10,7 @@ import pytest
 from stemtune.store import manifest
 from tests.support.project import ROOT, UNTRACKED, Project
 
-FOLDERS = ("frames", "embeddings", "embeddings_augmented", "embeddings_resized")
+FOLDERS = ("frames", "embeddings", "embeddings_augmented")
 # Bytes behind the last box of an mp4 are ignored: another file, the same footage.
 FREE_BOX = b"\0\0\0\x0cfree\0\0\0\0"
 
@@ -63,7 +63,7 @@ def shards_of(root: Path, path: Path) -> set[str]:
     """Returns the shards that a clip has: frames, and features; more of them by its split."""
     clip = path.relative_to(root / "data").as_posix()
     row = manifest.read(root / "manifest.parquet").set_index("clip").loc[clip]
-    further = {manifest.TRAIN: ["embeddings_augmented"], manifest.TEST: ["embeddings_resized"]}
+    further = {manifest.TRAIN: ["embeddings_augmented"]}
     homes = ["embeddings", *further.get(row["split"], [])]
     folders = [folder for home in homes for folder in root.glob(f"{home}/small/*/")]
     names = ["frames", *(folder.relative_to(root).as_posix() for folder in folders)]

@@ -33,7 +33,7 @@ def noise(project: Project, warm: dict[str, str]) -> Project:
         tune_lr={"epochs": 2, "seeds": [1], "learning_rates": [0.001]},
         train_best={"epochs": 2, "head": HEAD},
         add_stem={"epochs": 1, "variants": ONE_VARIANT},
-        evaluate={"bootstrap_samples": 100},
+        compare={"bootstrap_samples": 100},
         track=UNTRACKED,
     )
     project.add_pictures(per_split=2, side=96)

@@ -50,7 +50,7 @@ def ucf101(project: Project, warm: dict[str, str], weights_file: Path) -> Projec
     with modify_yaml(project.root / "profiles/paper.yaml") as profile:
         profile["extract_frames"] |= {"frames_per_clip": 1, "size": SIDE}
         profile["embed_frames"] |= embedding(PAPER, weights_file, sha256(weights_file))
-        profile["evaluate"]["resize_sides"] = [SMALL_SIDE]
+        profile["compare"]["sides"] = [SMALL_SIDE]
         for block in ("tune_lr", "train_best", "add_stem"):
             profile[block]["epochs"] = 1
         profile["train_best"]["head"] = HEAD
@@ -62,7 +62,7 @@ def ucf101(project: Project, warm: dict[str, str], weights_file: Path) -> Projec
         extract_frames=quick["extract_frames"] | {"split": dealt},
         tune_lr={"seeds": [1]},
         add_stem={"batch_size": 2, "retrained_head": quick["add_stem"]["retrained_head"]},
-        evaluate=quick["evaluate"] | {"bootstrap_samples": 100},
+        compare=quick["compare"] | {"bootstrap_samples": 100},
         track=UNTRACKED,
     )
     write_ucf101(project.root / "data", Split.model_validate(dealt))

@@ -45,7 +45,6 @@ OUTPUTS = [
     "manifest.parquet",
     "embeddings",
     "embeddings_augmented",
-    "embeddings_resized",
     "tuning",
     "models",
     "exports",
@@ -106,7 +105,7 @@ def prepared(
                 "augmentation": "flip",
             },
         },
-        evaluate={"bootstrap_samples": 200},
+        compare={"sides": [60], "bootstrap_samples": 200},
         export={"models": ["baseline", "retrained", "stem"], "calibration_frames": 8},
     )
     project.run("dvc", "add", "--quiet", "data")
@@ -138,9 +137,8 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
     assert set(found["stem"]) == {"as_published", "joint"}
     assert found["paper"]["baseline"] == {"test_accuracy": 0.9207}
     assert found["paper"]["stem"] == {"test_accuracy": 0.8437}
-    equal = equal_cost_sides(prepared)
-    assert set(found["retrained"]) == {str(side) for side in {48, *equal}}
-    assert set(found["resize"]) == {str(side) for side in {36, 48, 60, 72, *equal} - {96}}
+    assert set(found["retrained"]) == {"48", "60", "96"}
+    assert set(found["resize"]) == {"48"}
     models = Comparison.model_validate(found).models
     for entry in (model.values() for model in models.values()):
         assert set(entry) - {"stem_params"} == {
@@ -169,8 +167,8 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
         assert stem["stem_params"] == 528
         assert stem["total_params"] == baseline["total_params"] + 528
         assert stem["input_size"] == 96
-    assert only_stems_differ(prepared, "as_published")
-    assert not only_stems_differ(prepared, "joint")
+    assert only_stems_differ(prepared, "as_published", "retrained/48")
+    assert not only_stems_differ(prepared, "joint", "baseline")
     assert "stem_params" not in baseline
     # The small kernel first costs less; both cost what their stored graphs do.
     costs = {name: stem["flops_per_frame"] for name, stem in found["stem"].items()}
@@ -181,12 +179,6 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
     small = found["resize"]["48"]
     assert (small["trainable_params"], small["input_size"]) == (0, 48)
     assert small["flops_per_frame"] < baseline["flops_per_frame"] / 2
-
-
-def equal_cost_sides(project: Project) -> list[int]:
-    """Returns the sides of frames, px, that cost as much as a stem's model."""
-    [home] = (project.root / "embeddings_augmented").iterdir()
-    return sorted(int(path.name) for path in home.iterdir() if path.is_dir())
 
 
 def test_predictions_are_what_the_numbers_were_counted_from(prepared: Project) -> None:
@@ -206,25 +198,11 @@ def test_predictions_are_what_the_numbers_were_counted_from(prepared: Project) -
         assert right.mean() == pytest.approx(entry.test_accuracy)
 
 
-def test_stems_are_compared_and_plain_resizing_is_a_curve(prepared: Project) -> None:
+def test_the_table_of_classes_adds_up_to_the_accuracies(prepared: Project) -> None:
     import pandas as pd
 
-    found = metrics(prepared)
-    models = Comparison.model_validate(found).models
-    plots = prepared.root / "plots"
-    compared = pd.read_csv(plots / "comparisons.csv").set_index(["stem", "other"])
-    assert len(compared) == 2 * (len(models) - 2)
-    for (name, other), row in compared.iterrows():
-        gain = models[name].test_accuracy - models[other].test_accuracy
-        assert row["difference"] == pytest.approx(gain)
-        assert row["low"] <= row["difference"] <= row["high"]
-    curve = pd.read_csv(plots / "resize.csv").set_index("side")
-    # A quarter of 96 px is less than the backbone takes; 96 px is the baseline.
-    assert list(curve.index) == sorted({36, 48, 60, 72, 96, *equal_cost_sides(prepared)})
-    assert curve["flops_per_frame"].is_monotonic_increasing
-    assert curve["test_accuracy"][48] == found["resize"]["48"]["test_accuracy"]
-    assert curve["test_accuracy"][96] == found["baseline"]["test_accuracy"]
-    classes = pd.read_csv(plots / "classes.csv")
+    models = Comparison.model_validate(metrics(prepared)).models
+    classes = pd.read_csv(prepared.root / "plots/classes.csv")
     for name, part in classes.groupby("model"):
         accuracy = (part["accuracy"] * part["frames"]).sum() / part["frames"].sum()
         assert accuracy == pytest.approx(models[name].test_accuracy)
@@ -369,16 +347,6 @@ def test_stem_and_head_never_end_worse_on_validation_than_they_began(prepared: P
     assert kept == pytest.approx(min(finished))
 
 
-def test_the_report_says_what_to_do_with_these_clips(prepared: Project) -> None:
-    page = (prepared.root / "report/index.html").read_text()
-    sentence = page.split('<p class="recommendation"><b>')[1].split("</b>")[0]
-    assert sentence.startswith(("Take the stem ", "Resize and retrain ", "Keep frames as they are"))
-    assert "of its operations" in sentence
-    [noted] = json.loads((prepared.root / "records/evaluate.json").read_text())["notes"]
-    assert noted.split(", at ")[0] == sentence.split(", at ")[0]
-    assert "of its time" in noted
-
-
 def test_a_second_run_does_nothing_but_track_and_shows_all_in_mlflow(prepared: Project) -> None:
     printed = prepared.run("dvc", "repro")
     assert re.findall(r"^Running stage '(.+)'", printed, flags=re.MULTILINE) == ["track"]
@@ -420,17 +388,19 @@ def test_comparing_baseline_and_stem_in_mlflow_s_pages_shows_their_numbers(
 
 
 @SMALL_ALONE
-def test_other_sides_of_plain_resizing_train_nothing_again(
+def test_another_side_embeds_it_alone_and_gives_every_other_head_its_bits(
     prepared: Project, warm: dict[str, str]
 ) -> None:
     before = metrics(prepared)
     prepared.environment = warm
-    prepared.set_params(evaluate={"resize_sides": [60, 40]}, track=UNTRACKED)
-    assert prepared.repro() == ["embed_frames", "evaluate", "export", "report", "track"]
-    lines = (prepared.root / "plots/resize.csv").read_text().splitlines()
-    sides = [str(side) for side in sorted({40, 48, 60, 96, *equal_cost_sides(prepared)})]
-    assert [line.split(",")[0] for line in lines] == ["side", *sides]
-    assert metrics(prepared) | {"resize": {}} == before | {"resize": {}}
+    prepared.set_params(compare={"sides": [72]}, track=UNTRACKED)
+    printed = prepared.run("dvc", "repro", "evaluate")
+    assert "small at 96 px: 0 clips embedded" in printed or "lite0 at 96 px: 0 clips" in printed
+    after = metrics(prepared)
+    assert set(after["retrained"]) == {"48", "72", "96"}
+    for kind in ("baseline", "resize", "stem"):
+        assert after[kind] == before[kind]
+    assert after["retrained"]["96"] == before["retrained"]["96"]
 
 
 @REAL_ALONE
@@ -469,10 +439,8 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
     assert "; 1 decoded, " in printed
     after = pd.read_parquet(manifest).set_index("clip")["split"]
     (added,) = set(after.index) - set(before.index)
-    # At the sides that are trained on, mirrored at those of new heads if it is trained on, and a
-    # test clip at those of plain resizing too.
-    homes = {"train": "embeddings_augmented", "test": "embeddings_resized"}
-    used = ["embeddings", homes.get(after[added], "nowhere")]
+    # At each side, and mirrored too if it is trained on.
+    used = ["embeddings", "embeddings_augmented" if after[added] == "train" else "nowhere"]
     sides = sum(len(list((prepared.root / home).glob("*/*/"))) for home in used)
     assert sides >= 2
     assert printed.count(": 1 clips embedded, ") == sides
@@ -482,9 +450,9 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
 @pytest.mark.footage
 @SMALL_ALONE
 def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: Project) -> None:
-    # One that learns labels, one that learns probabilities, those of the small frames here, and one
-    # that gets a new head in the end. Of what is taken out nothing is to be left.
-    frozen = {**QUICK_STEM, "learning_rates": [0.003, 0.001]}
+    # One that learns labels behind the head of small frames, one that learns the baseline's
+    # probabilities, and one that gets a new head in the end. Of what is taken out nothing is left.
+    frozen = {**QUICK_STEM, "head": "frozen_small", "learning_rates": [0.003, 0.001]}
     variants = {
         "warm_start": frozen,
         "distilled": {**QUICK_STEM, "objective": "distillation"},
@@ -493,7 +461,7 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     prepared.set_params(
         extract_frames={"size": 105},
         tune_lr={"seeds": [1]},
-        train_best={"trained_at": "small"},
+        compare={"sides": []},
         add_stem={"downscale": 3, "variants": variants},
         # Files of the other models were made before.
         export={"models": ["stem"]},
@@ -506,13 +474,11 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     assert {path.name for path in (prepared.root / "models/stem").iterdir()} == set(variants)
     assert not (prepared.root / "records/add_stem@as_published.json").exists()
     assert "add_stem@as_published" not in files.read_yaml(prepared.root / "dvc.lock")["stages"]
-    baseline, resized = found["baseline"], found["resize"]["35"]
-    assert resized["test_accuracy"] == baseline["test_accuracy"]
-    assert {baseline["input_size"], resized["input_size"]} == {35}
+    assert set(found["resize"]) == {"35"}
     assert {stem["input_size"] for stem in found["stem"].values()} == {105}
-    for name in ("warm_start", "distilled"):
+    for name, behind in (("warm_start", "retrained/35"), ("distilled", "baseline")):
         assert found["stem"][name]["trainable_params"] == 528
-        assert only_stems_differ(prepared, name)
+        assert only_stems_differ(prepared, name, behind)
     # Of several rates the one that validates best is kept.
     record = json.loads((prepared.root / "records/add_stem@warm_start.json").read_text())
     rates = {
@@ -526,14 +492,14 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     assert record["params"]["learning_rate"] == min(rates, key=rates.__getitem__)
 
 
-def only_stems_differ(project: Project, variant: str) -> bool:
-    """Returns whether what lies behind a stored stem is the stored baseline, bit for bit."""
+def only_stems_differ(project: Project, variant: str, other: str) -> bool:
+    """Returns whether what lies behind a stored stem is another stored model, bit for bit."""
     from stemtune.networks import classifier
 
     folder = project.root / "models"
     baseline, stemmed = (
         [*loaded.backbone.get_weights(), *loaded.head.get_weights()]
-        for loaded in map(classifier.load, (folder / "baseline", folder / "stem" / variant))
+        for loaded in map(classifier.load, (folder / other, folder / "stem" / variant))
     )
     return all(np.array_equal(one, other) for one, other in zip(baseline, stemmed, strict=True))
 

@@ -88,7 +88,7 @@ def setting(warm: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
         tune_lr={"epochs": 2, "seeds": [1, 2], "learning_rates": [0.01, 0.001]},
         train_best={"epochs": 2},
         add_stem={"epochs": 1, "variants": ONE_VARIANT},
-        evaluate={"bootstrap_samples": 100, "resize_sides": [48]},
+        compare={"bootstrap_samples": 100},
     )
     project.add_pictures(3, 96)
     (project.root / ".gitignore").open("a").write("/.venv\n")

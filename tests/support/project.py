@@ -68,6 +68,7 @@ class Project(project.Project):
         self.set_params(
             embed_frames=small_backbone.SETTINGS,
             add_stem={"retrained_head": retrained},
+            compare={"sides": []},
             # Making files for devices takes longer than all else.
             export={"models": []},
         )

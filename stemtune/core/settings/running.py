@@ -1,4 +1,4 @@
-"""Settings of how a run is judged, shown and repeated: evaluate, export, track, runtime and ci."""
+"""Settings of how a run is judged, shown and repeated: compare, export, track, runtime and ci."""
 
 from typing import Annotated, Literal
 
@@ -6,29 +6,22 @@ from pydantic import AfterValidator, Field
 
 from stemtune.core.settings.block import MIN_SIDE, Block, Count, Drop, distinct
 
-# Of the full side: where else plain resizing is looked at.
-RESIZE_SHARES = (1 / 4, 3 / 8, 5 / 8, 3 / 4)
 
-
-class Evaluate(Block):
-    """How models are compared.
+class Compare(Block):
+    """Which candidates are compared, and how one of them is recommended.
 
     Attributes:
-        bootstrap_samples: How often groups are drawn for bounds.
-        acceptable_loss: The accuracy that a cheaper model may lose and still be recommended.
-        resize_sides: Where else plain resizing is looked at, px; None: `RESIZE_SHARES`.
+        sides: Sides of frames, px, for which a new head is trained. The full side and the small one
+            are always among them: see `Params.sides`.
+        acceptable_loss: The clip accuracy that a cheaper candidate may lose and still be chosen.
+        min_groups: If validation or test has fewer groups of clips, there is no verdict.
+        bootstrap_samples: How often groups are drawn for confidence intervals.
     """
 
-    bootstrap_samples: Annotated[int, Field(ge=100)]
+    sides: Annotated[list[Annotated[int, Field(ge=MIN_SIDE)]], AfterValidator(distinct)]
     acceptable_loss: Drop
-    resize_sides: (
-        Annotated[
-            list[Annotated[int, Field(ge=MIN_SIDE)]],
-            Field(min_length=1),
-            AfterValidator(distinct),
-        ]
-        | None
-    )
+    min_groups: Annotated[int, Field(ge=2)]
+    bootstrap_samples: Annotated[int, Field(ge=100)]
 
 
 class Export(Block):

@@ -108,7 +108,6 @@ class Head(Augmented):
 
 
 class TrainBest(Block):
-    trained_at: Literal["full", "small"]
     epochs: Count
     batch_size: Count
     head: Head
@@ -167,8 +166,9 @@ class Variant(Augmented):
     """What sets one stem apart: where it starts, what it is trained for, and how.
 
     Attributes:
-        head: What stands behind it: the baseline's head, frozen; a head trained anew on what the
-            trained stem hands on; or a head that is trained along with it (joint).
+        head: What stands behind it: a frozen head, that of frames as small as the stem makes them
+            (frozen_small) or the baseline's (frozen_full); a new head, trained on the output of the
+            trained stem (retrained); or a head that is trained along with it (joint).
         kernels: Sides of the stem's first kernel and of its second, px.
         padding: Whether the stem loses a border of the frame to its convolutions (valid), as the
             paper's does, or pads the frame with zeros first, so that it hands on all of it (same).
@@ -190,7 +190,7 @@ class Variant(Augmented):
     ]
     padding: Literal["valid", "same"]
     objective: Literal["labels", "distillation", "both"]
-    head: Literal["frozen", "retrained", "joint"]
+    head: Literal["frozen_small", "frozen_full", "retrained", "joint"]
     decay: Literal["none", "cosine"]
     clipnorm: Annotated[float, Field(gt=0)] | None
     keep_epoch: Literal["last", "best"]
@@ -205,6 +205,11 @@ class Variant(Augmented):
         return [Attempt(rate, order) for rate in rates for order in orders]
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether the head behind it stays as it is."""
+        return self.head.startswith("frozen")
+
+    @property
     def starts_as_resize(self) -> bool:
         """Whether its output equals resized frames before it is trained."""
         return self.start == "average" and self.padding == "same"
@@ -213,9 +218,9 @@ class Variant(Augmented):
     def as_in_paper(self) -> bool:
         """Whether it starts and learns as the paper's stem does."""
         built = (self.start, self.kernels, self.padding)
-        learns = (self.objective, self.head, self.augmentation)
+        learns = (self.objective, self.is_frozen, self.augmentation)
         trained = (self.decay, self.clipnorm, self.keep_epoch, self.orders)
-        paper = ("random", [7, 3], "valid", "labels", "frozen", "none", "none", None, "last", 1)
+        paper = ("random", [7, 3], "valid", "labels", True, "none", "none", None, "last", 1)
         return (*built, *learns, *trained) == paper
 
 

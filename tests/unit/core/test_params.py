@@ -16,7 +16,7 @@ VARIANT = {
     "kernels": [3, 7],
     "padding": "same",
     "objective": "labels",
-    "head": "frozen",
+    "head": "frozen_small",
     "learning_rates": ["tuned"],
     "decay": "none",
     "clipnorm": None,
@@ -101,7 +101,6 @@ def test_the_project_s_own_file_is_accepted() -> None:
         ("train_best.head.dropout", 1.0, "less than 1"),
         ("embed_frames.input_sizes.vgg16", {"vgg16": 32}, "greater than or equal to 75"),
         ("add_stem.variants", {}, "at least 1 item"),
-        ("train_best.trained_at", "half", "'full' or 'small'"),
         ("add_stem.downscale", 5, "2, 3 or 4"),
         ("add_stem.variants", {"../x": VARIANT}, "pattern"),
         *(
@@ -117,7 +116,8 @@ def test_the_project_s_own_file_is_accepted() -> None:
         ("add_stem.variants", {"mine": VARIANT | {"head": "new"}}, "'retrained' or 'joint'"),
         ("add_stem.variants", {"mine": VARIANT | {"keep_epoch": "first"}}, "'last' or 'best'"),
         ("add_stem.retrained_head.learning_rates", [], "at least 1 item"),
-        ("evaluate.acceptable_loss", 2, "less than or equal to 1"),
+        ("compare.acceptable_loss", 2, "less than or equal to 1"),
+        ("compare.min_groups", 1, "greater than or equal to 2"),
         ("add_stem.variants", {"mine": VARIANT | {"padding": "full"}}, "'valid' or 'same'"),
         ("add_stem.variants", {"mine": VARIANT | {"kernels": [5, 7]}}, "3 or 7 (found 5)"),
         ("add_stem.variants", {"mine": VARIANT | {"kernels": [7, 7]}}, "must not repeat"),
@@ -126,10 +126,9 @@ def test_the_project_s_own_file_is_accepted() -> None:
         ("add_stem.variants", {"mine": VARIANT | {"learning_rates": ["best"]}}, "'tuned'"),
         ("add_stem.variants", {"mine": VARIANT | {"learning_rates": [1]}}, "less than 1"),
         ("add_stem.variants", {"mine": VARIANT | {"epochs": 0}}, "greater than or equal to 1"),
-        ("evaluate.resize_sides", [], "at least 1 item"),
-        ("evaluate.resize_sides", [64, 64], "must not repeat"),
-        ("evaluate.resize_sides", [16], "greater than or equal to 32"),
-        ("evaluate.resize_sides", [64, 300], "not exceed extract_frames.size, 224; got [300]"),
+        ("compare.sides", [64, 64], "must not repeat"),
+        ("compare.sides", [16], "greater than or equal to 32"),
+        ("compare.sides", [64, 300], "not exceed extract_frames.size, 224; got [300]"),
         ("runtime.seed", 0, "greater than or equal to 1"),
         ("runtime.threads", True, "valid integer"),
         ("ci.max_accuracy_drop.stem", 1.5, "less than or equal to 1"),
@@ -193,6 +192,7 @@ def test_frames_too_small_for_the_stem_are_refused(
 ) -> None:
     path = changed(tmp_path, "add_stem.downscale", downscale)
     content = files.read_yaml(path)
+    content["compare"]["sides"] = []
     for size in (least, least - 1):
         content["extract_frames"]["size"] = size
         dump_yaml(path, content)
@@ -214,9 +214,8 @@ def test_a_stem_is_trained_at_each_rate_in_each_order() -> None:
     ]
 
 
-def test_either_reading_is_one_setting_away(tmp_path: Path) -> None:
-    assert params.load(ROOT / "params.yaml").trained_side == 224
-    assert params.load(changed(tmp_path, "train_best.trained_at", "small")).trained_side == 112
+def test_the_full_side_and_the_small_one_are_always_compared(tmp_path: Path) -> None:
+    assert params.load(changed(tmp_path, "compare.sides", [160])).sides == [112, 160, 224]
 
 
 def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> None:

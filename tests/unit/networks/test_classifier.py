@@ -70,12 +70,6 @@ def test_random_starts_come_from_their_seeds_whatever_was_drawn_before() -> None
     assert str(np.random.get_state(legacy=False)) == str(before)
 
 
-def test_sides_of_equal_cost_follow_the_kernels_of_a_stem_and_the_steps_of_a_network() -> None:
-    backbone = backbones.concatenate([backbones.build("efficientnet_lite0", None, seed=1)])
-    sides = cost.equal_cost_sides(backbone, 2, 224)
-    assert sides == {(7, 3): 128, (3, 7): 112}
-
-
 def batches(folder: Path, seed: int | None, views: int = 1, **more: Any) -> dataset.FrameBatches:
     shards.write(shards.path_of(folder, "one"), FRAMES)
     rows = pd.DataFrame(
@@ -233,16 +227,6 @@ def test_clips_that_are_embedded_together_have_the_features_of_each_alone(tmp_pa
 def test_a_side_too_small_for_a_backbone_is_refused() -> None:
     with pytest.raises(ValueError, match=r"size 100 leads to frames of 46 px.*inception_v3.*75 px"):
         backbones.require_side(["vgg16", "inception_v3"], 46, "extract_frames.size 100")
-
-
-def test_plain_resizing_is_looked_at_where_all_backbones_see() -> None:
-    lite, both = ["efficientnet_lite0"], ["efficientnet_lite0", "inception_v3"]
-    assert backbones.resize_sides(lite, None, 224) == [56, 84, 140, 168]
-    assert backbones.resize_sides(both, None, 224) == [84, 140, 168]
-    assert backbones.resize_sides(lite, None, 96) == [36, 60, 72]
-    assert backbones.resize_sides(lite, [176, 64], 224) == [64, 176]
-    with pytest.raises(ValueError, match=r"evaluate.resize_sides \[176, 64\].*inception_v3"):
-        backbones.resize_sides(both, [176, 64], 224)
 
 
 def test_the_output_of_a_stem_is_what_the_frozen_network_gets() -> None:

@@ -70,7 +70,7 @@ def store(labels: list[int]) -> None:
 def task_of(start: str = "average", stride: int = 2, live: bool = False, **chosen: Any) -> StemTask:
     """Returns a task that starts from a tiny classifier."""
     content = params.load(ROOT / "params.yaml").model_dump()
-    content["extract_frames"]["size"] = SIDE
+    content["extract_frames"]["size"], content["compare"]["sides"] = SIDE, []
     if stride > 2:
         content["extract_frames"]["size"] = LARGE
         write_frames(np.tile(PIXELS, (1, 2, 2, 1)))
@@ -252,7 +252,7 @@ def test_training_never_ends_above_its_start_in_validation_loss() -> None:
     assert losses[improved.kept] == min(losses.values())
 
 
-def test_a_stem_that_starts_as_a_resize_takes_the_head_that_was_trained_on_resized_frames() -> None:
+def test_a_stem_gets_the_head_of_small_frames_if_it_is_frozen_or_starts_as_a_resize() -> None:
     task = task_of(head="joint", padding="same")
     resized = replace(tiny_classifier(None), name="retrained")
     resized.head.set_weights([np.eye(4, 3), np.ones(3)])
@@ -260,6 +260,12 @@ def test_a_stem_that_starts_as_a_resize_takes_the_head_that_was_trained_on_resiz
     told: list[Record] = []
     stems.prepare(task, told.append)
     assert same(classifier.load(task.start).head.get_weights(), resized.head.get_weights())
+    # As the paper's stem does; behind the baseline's it has nothing to do with small frames.
+    for head, folder in (("frozen_small", RETRAINED / "36"), ("frozen_full", BASELINE)):
+        frozen = task_of(head=head, start="random")
+        stems.prepare(frozen, told.append)
+        behind = classifier.load(frozen.start).head.get_weights()
+        assert same(behind, classifier.load(folder).head.get_weights())
     assert told == []
     # Behind another start it has to be trained.
     stems.prepare(task_of(head="joint", start="random", padding="same"), told.append)
