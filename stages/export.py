@@ -1,11 +1,12 @@
-"""export: baseline, a new head for small frames, and the best stem as files for devices.
+"""export: classifiers as files for devices, judged, timed side by side, and joined in cascades.
 
-A file takes one frame, uint8 or int8, of the side that its classifier sees.
+A file takes one frame, uint8 or int8, of the side that its classifier sees. A cascade is a JSON
+file beside two of them: it names both, and the confidence up to which the second one is asked.
 
-Reads:  models/, frames/, manifest.parquet, metrics/evaluate.json, blocks export and evaluate of
-        params.yaml
-Writes: exports/, metrics/export.json, metrics/latency.json, records/exports.html,
-        records/export.json
+Reads:  models/, frames/, manifest.parquet, predictions/, metrics/evaluate.json, blocks export and
+        compare of params.yaml
+Writes: exports/, predictions_exported/, metrics/export.json, metrics/latency.json,
+        records/exports.html, records/export.json
 Run:    python -m stages.export
 """
 
@@ -17,6 +18,7 @@ from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.engine.engine import Engine
 from stemtune.evaluation import comparison
+from stemtune.export import exports
 from stemtune.export.exports import Export, Exports
 from stemtune.networks import reproducibility
 from stemtune.serving import timing
@@ -27,14 +29,15 @@ def main() -> None:
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
-    paths.EXPORTS.mkdir(exist_ok=True)
+    for folder in (paths.EXPORTS, paths.EXPORTED):
+        folder.mkdir(exist_ok=True)
     with records.recording("export", params.flat("export", settings.export)) as record:
-        exports = Exports(exports={})
+        found = Exports(exports={})
         if settings.export.models:
             configure()
-            exports = Exports(exports=export(settings, record, engine))
-        typed_json.write(paths.EXPORT_METRICS, exports)
-        timed = timing.measure([paths.EXPORTS / f"{name}.tflite" for name in exports.exports])
+            found = Exports(exports=export(settings, record, engine))
+        typed_json.write(paths.EXPORT_METRICS, found)
+        timed = timing.measure([paths.EXPORTS / f"{name}.tflite" for name in found.exports])
         files.write_json(paths.LATENCY, timed.content())
         for child in record.children:
             child.metrics |= timed.prices[f"{child.name}.tflite"].numbers()
@@ -42,35 +45,31 @@ def main() -> None:
             record.note(timed.note)
         from stemtune.report import exports_page
 
-        exports_page.write(paths.EXPORT_PAGE, exports, record.children)
+        exports_page.write(paths.EXPORT_PAGE, found, record.children)
         record.artifacts = [str(paths.EXPORT_METRICS), str(paths.LATENCY), str(paths.EXPORT_PAGE)]
 
 
 def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export]:
     """Writes each model at each precision, and returns what each file is worth, by its name."""
-    from stemtune.export import conversion, judging
+    from stemtune.export import conversion, joining, judging
     from stemtune.networks import classifier
 
     compared = typed_json.read(paths.METRICS, comparison.Comparison)
-    folders = {
-        comparison.BASELINE: paths.BASELINE,
-        comparison.RETRAINED: paths.RETRAINED / str(settings.small_side),
-        comparison.STEM: paths.STEMS / compared.best_stem(),
-    }
+    wanted = exports.wanted(compared, settings.export.models, settings.small_side)
     judge, found = judging.Judge.of(settings, engine), {}
-    for folder in (folders[model] for model in settings.export.models):
-        model, takes = judging.stored(folder), classifier.specification(folder)
-        expected = judge.answers(partial(judging.predictor, folder, takes.side))
-        calibration = judge.calibration(takes.side, settings.export.calibration_frames)
-        for precision in conversion.PRECISIONS:
-            name = f"{model.name}_{precision}"
-            settled = {"model": model.name, "precision": precision, "input_size": takes.side}
-            child = record.child(name, settled)
+    for name, precisions in wanted.items():
+        folder = comparison.folder(name)
+        model, side = classifier.load(folder), classifier.specification(folder).side
+        calibration = judge.calibration(side, settings.export.calibration_frames)
+        for precision in precisions:
+            settled = {"model": name, "precision": precision, "input_size": side}
+            child = record.child(f"{name}_{precision}", settled)
             path = conversion.write(model, folder, precision, calibration, paths.EXPORTS)
-            found[name] = judge.judge(path, model.name, precision, expected)
-            child.metrics = found[name].numbers()
+            found[child.name] = judge.judge(path, name, precision)
+            child.metrics = found[child.name].numbers()
             child.artifacts = [str(path)]
             child.finish()
+    joining.write_cascades(settings, compared, judge.frames, found)
     return found
 
 

@@ -19,6 +19,8 @@ HISTORY_FILE = "history.csv"
 RETRAINED = Path("models/retrained")
 METRICS = Path("metrics/evaluate.json")
 PREDICTIONS = Path("predictions")
+# The same of int8 files, which answer otherwise than the models that they are made of.
+EXPORTED = Path("predictions_exported")
 PLOTS = Path("plots")
 EXPORTS = Path("exports")
 REPORT = Path("report/index.html")
@@ -28,6 +30,7 @@ EXPORT_METRICS = Path("metrics/export.json")
 LATENCY = Path("metrics/latency.json")
 # Among the records, as it shows times.
 EXPORT_PAGE = Path("records/exports.html")
+RECOMMENDATION = Path("metrics/recommendation.json")
 TIMINGS = Path("metrics/timings.json")
 # DVC's own: what each stage made of what.
 LOCK = Path("dvc.lock")

@@ -1,13 +1,12 @@
 """What a model answers for clips if it looks at one, some or all of their frames."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-# The numbers of frames that candidates look at; None: all.
-FRAMES: Sequence[int | None] = (1, 2, None)
+# The numbers of frames that candidates look at, besides all.
+FEW = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,11 @@ def of_frames(predictions: pd.DataFrame, frames: int | None) -> ClipAnswers:
     by_name = answers.groupby(kept["clip"].to_numpy())
     means = by_name.mean()
     return ClipAnswers(means.index.to_numpy(), means.to_numpy(), by_name.size().to_numpy())
+
+
+def numbers(frames_per_clip: int) -> list[int]:
+    """Returns how many frames of a clip candidates look at, rising: one, two, and all."""
+    return sorted({number for number in (*FEW, frames_per_clip) if number <= frames_per_clip})
 
 
 def looked_at(available: int, frames: int | None) -> list[int]:

@@ -2,10 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from stemtune.core.paths import BASELINE as BASELINE_FOLDER
+from stemtune.core.paths import RETRAINED as RETRAINED_FOLDER
+from stemtune.core.paths import STEMS
 from stemtune.evaluation import paper
 
 # Kinds of models.
@@ -119,6 +123,14 @@ def kind_of(name: str) -> str:
     """Returns the kind of a model, by its name."""
     first, _, side = name.partition("_")
     return first if name == BASELINE or (first in (RESIZE, RETRAINED) and side.isdigit()) else STEM
+
+
+def folder(name: str) -> Path:
+    """Returns where the model of a name is stored; that of `resize` is the baseline."""
+    kind = kind_of(name)
+    if kind == STEM:
+        return STEMS / name
+    return RETRAINED_FOLDER / name.partition("_")[2] if kind == RETRAINED else BASELINE_FOLDER
 
 
 def ranked(models: Mapping[str, ModelMetrics]) -> list[str]:

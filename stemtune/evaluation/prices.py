@@ -1,10 +1,14 @@
 """The price of a clip's answer, and the candidates that are worth their price."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from stemtune.core import typed_json
+from stemtune.core.errors import InputError
 from stemtune.evaluation.clip_answers import ClipAnswers
 
 
@@ -25,6 +29,34 @@ class Point(NamedTuple):
 
     milliseconds: float
     accuracy: float
+
+
+class _Timed(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    ms_median: Annotated[float, Field(gt=0)]
+
+
+class _Latency(RootModel[dict[str, _Timed]]):
+    """The content of metrics/latency.json, or of what `stemtune time --json` prints."""
+
+
+def milliseconds(path: Path) -> dict[str, float]:
+    """Returns the milliseconds for a frame by file, without its suffix.
+
+    Args:
+        path: metrics/latency.json, or a file with what `stemtune time --json` printed.
+
+    Raises:
+        InputError: It is missing, or holds something else.
+    """
+    remedy = "`stemtune time --json FILE...` prints such a file, and `dvc repro` makes ours"
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"there is no file {path}; {remedy}") from None
+    timed = typed_json.parse(text, str(path), _Latency, remedy).root
+    return {Path(name).stem: price.ms_median for name, price in timed.items()}
 
 
 def of_answers(answers: ClipAnswers, milliseconds: float) -> Price:

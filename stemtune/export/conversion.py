@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,12 +10,11 @@ import tensorflow as tf
 from stemtune.core import files
 from stemtune.core.input_specification import CLASSES_FILE
 from stemtune.export import metadata
+from stemtune.export.exports import Precision
 from stemtune.networks import classifier, reproducibility
 from stemtune.networks.classifier import Classifier
 from stemtune.serving import litert
 
-Precision = Literal["float32", "float16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # An int8 file takes a pixel less this.
 ZERO_POINT = 128
 DESCRIPTIONS: dict[Precision, str] = {

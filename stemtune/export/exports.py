@@ -1,11 +1,17 @@
 """metrics/export.json: what became of the accuracy of classifiers as LiteRT files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 from tabulate import tabulate
 
 from stemtune.core.records import Record
+from stemtune.evaluation import comparison
+from stemtune.evaluation.comparison import Comparison
+
+Precision = Literal["float32", "float16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # As records and metrics/latency.json name them; they are measured, and differ from run to run.
 MEDIAN, P95, PEAK = "ms_median", "ms_p95", "peak_mib"
@@ -55,6 +61,31 @@ class Exports(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     exports: Mapping[str, Export]
+
+
+def wanted(
+    compared: Comparison, kinds: Collection[str], small_side: int
+) -> dict[str, list[Precision]]:
+    """Returns the models that become files, with their precisions.
+
+    Each is priced as float32. Heads without a stem, and the best stem, are candidates as int8 too.
+    float16 is made of the baseline, the head of the smallest frames, and the best stem.
+
+    Args:
+        compared: All models.
+        kinds: `export.models`.
+        small_side: Of frames as small as a stem makes them, px.
+    """
+    best = compared.best_stem()
+    smaller = (comparison.BASELINE, comparison.named(comparison.RETRAINED, small_side), best)
+    found: dict[str, list[Precision]] = {}
+    for name in compared.models:
+        kind = comparison.kind_of(name)
+        if kind in kinds:
+            skipped = {"float16"} - ({"float16"} if name in smaller else set())
+            skipped |= {"int8"} if kind == comparison.STEM and name != best else set()
+            found[name] = [each for each in PRECISIONS if each not in skipped]
+    return found
 
 
 def table(judged: Exports, timed: Sequence[Record], style: str) -> str:

@@ -28,8 +28,8 @@ class Export(Block):
     """What is made for devices.
 
     Attributes:
-        models: What becomes LiteRT files; "retrained": the new head for the smallest frames;
-            "stem": the variant that is best on validation.
+        models: What becomes LiteRT files and has a price: the baseline, the heads of all sides, all
+            variants of the stem. What is no file cannot be recommended.
         calibration_frames: How many training frames int8 is laid out for.
     """
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -23,14 +22,15 @@ from stemtune.core.input_specification import (
 )
 from stemtune.core.records import Record
 from stemtune.engine.engine import Local
+from stemtune.evaluation import predictions
 from stemtune.export import conversion, judging
-from stemtune.export.exports import Exports
+from stemtune.export.exports import PRECISIONS, Exports
 from stemtune.media import scaling
 from stemtune.networks import classifier, images
 from stemtune.report import exports_page as page
 from stemtune.serving import timing
 from stemtune.serving.litert import LiteRTClassifier
-from stemtune.store import shards
+from stemtune.store import manifest, shards
 from tests.support import clips
 from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
 from tests.support.project import ROOT
@@ -53,7 +53,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folder = tmp_path_factory.mktemp(name)
         classifier.save(model, CLASSES, InputSpecification(3, SIDE, side), folder)
         calibration = scaling.shrink(FRAMES, side)
-        for precision in conversion.PRECISIONS:
+        for precision in PRECISIONS:
             conversion.write(classifier.load(folder), folder, precision, calibration, folder)
         made[name] = folder
     return made
@@ -76,7 +76,7 @@ def test_a_file_answers_as_its_classifier_does(name: str, written: dict[str, Pat
 
 def test_equal_classifiers_make_equal_bytes(written: dict[str, Path], tmp_path: Path) -> None:
     folder = written["joint"]
-    for precision in conversion.PRECISIONS:
+    for precision in PRECISIONS:
         path = conversion.write(classifier.load(folder), folder, precision, FRAMES, tmp_path)
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
@@ -119,7 +119,7 @@ def test_an_int8_file_is_full_integer_from_entry_to_end(
 def test_metadata_name_labels_and_normalization(written: dict[str, Path]) -> None:
     from tensorflow.lite.python import schema_py_generated as schema
 
-    for precision in conversion.PRECISIONS:
+    for precision in PRECISIONS:
         content = (written["joint"] / f"joint_{precision}.tflite").read_bytes()
         with zipfile.ZipFile(written["joint"] / f"joint_{precision}.tflite") as archive:
             assert archive.read("labels.txt").decode().splitlines() == CLASSES
@@ -204,6 +204,7 @@ def test_a_file_is_judged_against_its_classifier(
     written: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "FRAMES", tmp_path)
+    monkeypatch.setattr(judging, "EXPORTED", tmp_path)
     shards.write(shards.path_of(tmp_path, "one"), FRAMES)
     rows = pd.DataFrame(
         {"shard": "one", "index": range(8), "clip": list("aabbccdd"), "group": list("aabbccdd")}
@@ -214,23 +215,29 @@ def test_a_file_is_judged_against_its_classifier(
     # One of eight frames is another class's.
     labels[0] = (labels[0] + 1) % 3
     rows = rows.assign(label=labels)
-    judge = judging.Judge(rows, rows[:4], 200, 1, SIDE, Local(1))
-    assert np.array_equal(judge.calibration(SIDE, 4), FRAMES[:4])
+    splits = [rows.assign(split=split) for split in manifest.SPLITS]
+    table = pd.concat(splits, ignore_index=True)
+    judge = judging.Judge(table, 200, 1, SIDE, Local(1), {"joint": expected})
+    assert np.array_equal(judge.calibration(SIDE, 8), FRAMES)
     path = folder / "joint_float32.tflite"
-    load = partial(judging.predictor, folder, SIDE)
-    found = judge.judge(path, "joint", "float32", judge.answers(load))
+    found = judge.judge(path, "joint", "float32")
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
     # In chunks of whole batches, elsewhere, the answers are the same.
     monkeypatch.setattr(judging, "BATCH", 2)
     monkeypatch.setattr(judging, "FRAMES_OF_A_CHUNK", 4)
-    here, elsewhere = judge.answers(load), dataclasses.replace(judge, engine=Spread(1))
-    assert np.array_equal(elsewhere.answers(load), here)
-    assert elsewhere.judge(path, "joint", "float32", here) == found
-    worse = judge.judge(path, "joint", "float32", np.roll(expected, 1, axis=1))
+    elsewhere = dataclasses.replace(judge, engine=Spread(1))
+    assert elsewhere.judge(path, "joint", "float32") == found
+    other = {"joint": np.roll(expected, 1, axis=1)}
+    worse = dataclasses.replace(judge, expected=other).judge(path, "joint", "float32")
     assert worse.agreement == 0
     assert worse.difference == worse.test_accuracy - worse.keras_accuracy
+    # What an int8 file answers is kept, as it may differ.
+    quantized = folder / "joint_int8.tflite"
+    judge.judge(quantized, "joint", "int8")
+    kept = predictions.read(tmp_path, manifest.VALIDATION)["joint_int8"]
+    assert np.array_equal(kept, LiteRTClassifier(quantized, threads=1).probabilities(FRAMES))
     price = timing.measure([path]).prices["joint_float32.tflite"]
     record = Record(name="joint_float32", started=0, metrics=price.numbers())
     page.write(tmp_path / "page.html", Exports(exports={"joint_float32": found}), [record])

@@ -1,0 +1,47 @@
+"""What exported files answer for clips.
+
+A float32 file answers as its model does in predictions/, an int8 file as predictions_exported/ has
+it.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from stemtune.core import litter
+from stemtune.evaluation import clip_answers, predictions
+from stemtune.evaluation.clip_answers import ClipAnswers
+
+FLOAT32, INT8 = "float32", "int8"
+FILE_SUFFIX = ".tflite"
+
+
+class FileAnswers:
+    """What exported files answer for the frames of validation and test.
+
+    Attributes:
+        files: Their names without suffix, such as retrained_112_int8.
+    """
+
+    def __init__(self, predicted: Path, exported: Path) -> None:
+        """Lists them.
+
+        Args:
+            predicted: `predictions/`, the models' answers, for float32.
+            exported: `predictions_exported/`, the int8 files' answers.
+        """
+        found = {f"{path.stem}_{FLOAT32}": path for path in _listed(predicted)}
+        found |= {path.stem: path for path in _listed(exported)}
+        self.files = found
+        self._table = cache(lambda file: pd.read_parquet(found[file]))
+        self.of = cache(self._of)
+
+    def _of(self, file: str, split: str, frames: int) -> ClipAnswers:
+        """Returns a file's answers for the clips of a split, by so many frames of each."""
+        table = self._table(file)
+        return clip_answers.of_frames(table[table["split"] == split], frames)
+
+
+def _listed(folder: Path) -> list[Path]:
+    return [*litter.visible(folder, f"*{predictions.SUFFIX}")] if folder.exists() else []

@@ -1,0 +1,112 @@
+"""The candidates that one could deploy: an exported file, or a cascade of two, with its frames.
+
+A file of float16 is no candidate of its own: it computes as float32 does, and is smaller.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from stemtune.evaluation import cascades, clip_answers, prices
+from stemtune.evaluation.cascades import Cascade
+from stemtune.evaluation.file_answers import FILE_SUFFIX, FLOAT32, FileAnswers
+from stemtune.evaluation.verdicts import Measured
+from stemtune.store.manifest import TEST, VALIDATION
+
+
+@dataclass(frozen=True)
+class Offer(Measured):
+    """A candidate, and what one runs to have it.
+
+    Attributes:
+        models: Of metrics/evaluate.json: one, or a cascade's small and full one.
+        precision: float32 or int8.
+        frames: How many of a clip each model looks at.
+        file: In exports/, a .tflite file or a .cascade.json file.
+    """
+
+    models: Sequence[str]
+    precision: str
+    frames: int
+    file: str
+
+
+def of(
+    answers: FileAnswers,
+    milliseconds: Mapping[str, float],
+    stored: Mapping[str, Cascade],
+    full_size: Collection[str],
+    frames: pd.DataFrame,
+    frames_per_clip: int,
+) -> list[Offer]:
+    """Returns all candidates whose files have answers and a price.
+
+    Args:
+        answers: Of the files.
+        milliseconds: For a frame, by file without suffix.
+        stored: Cascades by name.
+        full_size: Models that see frames of full size and have no stem.
+        frames: The frame table.
+        frames_per_clip: The most that a clip has.
+    """
+    truths = {split: clip_answers.truth(frames, split) for split in (VALIDATION, TEST)}
+    offers = []
+    for file in (file for file in milliseconds if file in answers.files):
+        model, _, precision = file.rpartition("_")
+        for number in clip_answers.numbers(frames_per_clip):
+            by_split = {split: answers.of(file, split, number) for split in truths}
+            is_full = model in full_size and precision == FLOAT32 and number == frames_per_clip
+            offers.append(
+                Offer(
+                    name=_name(file, number),
+                    price=prices.of_answers(by_split[VALIDATION], milliseconds[file]),
+                    full_size=is_full,
+                    right={split: by_split[split].right(truths[split]) for split in truths},
+                    models=[model],
+                    precision=precision,
+                    frames=number,
+                    file=f"{file}{FILE_SUFFIX}",
+                )
+            )
+    for name, cascade in stored.items():
+        both = [Path(file).stem for file in (cascade.small, cascade.full)]
+        if all(file in milliseconds and file in answers.files for file in both):
+            offers.append(_of_cascade(name, cascade, answers, milliseconds, truths))
+    return offers
+
+
+def _of_cascade(
+    name: str,
+    cascade: Cascade,
+    answers: FileAnswers,
+    milliseconds: Mapping[str, float],
+    truths: Mapping[str, pd.DataFrame],
+) -> Offer:
+    small, full = Path(cascade.small).stem, Path(cascade.full).stem
+    below = {split: answers.of(small, split, cascade.small_frames) for split in truths}
+    above = {split: answers.of(full, split, cascade.full_frames) for split in truths}
+    return Offer(
+        name=_name(name.rpartition("_")[0], cascade.small_frames),
+        price=prices.of_cascade(
+            below[VALIDATION],
+            above[VALIDATION],
+            cascades.asked(below[VALIDATION], cascade.threshold),
+            milliseconds[small],
+            milliseconds[full],
+        ),
+        full_size=False,
+        right={
+            split: cascades.answers(below[split], above[split], cascade.threshold).right(truth)
+            for split, truth in truths.items()
+        },
+        models=[file.rpartition("_")[0] for file in (small, full)],
+        precision=small.rpartition("_")[2],
+        frames=cascade.small_frames,
+        file=f"{name}{cascades.SUFFIX}",
+    )
+
+
+def _name(file: str, frames: int) -> str:
+    return f"{file}, {frames} frame{'s' if frames > 1 else ''}"

@@ -1,0 +1,79 @@
+"""Joins exports in cascades, each a JSON file beside them."""
+
+import itertools
+from collections.abc import Collection
+
+import pandas as pd
+
+from stemtune.core.params import Params
+from stemtune.core.paths import EXPORTED, EXPORTS, PREDICTIONS
+from stemtune.evaluation import cascades, clip_answers
+from stemtune.evaluation.cascades import Cascade
+from stemtune.evaluation.comparison import RETRAINED, Comparison, named
+from stemtune.evaluation.file_answers import FILE_SUFFIX, FLOAT32, INT8, FileAnswers
+from stemtune.store.manifest import VALIDATION
+
+
+def write_cascades(
+    settings: Params, compared: Comparison, frames: pd.DataFrame, files: Collection[str]
+) -> None:
+    """Writes a cascade from each head of smaller frames, and from the best stem, to the full head.
+
+    Args:
+        settings: The content of params.yaml.
+        compared: All models.
+        frames: The frame table.
+        files: Names of the exports, without suffix.
+    """
+    full = named(RETRAINED, settings.extract_frames.size)
+    heads = [named(RETRAINED, side) for side in settings.sides]
+    planned = plan(
+        FileAnswers(PREDICTIONS, EXPORTED),
+        [name for name in (*heads, compared.best_stem()) if name != full],
+        full,
+        files,
+        frames,
+        settings.extract_frames.frames_per_clip,
+    )
+    for name, cascade in planned.items():
+        cascades.write(EXPORTS, name, cascade)
+
+
+def plan(
+    answers: FileAnswers,
+    smalls: Collection[str],
+    full: str,
+    files: Collection[str],
+    frames: pd.DataFrame,
+    frames_per_clip: int,
+) -> dict[str, Cascade]:
+    """Returns cascades by name, with thresholds that were chosen on validation.
+
+    One that asks the full model for no clip, or for each, is no cascade and is left out.
+
+    Args:
+        answers: Of the files.
+        smalls: Models that are asked first.
+        full: The model that is asked if they are unsure.
+        files: Those that there are, without suffix.
+        frames: The frame table.
+        frames_per_clip: The most that a clip has.
+    """
+    truth, found = clip_answers.truth(frames, VALIDATION), {}
+    possible = itertools.product(smalls, (FLOAT32, INT8), clip_answers.numbers(frames_per_clip))
+    for small, precision, number in possible:
+        below, above = f"{small}_{precision}", f"{full}_{precision}"
+        if not {below, above} <= {*files}:
+            continue
+        threshold = cascades.threshold(
+            answers.of(below, VALIDATION, number), answers.of(above, VALIDATION, number), truth
+        )
+        if 0 < threshold < 1:
+            found[f"{small}_to_{full}_{precision}_{number}"] = Cascade(
+                small=f"{below}{FILE_SUFFIX}",
+                full=f"{above}{FILE_SUFFIX}",
+                threshold=threshold,
+                small_frames=number,
+                full_frames=number,
+            )
+    return found
