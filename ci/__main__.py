@@ -30,10 +30,12 @@ from stemtune.core.paths import (
     MANIFEST,
     METRICS,
     MISTAKES,
+    RECOMMENDATION,
     REPORT,
 )
 from stemtune.core.settings.running import Ci
 from stemtune.core.typed_json import Content
+from stemtune.evaluation import advice
 from stemtune.evaluation.comparison import Comparison
 from stemtune.export.exports import Exports
 from stemtune.ingest.ingest_summary import Counts
@@ -91,7 +93,7 @@ def play(options: argparse.Namespace) -> list[str]:
         intake=intake,
         intake_then=at_base(base, EXTRACT_METRICS, Counts),
         changes=changes_since(base, place) if reached else None,
-        gates=judged(limits, now, then, intake) if now and intake else [],
+        gates=judged(limits, now, then, intake, base) if now and intake else [],
         stale=stale,
         must_be_fresh=options.fresh,
         patch=str(PATCH) if stale and not status and commands.patch_of_results(PATCH) else "",
@@ -138,11 +140,20 @@ def base_commit(revision: str) -> str:
 
 
 def judged(
-    limits: Ci, now: Comparison, then: Comparison | None, intake: Counts
+    limits: Ci, now: Comparison, then: Comparison | None, intake: Counts, base: str
 ) -> list[gates.Gate]:
     """Returns the gates, judged."""
     exported = typed_json.read(EXPORT_METRICS, Exports)
-    return gates.check(limits, now, then, intake.quarantined, exported)
+    before = at_base(base, RECOMMENDATION, advice.Stored)
+    return gates.check(
+        limits,
+        now,
+        then,
+        intake.quarantined,
+        exported,
+        advice.read(RECOMMENDATION),
+        before.root if before else None,
+    )
 
 
 def at_base(base: str, path: Path, kind: type[Content]) -> Content | None:
@@ -186,7 +197,7 @@ def changes_since(base: str, place: remote.Remote) -> clips.Changes | None:
 def artifacts() -> str:
     """Copies what is worth keeping into ci-results/, and says where it is."""
     pages = (REPORT, MISTAKES, DATA_DOCS, EXPORT_PAGE)
-    wanted = (*pages, METRICS, EXTRACT_METRICS, EXPORT_METRICS, LATENCY)
+    wanted = (*pages, METRICS, EXTRACT_METRICS, EXPORT_METRICS, LATENCY, RECOMMENDATION)
     for path in (path for path in wanted if path.exists()):
         shutil.copy(path, RESULTS / (path.name if path != REPORT else "report.html"))
     run = [os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]

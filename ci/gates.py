@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from stemtune.core.settings.running import Ci
 from stemtune.evaluation import comparison
+from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Comparison, Row
 from stemtune.export.exports import Exports
 
@@ -34,6 +35,8 @@ def check(
     base: Comparison | None,
     quarantined: int,
     exported: Exports,
+    advised: Recommendation | None,
+    advised_then: Recommendation | None,
 ) -> list[Gate]:
     """Returns the gates that params.yaml sets, judged.
 
@@ -43,6 +46,8 @@ def check(
         base: The same at the base; None where it has none.
         quarantined: How many clips are left out.
         exported: Content of metrics/export.json.
+        advised: Content of metrics/recommendation.json.
+        advised_then: The same at the base; None if it has none.
     """
     gates = []
     then = {row.name: row for row in comparison.rows(base)} if base else {}
@@ -70,6 +75,8 @@ def check(
             )
             for name, export in exported.exports.items()
         ]
+    if limits.max_price_rise is not None:
+        gates.append(_price_rise(advised, advised_then, limits.max_price_rise))
     if limits.max_quarantined is not None:
         gates.append(
             Gate(
@@ -80,6 +87,17 @@ def check(
             )
         )
     return gates
+
+
+def _price_rise(now: Recommendation | None, then: Recommendation | None, allowed: float) -> Gate:
+    """Judges the price of what is recommended, as a share of the full-size model's.
+
+    Milliseconds of two machines could not be compared.
+    """
+    name = "rise of the recommended candidate's price, as a share of the full-size model's"
+    if now is None or then is None:
+        return Gate(name, "nothing to compare with", _points(allowed), None)
+    return _limited(name, now.price_share - then.price_share, allowed)
 
 
 def _drop(now: Row, base: Row | None, allowed: float) -> Gate:

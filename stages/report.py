@@ -1,15 +1,16 @@
-"""report: draws the report, the page of mistakes and the figures.
+"""report: recommends a candidate, and draws the report, the page of mistakes and the figures.
 
 After an edit of a page or a figure it reruns alone.
 
-Reads:  predictions/, metrics/evaluate.json, tuning/, models/baseline/, models/stem/, frames/,
-        manifest.parquet, params.yaml
-Writes: plots/, report/, records/report.json
+Reads:  predictions/, predictions_exported/, exports/*.cascade.json, metrics/evaluate.json,
+        metrics/latency.json, tuning/, models/baseline/, models/stem/, frames/, manifest.parquet,
+        params.yaml
+Writes: plots/, report/, metrics/recommendation.json, records/report.json
 Run:    python -m stages.report
 """
 
 from stemtune.core import params, records, stage
-from stemtune.core.paths import MISTAKES, REPORT
+from stemtune.core.paths import MISTAKES, RECOMMENDATION, REPORT
 from stemtune.networks import reproducibility
 
 
@@ -21,7 +22,7 @@ def main() -> None:
 
     with records.recording("report", {}) as record:
         report.write(settings)
-        record.artifacts = [str(REPORT), str(MISTAKES)]
+        record.artifacts = [str(REPORT), str(MISTAKES), str(RECOMMENDATION)]
 
 
 if __name__ == "__main__":

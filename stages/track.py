@@ -12,8 +12,8 @@ import gc
 from dataclasses import asdict
 
 from stemtune.core import errors, files, leftovers, params, records, typed_json
-from stemtune.core.paths import EXPORT_METRICS, METRICS, TIMINGS
-from stemtune.evaluation import comparison
+from stemtune.core.paths import EXPORT_METRICS, METRICS, RECOMMENDATION, TIMINGS
+from stemtune.evaluation import advice, comparison
 from stemtune.export.exports import Exports
 from stemtune.tracking import pipeline, publishing, summary
 
@@ -29,10 +29,11 @@ def main() -> None:
     files.write_json(TIMINGS, asdict(times))
     compared = typed_json.read(METRICS, comparison.Comparison)
     exported = typed_json.read(EXPORT_METRICS, Exports)
+    advised = advice.read(RECOMMENDATION)
     rows = comparison.rows(compared, settings.add_stem.as_in_paper)
     if settings.track.enabled:
-        publishing.publish(settings, recorded, rows, exported, times)
-    print(f"\n{summary.closing(rows, recorded, exported)}")
+        publishing.publish(settings, recorded, rows, exported, times, advised)
+    print(f"\n{summary.closing(rows, recorded, exported, advised)}")
 
 
 if __name__ == "__main__":

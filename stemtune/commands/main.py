@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from stemtune.commands import classify, compare, demo, leaks, time_files
+from stemtune.commands import classify, compare, demo, leaks, recommend, time_files
 from stemtune.core import errors, printable
 from stemtune.core.errors import InputError
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="stemtune COMMAND --help has examples and exit codes.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (classify, leaks, compare, time_files, demo):
+    for command in (classify, leaks, compare, recommend, time_files, demo):
         command.add(commands)
     options = parser.parse_args(arguments)
     printable.tolerate_locale()

@@ -1,9 +1,11 @@
 """metrics/recommendation.json: its content, and the sentence that it makes."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, RootModel, model_validator
 
+from stemtune.core import files, typed_json
 from stemtune.core.settings.block import Count, Drop
 
 CONFIRMED: Literal["confirmed"] = "confirmed"
@@ -79,6 +81,11 @@ class Recommendation(_Content):
     warnings: list[str]
 
     @property
+    def price_share(self) -> float:
+        """Price of what to run, as a share of the reference's: 1 if no candidate is confirmed."""
+        return self.cost.share if self.cost and self.verdict == CONFIRMED else 1.0
+
+    @property
     def sentence(self) -> str:
         """It in words, as a caption."""
         keep = f"{self.reference} at {self.reference_cost.milliseconds:.3g} ms per clip"
@@ -110,6 +117,42 @@ class Recommendation(_Content):
         if self.verdict == CONFIRMED:
             return f"Use {priced}: {change}, confirmed on test (limit {limit})."
         return f"Not confirmed on test: {priced}, {change}; the limit is {limit}.{more}"
+
+
+class Stored(RootModel[Recommendation | None]):
+    """The content of metrics/recommendation.json, which is {} if nothing has a price."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_empty_without_prices(cls, content: Any) -> Any:
+        return content or None
+
+
+# What stands for the sentence if there is no recommendation.
+NOTHING_PRICED = (
+    "No recommendation: params.yaml, export.models, makes no file of a full-size model, so there "
+    "is no price to compare with."
+)
+
+
+def write(path: Path, found: Recommendation | None) -> None:
+    """Writes metrics/recommendation.json: {} if nothing has a price."""
+    files.write_json(path, found.model_dump() if found else {})
+
+
+def read(path: Path) -> Recommendation | None:
+    """Reads what `write` wrote; None: nothing has a price.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message says what makes it.
+        InputError: It holds something else.
+    """
+    return typed_json.read(path, Stored).root
+
+
+def sentence(found: Recommendation | None) -> str:
+    """Returns the recommendation in words, whether there is one or not."""
+    return found.sentence if found else NOTHING_PRICED
 
 
 def _points(share: float) -> str:

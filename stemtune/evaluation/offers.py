@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from stemtune.evaluation import cascades, clip_answers, prices
+from stemtune.evaluation import cascades, clip_answers, comparison, prices
 from stemtune.evaluation.cascades import Cascade
 from stemtune.evaluation.file_answers import FILE_SUFFIX, FLOAT32, FileAnswers
 from stemtune.evaluation.verdicts import Measured
 from stemtune.store.manifest import TEST, VALIDATION
+
+CASCADE = "cascade"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,19 @@ class Offer(Measured):
         precision: float32 or int8.
         frames: How many of a clip each model looks at.
         file: In exports/, a .tflite file or a .cascade.json file.
+        is_whole: Whether it is a model as it was trained: float32, on all frames.
     """
 
     models: Sequence[str]
     precision: str
     frames: int
     file: str
+    is_whole: bool
+
+    @property
+    def kind(self) -> str:
+        """Of its model, or cascade."""
+        return CASCADE if len(self.models) > 1 else comparison.kind_of(self.models[0])
 
 
 def of(
@@ -57,17 +66,18 @@ def of(
         model, _, precision = file.rpartition("_")
         for number in clip_answers.numbers(frames_per_clip):
             by_split = {split: answers.of(file, split, number) for split in truths}
-            is_full = model in full_size and precision == FLOAT32 and number == frames_per_clip
+            is_whole = precision == FLOAT32 and number == frames_per_clip
             offers.append(
                 Offer(
                     name=_name(file, number),
                     price=prices.of_answers(by_split[VALIDATION], milliseconds[file]),
-                    full_size=is_full,
+                    full_size=is_whole and model in full_size,
                     right={split: by_split[split].right(truths[split]) for split in truths},
                     models=[model],
                     precision=precision,
                     frames=number,
                     file=f"{file}{FILE_SUFFIX}",
+                    is_whole=is_whole,
                 )
             )
     for name, cascade in stored.items():
@@ -105,8 +115,9 @@ def _of_cascade(
         precision=small.rpartition("_")[2],
         frames=cascade.small_frames,
         file=f"{name}{cascades.SUFFIX}",
+        is_whole=False,
     )
 
 
 def _name(file: str, frames: int) -> str:
-    return f"{file}, {frames} frame{'s' if frames > 1 else ''}"
+    return f"{file} on {frames} frame{'s' if frames > 1 else ''}"

@@ -1,36 +1,68 @@
 """Figures of the models and of their training, as SVG, drawn from tables."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from stemtune.evaluation import comparison, paper
-from stemtune.evaluation.comparison import Row
-from stemtune.report import drawing
+from stemtune.evaluation import comparison, offers, paper
 from stemtune.report.drawing import COLORS, NARROW, WIDE, colors, svg
 
+# Of the kinds of candidates.
+FRONT_COLORS = {kind: palette[0] for kind, palette in COLORS.items()} | {offers.CASCADE: "#009e73"}
+PRECISIONS = {"float32": "o", "int8": "s"}
+# Candidates with a ring, by column, with its look.
+MARKED: dict[str, dict[str, Any]] = {
+    "is_chosen": {"s": 170, "edgecolors": "#009e73", "label": "recommended"},
+    "is_reference": {"s": 110, "edgecolors": "#1c2733", "label": "reference"},
+    "as_in_paper": {"s": 60, "edgecolors": "#b5489a", "label": "the paper's pair"},
+}
 OURS, THEIRS = COLORS[comparison.STEM][0], COLORS[comparison.BASELINE][0]
 
 
-def cost(rows: Sequence[Row]) -> str:
-    """Draws accuracy against operations: a point per model.
+def front(candidates: pd.DataFrame) -> str:
+    """Draws clip accuracy against price: a point per candidate, the front as a line.
 
     Args:
-        rows: From `comparison.rows`.
+        candidates: From `recommending.Choice.table`.
     """
     figure, axes = plt.subplots(figsize=WIDE)
-    chosen = colors([row.name for row in rows])
-    costs = pd.Series([row.flops_per_frame / 1e9 for row in rows])
-    # Those of equal cost stay apart.
-    alike = costs.groupby(costs)
-    steps = alike.cumcount() - (alike.transform("size") - 1) / 2
-    for row, x in zip(rows, costs + steps * costs.max() * 0.018, strict=True):
-        drawing.accuracy(axes, x, row, fmt="o", color=chosen[row.name], label=row.model)
-    axes.set_xlabel("GFLOP per frame")
-    axes.legend(loc="lower right")
+    best = candidates[candidates["on_front"]]
+    line: dict[str, Any] = {
+        "where": "post",
+        "color": "#8693a2",
+        "zorder": 1,
+        "label": "Pareto front",
+    }
+    axes.step(best["milliseconds"], 100 * best["clip_accuracy"], **line)
+    for (kind, precision), rows in candidates.groupby(["kind", "precision"]):
+        accuracies = 100 * rows[["clip_accuracy_low", "clip_accuracy", "clip_accuracy_high"]]
+        low, at, high = accuracies.to_numpy().T
+        color = FRONT_COLORS[kind]
+        look: dict[str, Any] = {
+            "fmt": PRECISIONS[precision],
+            "color": color,
+            "markersize": 5,
+            "zorder": 3,
+        }
+        bars = axes.errorbar(
+            rows["milliseconds"], at, [at - low, high - at], label=f"{kind}, {precision}", **look
+        )
+        for bar in bars[2]:
+            bar.set(alpha=0.25, zorder=2)
+    for column, ring in MARKED.items():
+        rows = candidates[candidates[column]]
+        places = rows["milliseconds"], 100 * rows["clip_accuracy"]
+        if len(rows):
+            axes.scatter(*places, facecolors="none", zorder=4, linewidths=1.6, **ring)
+    axes.set(xscale="log", xlabel="milliseconds a clip", ylabel="accuracy on test clips, %")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    figure.legend(loc="outside right upper", fontsize=8)
     return svg(figure)
 
 

@@ -26,6 +26,9 @@ class Results:
     Attributes:
         compared: The content of metrics/evaluate.json.
         rows: Its models, from `comparison.rows`.
+        recommendation: What to run, in words.
+        warnings: On it, in words.
+        candidates: From `recommending.Choice.table`; None: nothing has a price.
         frames: All rows of the frame table.
         split_by: What assigned frames to splits: group, clip or frame.
         trials: The content of tuning/trials.csv.
@@ -40,6 +43,9 @@ class Results:
 
     compared: Comparison
     rows: Sequence[Row]
+    recommendation: str
+    warnings: Sequence[str]
+    candidates: pd.DataFrame | None
     frames: pd.DataFrame
     split_by: str
     trials: pd.DataFrame
@@ -55,8 +61,9 @@ class Results:
 def draw(results: Results) -> dict[str, str]:
     """Returns the figures as SVG, by name."""
     kernels = {f"kernels_{variant}": figures.kernels(of) for variant, of in results.kernels.items()}
+    found = results.candidates
     return {
-        "cost": figures.cost(results.rows),
+        **({} if found is None else {"front": figures.front(found)}),
         "accuracy": figures.history(results.history, "accuracy"),
         "loss": figures.history(results.history, "loss"),
         "search": figures.search(results.trials),
@@ -80,7 +87,8 @@ def render(results: Results, drawn: Mapping[str, str]) -> str:
 
 def write(results: Results) -> None:
     """Writes the page into report/; figures, and the tables behind them, into plots/."""
-    written = {"classes": results.classes, "calibration": results.calibration}
+    written = {} if results.candidates is None else {"candidates": results.candidates}
+    written |= {"classes": results.classes, "calibration": results.calibration}
     for name, history in results.history.groupby("model"):
         written[f"history/{name}"] = history.drop(columns="model")
     written |= {f"confusion/{name}": answers for name, answers in results.answers.items()}

@@ -15,10 +15,11 @@ from stemtune.core.paths import (
     METRICS,
     MISTAKES,
     PREDICTIONS,
+    RECOMMENDATION,
     STEMS,
     TRIALS,
 )
-from stemtune.evaluation import comparison, metrics, predictions
+from stemtune.evaluation import advice, comparison, metrics, predictions, recommending
 from stemtune.evaluation.comparison import Comparison
 from stemtune.networks import classifier
 from stemtune.report import insides, mistakes, page
@@ -27,7 +28,7 @@ from stemtune.training import rates, tuned
 
 
 def write(settings: Params) -> None:
-    """Writes plots/ and report/.
+    """Writes plots/, report/ and metrics/recommendation.json.
 
     Args:
         settings: The content of params.yaml.
@@ -43,6 +44,9 @@ def write(settings: Params) -> None:
     def read(shard: str, index: int) -> np.ndarray:
         return frame_store.read_frame(FRAMES, shard, index, settings.extract_frames.size)
 
+    choice, limits = recommending.read(settings), settings.compare
+    advised = choice.recommend(limits.acceptable_loss, limits.min_groups)
+    advice.write(RECOMMENDATION, advised)
     tried, best = settings.tune_lr.learning_rates, tuned.read().learning_rate
     histories = {"baseline": BASELINE} | {name: STEMS / name for name in compared.stem}
     drawn = comparison.ranked(compared.stem)[: page.STEMS_SHOWN]
@@ -50,6 +54,9 @@ def write(settings: Params) -> None:
     results = page.Results(
         compared=compared,
         rows=comparison.rows(compared, add_stem.as_in_paper),
+        recommendation=advice.sentence(advised),
+        warnings=advised.warnings if advised else [],
+        candidates=choice.table(advised, add_stem.as_in_paper) if advised else None,
         frames=frames,
         split_by=settings.extract_frames.split.by,
         trials=pd.read_csv(TRIALS),

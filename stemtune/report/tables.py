@@ -7,7 +7,7 @@ import pandas as pd
 
 from stemtune.evaluation import paper
 from stemtune.evaluation.comparison import Row
-from stemtune.report.templates import interval, percent
+from stemtune.report.templates import interval, percent, points
 from stemtune.store import manifest
 
 # A matrix of more classes is not shown; pairs that are named instead; rows of classes.
@@ -37,6 +37,30 @@ def models(rows: Sequence[Row]) -> pd.DataFrame:
             else f"{percent(row.paper_test_accuracy)}, {row.paper_train_minutes} min",
         }
         for row in rows
+    )
+
+
+def candidates(found: pd.DataFrame) -> pd.DataFrame:
+    """Returns the candidates by rising price, with what one runs to have each.
+
+    Args:
+        found: From `recommending.Choice.table`.
+    """
+    marks = {"is_chosen": "recommended", "is_reference": "reference", "on_front": "front"}
+    return pd.DataFrame(
+        {
+            "candidate": row["candidate"],
+            "ms a clip": f"{row['milliseconds']:.2f}",
+            "worst case": f"{row['worst_milliseconds']:.2f}",
+            "clip accuracy": percent(row["clip_accuracy"]),
+            "95% interval": interval(row["clip_accuracy_low"], row["clip_accuracy_high"]),
+            "less the reference's, points": points(row["difference"]),
+            "95% interval, all together": f"{points(row['difference_low'])} to "
+            f"{points(row['difference_high'])}",
+            "": ", ".join(word for column, word in marks.items() if row[column]),
+            "in exports/": row["file"],
+        }
+        for _, row in found.iterrows()
     )
 
 

@@ -78,6 +78,7 @@ class Outcome(BaseModel):
         size: Side of the frames, px.
         counts: Of classes, clips and frames.
         metrics: For the parent run.
+        tags: For the parent run.
         description: For the parent run, Markdown.
         models: What their runs show, by name in evaluate's record.
         registered: For the registry.
@@ -91,6 +92,7 @@ class Outcome(BaseModel):
     size: int
     counts: dict[str, int]
     metrics: dict[str, float]
+    tags: dict[str, str] = {}
     description: str
     models: dict[str, Shown]
     registered: list[Registered]

@@ -70,6 +70,7 @@ class Publisher:
             "mlflow.note.content": outcome.description,
             "dvc.lock": outcome.lock.digest,
             **outcome.environment,
+            **outcome.tags,
         }
         parent, started = self._writer.parent, self._pipeline.started
         self._writer.log(parent, metrics(outcome.metrics, started, 0), {}, tags)

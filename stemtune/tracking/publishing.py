@@ -7,8 +7,9 @@ import psutil
 
 from stemtune.core import errors, pipeline_run, printable
 from stemtune.core.params import Params
-from stemtune.core.paths import DATA_DOCS, METRICS, PLOTS, REPORT, TIMINGS
+from stemtune.core.paths import DATA_DOCS, METRICS, PLOTS, RECOMMENDATION, REPORT, TIMINGS
 from stemtune.core.records import Record
+from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Row
 from stemtune.export.exports import Exports
 from stemtune.tracking import outbox, pipeline, run_summary, store
@@ -22,6 +23,7 @@ def publish(
     rows: Sequence[Row],
     exported: Exports,
     times: Timings,
+    advised: Recommendation | None,
 ) -> None:
     """Publishes a pipeline run, and those before that MLflow does not show whole yet.
 
@@ -33,10 +35,11 @@ def publish(
         rows: From `comparison.rows`.
         exported: The content of metrics/export.json.
         times: From `summary.timings`.
+        advised: The content of metrics/recommendation.json.
     """
     try:
         lock = pipeline.read_lock([record.name for record in recorded])
-        outcome = run_summary.of_pipeline(settings, lock, recorded, rows, exported, times)
+        outcome = run_summary.of_pipeline(settings, lock, recorded, rows, exported, times, advised)
         with outbox.alone():
             _keep(recorded, outcome)
             store.mend()
@@ -68,7 +71,7 @@ def _keep(recorded: list[Record], outcome: Outcome) -> None:
     for record in recorded:
         kept.keep(record)
         kept.attach(record.name, [Path(path) for path in record.artifacts])
-    kept.attach("", [METRICS, TIMINGS, REPORT.parent, DATA_DOCS, PLOTS / "figures"])
+    kept.attach("", [METRICS, RECOMMENDATION, TIMINGS, REPORT.parent, DATA_DOCS, PLOTS / "figures"])
     kept.conclude(outcome)
 
 

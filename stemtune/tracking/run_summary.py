@@ -7,7 +7,8 @@ from stemtune.core import files
 from stemtune.core.params import Params
 from stemtune.core.paths import BASELINE, STEMS
 from stemtune.core.records import Record, environment
-from stemtune.evaluation import comparison
+from stemtune.evaluation import advice, comparison
+from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import STEM, Row
 from stemtune.export.exports import Exports
 from stemtune.tracking import summary
@@ -37,6 +38,7 @@ def of_pipeline(
     rows: Sequence[Row],
     exported: Exports,
     times: Timings,
+    advised: Recommendation | None,
 ) -> Outcome:
     """Returns what a pipeline run came to.
 
@@ -47,6 +49,7 @@ def of_pipeline(
         rows: From `comparison.rows`.
         exported: The content of metrics/export.json.
         times: From `summary.timings`.
+        advised: The content of metrics/recommendation.json.
     """
     by_stage = {record.name: record for record in recorded}
     stems = [row for row in rows if row.kind == STEM]
@@ -60,8 +63,10 @@ def of_pipeline(
         environment=environment() | {"threads": str(params.runtime.threads)},
         size=params.extract_frames.size,
         counts={name: int(extracted[name]) for name in COUNTS},
-        metrics={f"{row.name}_test_accuracy": row.test_accuracy for row in rows},
+        metrics={f"{row.name}_test_accuracy": row.test_accuracy for row in rows} | _price(advised),
+        tags=_verdict(advised),
         description=(
+            f"**{advice.sentence(advised)}**\n\n"
             f"{summary.table(rows, times, 'github')}\n\n"
             f"{summary.table_of_exports(exported, recorded, 'github')}\n\n"
             f"{notes}"
@@ -81,6 +86,27 @@ def of_pipeline(
         ],
         exports=_exports(by_stage["export"]),
     )
+
+
+def _price(advised: Recommendation | None) -> dict[str, float]:
+    """Returns the numbers of the recommendation: of the candidate that it is about."""
+    if not advised or not advised.cost or not advised.difference:
+        return {}
+    return {
+        "recommendation_ms_per_clip": advised.cost.milliseconds,
+        "recommendation_price_share": advised.cost.share,
+        "recommendation_difference": advised.difference.difference,
+        "recommendation_difference_low": advised.difference.low,
+        "recommendation_difference_high": advised.difference.high,
+    }
+
+
+def _verdict(advised: Recommendation | None) -> dict[str, str]:
+    """Returns the words of the recommendation, by which runs are found."""
+    if not advised:
+        return {}
+    chosen = advised.candidate or advised.reference
+    return {"recommendation": chosen, "recommendation.verdict": advised.verdict}
 
 
 def _exports(record: Record) -> dict[str, dict[str, str]]:

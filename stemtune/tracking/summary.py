@@ -8,6 +8,8 @@ from tabulate import tabulate
 
 from stemtune.core.paths import EXPORT_PAGE, REPORT
 from stemtune.core.records import Record
+from stemtune.evaluation import advice
+from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Row
 from stemtune.export import exports
 from stemtune.export.exports import Exports
@@ -123,13 +125,19 @@ def table(rows: Sequence[Row], times: Timings, style: str) -> str:
     return tabulate(lines, headers="keys", tablefmt=style, disable_numparse=True)
 
 
-def closing(rows: Sequence[Row], records: Sequence[Record], exported: Exports) -> str:
+def closing(
+    rows: Sequence[Row],
+    records: Sequence[Record],
+    exported: Exports,
+    advised: Recommendation | None,
+) -> str:
     """Returns what a pipeline run ends with on the terminal: the comparison, and what to know.
 
     Args:
         rows: From `comparison.rows`.
         records: Of the stages.
         exported: The content of metrics/export.json.
+        advised: The content of metrics/recommendation.json.
     """
     lines = [
         table(rows, timings(records), "simple"),
@@ -137,7 +145,9 @@ def closing(rows: Sequence[Row], records: Sequence[Record], exported: Exports) -
         *notes(records),
         "Training is the epochs alone, of all attempts at a stem; heads train on the features "
         "that embed_frames keeps. "
-        "The paper's data are others.\n"
+        "The paper's data are others.",
+        advice.sentence(advised),
+        *(advised.warnings if advised else []),
         f"The report: {REPORT}. The exports: {EXPORT_PAGE}. The runs: make ui",
     ]
     return "\n\n".join(lines)

@@ -113,7 +113,10 @@ class Victim:
 
 
 def outputs(project: Project) -> dict[str, bytes]:
-    """Returns the content of each output except records and prices, which hold times."""
+    """Returns the content of each output except records and prices, which hold times.
+
+    Nothing is exported, so no page shows a price.
+    """
     lock = files.read_yaml(project.root / "dvc.lock")
     paths = [
         Path(out["path"])

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from dvc.utils.serialize import dump_yaml
 
-from stemtune.evaluation import predictions
+from stemtune.core import files
+from stemtune.evaluation import cascades, predictions
 from stemtune.evaluation.file_answers import FileAnswers
+from stemtune.export import joining
+from stemtune.store import manifest
+from tests.support.project import ROOT
 
 CLIPS, FRAMES = 40, 3
 # A frame's milliseconds, by file.
@@ -36,6 +41,32 @@ def frame_table() -> pd.DataFrame:
         for index in range(FRAMES)
     ]
     return pd.DataFrame(rows)
+
+
+def make_project(folder: Path, wrong: Mapping[str, int]) -> None:
+    """Writes what `stemtune recommend` reads into a folder: a project whose files have answers."""
+    content = files.read_yaml(ROOT / "params.yaml")
+    content["extract_frames"]["frames_per_clip"] = FRAMES
+    dump_yaml(folder / "params.yaml", content)
+    table = frame_table()
+    clips = table.drop_duplicates("clip").rename(columns={"label": "class"})
+    clips["class"] = clips["class"].map({0: "a", 1: "b"})
+    columns = clips[["clip", "class", "group"]].assign(
+        shard=clips["clip"].str.replace("/", "_"),
+        frame_splits=[[split] * FRAMES for split in clips["split"]],
+        quarantined="",
+    )
+    manifest.write(columns, folder / "manifest.parquet")
+    answers = write(folder, wrong)
+    prices = {f"{name}.tflite": {"ms_median": ms} for name, ms in MILLISECONDS.items()}
+    (folder / "metrics").mkdir()
+    files.write_json(folder / "metrics/latency.json", prices)
+    (folder / "exports").mkdir()
+    planned = joining.plan(
+        answers, ["retrained_112"], "retrained_224", [*MILLISECONDS], table, FRAMES
+    )
+    for name, cascade in planned.items():
+        cascades.write(folder / "exports", name, cascade)
 
 
 def write(folder: Path, wrong: Mapping[str, int]) -> FileAnswers:

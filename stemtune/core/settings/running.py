@@ -53,11 +53,16 @@ class AccuracyDrop(Block):
 
 
 class Ci(Block):
-    """Gates that `make ci` judges a change by; no stage depends on them."""
+    """Gates that `make ci` judges a change by; no stage depends on them.
+
+    Attributes:
+        max_price_rise: Of the recommended candidate, as a share of the full-size model's price.
+    """
 
     max_accuracy_drop: AccuracyDrop
     max_stem_gap: Drop | None
     max_export_drop: Drop | None
+    max_price_rise: Drop | None
     max_quarantined: Annotated[int, Field(ge=0)] | None
 
 

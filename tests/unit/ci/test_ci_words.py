@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -13,6 +13,7 @@ from ci import clips, commands, gates, remote, stages, summary
 from ci.stages import Outcome
 from stemtune.core.errors import InputError
 from stemtune.core.settings.running import AccuracyDrop, Ci
+from stemtune.evaluation.advice import Cost, Recommendation
 from stemtune.export.exports import Export, Exports
 from stemtune.ingest.ingest_summary import Counts
 from tests.support.results import COMPARED, entry
@@ -140,7 +141,11 @@ def test_a_clip_in_another_folder_of_its_class_is_no_other_class() -> None:
 
 
 def limits(
-    drop: float | None, gap: float | None, quarantined: int | None, export: float | None = None
+    drop: float | None,
+    gap: float | None,
+    quarantined: int | None,
+    export: float | None = None,
+    price: float | None = None,
 ) -> Ci:
     every = AccuracyDrop(
         baseline=drop,
@@ -152,6 +157,7 @@ def limits(
         max_accuracy_drop=every,
         max_stem_gap=gap,
         max_export_drop=export,
+        max_price_rise=price,
         max_quarantined=quarantined,
     )
 
@@ -181,7 +187,7 @@ def exported(**accuracies: float) -> Exports:
 def test_a_file_for_devices_that_loses_too_much_is_refused() -> None:
     files = exported(good=0.88, better=0.91, bad=0.87)
     only_exports = limits(None, None, None, export=0.02)
-    found = gates.check(only_exports, COMPARED, None, 0, files)
+    found = gates.check(only_exports, COMPARED, None, 0, files, None, None)
     told = {gate.name.split()[3]: (gate.found, gate.allowed, gate.holds) for gate in found}
     assert told == {
         "good": ("2.00 points", "2 points", True),
@@ -192,7 +198,7 @@ def test_a_file_for_devices_that_loses_too_much_is_refused() -> None:
 
 def test_gates_hold_up_to_their_limit_and_say_by_how_much_not() -> None:
     base = COMPARED.model_copy(update={"stem": {"as_published": entry(0.53, 528, 0.3, 224)}})
-    found = gates.check(limits(0.03, 0.15, 2), COMPARED, base, 3, exported())
+    found = gates.check(limits(0.03, 0.15, 2), COMPARED, base, 3, exported(), None, None)
     by_name = {gate.name: gate for gate in found}
     assert by_name["drop of test accuracy, baseline"].holds
     assert by_name["drop of test accuracy, stem, as_published"].holds
@@ -200,12 +206,44 @@ def test_gates_hold_up_to_their_limit_and_say_by_how_much_not() -> None:
     assert by_name["drop of test accuracy, stem, warm_start"].holds is None
     assert by_name["the best stem's test accuracy below the baseline's"].holds
     assert by_name["clips in quarantine"].holds is False
-    strict = gates.check(limits(0.02, 0.1, 3), COMPARED, base, 3, exported())
+    strict = gates.check(limits(0.02, 0.1, 3), COMPARED, base, 3, exported(), None, None)
     assert [gate.name for gate in strict if gate.holds is False] == [
         "drop of test accuracy, stem, as_published",
         "the best stem's test accuracy below the baseline's",
     ]
-    assert gates.check(limits(None, None, None), COMPARED, base, 3, exported(bad=0.1)) == []
+    none = limits(None, None, None)
+    assert gates.check(none, COMPARED, base, 3, exported(bad=0.1), None, None) == []
+
+
+def advised(share: float, verdict: Literal["confirmed", "not confirmed"]) -> Recommendation:
+    """Returns a recommendation of a candidate that costs a share of the full-size model."""
+    return Recommendation(
+        candidate="small",
+        verdict=verdict,
+        reference="full",
+        contender="small",
+        cost=Cost(milliseconds=10 * share, worst_milliseconds=20, share=share),
+        reference_cost=Cost(milliseconds=10, worst_milliseconds=10, share=1),
+        front=["small"],
+        max_loss=0.05,
+        min_groups=20,
+        warnings=[],
+    )
+
+
+def test_a_recommended_candidate_that_costs_much_more_is_refused() -> None:
+    def judged(now: Recommendation | None, then: Recommendation | None) -> gates.Gate:
+        only = limits(None, None, None, price=0.1)
+        [gate] = gates.check(only, COMPARED, None, 0, exported(), now, then)
+        return gate
+
+    cheap, dearer = advised(0.2, "confirmed"), advised(0.3, "confirmed")
+    assert judged(dearer, cheap).holds
+    assert judged(cheap, dearer).found == "none"
+    # The full-size model has to be kept, at its whole price.
+    lost = judged(advised(0.2, "not confirmed"), cheap)
+    assert (lost.found, lost.allowed, lost.holds) == ("80.00 points", "10 points", False)
+    assert judged(cheap, None).holds is None
 
 
 def story(**changes: Any) -> summary.Story:

@@ -17,6 +17,7 @@ from stemtune.commands.main import main
 from stemtune.core.errors import InputError
 from stemtune.core.input_specification import InputSpecification
 from stemtune.export import conversion
+from stemtune.export.exports import Precision
 from stemtune.networks import classifier
 from stemtune.serving import timing, timing_process
 from tests.support.classifiers import CLASSES, tiny_classifier
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a folder with a small file and one that takes frames of 100 times the area."""
     place = tmp_path_factory.mktemp("exports")
     model = tiny_classifier(None)
-    wanted: list[tuple[str, int, conversion.Precision]] = [
+    wanted: list[tuple[str, int, Precision]] = [
         (SMALL, 72, "int8"),
         (LARGE, 720, "float32"),
     ]

@@ -40,20 +40,20 @@ def test_each_file_is_offered_with_one_two_and_all_frames(offered: dict[str, Off
     # A model that is no file has no price, and float16 computes as float32 does.
     assert len(plain) == 5 * 3
     for number, words in ((1, "1 frame"), (2, "2 frames"), (3, "3 frames")):
-        each = offered[f"retrained_112_int8, {words}"]
+        each = offered[f"retrained_112_int8 on {words}"]
         assert (each.price.mean, each.price.worst) == (number, number)
         assert each.accuracy("test") == pytest.approx(1 - 8 / 40)
         assert each.file == "retrained_112_int8.tflite"
     assert {name for name, each in offered.items() if each.full_size} == {
-        "baseline_float32, 3 frames",
-        "retrained_224_float32, 3 frames",
+        "baseline_float32 on 3 frames",
+        "retrained_224_float32 on 3 frames",
     }
 
 
 def test_a_cascade_asks_the_full_model_where_the_small_one_is_unsure(
     offered: dict[str, Offer],
 ) -> None:
-    cascade = offered["retrained_112_to_retrained_224_float32, 1 frame"]
+    cascade = offered["retrained_112_to_retrained_224_float32 on 1 frame"]
     assert cascade.accuracy("test") == 1
     # Eight of forty clips are unsure.
     assert cascade.price.mean == pytest.approx(3 + 9 * 8 / 40)

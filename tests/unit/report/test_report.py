@@ -77,6 +77,24 @@ def test_it_shows_measured_beside_paper(read: Reader) -> None:
     assert read.row("resize_108")[-1] == ""
 
 
+def test_it_begins_with_every_candidate_and_what_to_run(
+    page: str, read: Reader, drawn: dict[str, str]
+) -> None:
+    before = page.split('<div class="tiles">')[0]
+    [caption] = re.findall(r'<figcaption class="recommendation"><b>(.+)</b>', before)
+    assert caption == "Use retrained_108_int8 on 1 frame at 2 ms per clip."
+    assert before.index("<img") < before.index(caption)
+    assert "no better than guessing" in before
+    row = read.row("retrained_108_int8 on 1 frame")
+    assert row[1:6] == ["2.00", "4.00", "93.00%", "83.0 to 98.0", "−2.0"]
+    assert row[6:] == ["−7.0 to +3.0", "recommended, front", "retrained_108_int8.tflite"]
+    assert read.row("baseline_float32 on 4 frames")[7] == "reference, front"
+    assert read.row("as_published_float32 on 4 frames")[7] == ""
+    unpriced = dataclasses.replace(results.make(), candidates=None, recommendation="No: no price.")
+    assert "front" not in report.draw(unpriced)
+    assert "No: no price." in Reader(report.render(unpriced, drawn)).text
+
+
 def test_table_1_has_the_paper_s_trial_at_the_same_rate(read: Reader) -> None:
     assert read.row("trial 1") == ["trial 1", "5", "0.01", "80.00%", "90.00%", "1", "122", "91.20%"]
     # Not one of the paper's rates, and no test accuracy.

@@ -246,7 +246,7 @@ def test_what_keeps_a_run_from_mlflow_costs_no_result(
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     times = summary.Timings({}, {}, {}, {}, {}, {}, summary.Energy("", 0, {}))
-    publishing.publish(params.load(), [], [], Exports(exports={}), times)
+    publishing.publish(params.load(), [], [], Exports(exports={}), times, None)
     said = capsys.readouterr().out
     assert "track: WARNING: this run is not kept for MLflow: FileNotFoundError: dvc.lock" in said
 

@@ -1,0 +1,82 @@
+"""`stemtune recommend`: other limits and other times give other candidates."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stemtune.commands.main import main
+from stemtune.core import files
+from tests.support import answered_files
+from tests.support.answered_files import MILLISECONDS
+
+WRONG = {
+    "baseline": 2,
+    "retrained_224": 0,
+    "retrained_224_int8": 0,
+    "retrained_112": 8,
+    "retrained_112_int8": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    answered_files.make_project(folder, WRONG)
+    return folder
+
+
+def recommended(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, object]:
+    assert main(["recommend", "--json", *options]) == 0
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_limits_and_times_decide(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(project)
+    # Of 40 groups one that was not seen may lose all, so little is certain.
+    strict = recommended(capsys, "--max-loss", "0.01")
+    assert (strict["candidate"], strict["reference"]) == (None, "retrained_224_float32 on 3 frames")
+    assert recommended(capsys, "--max-loss", "0.2")["candidate"] == (
+        "retrained_112_to_retrained_224_int8 on 1 frame"
+    )
+    assert recommended(capsys, "--max-loss", "0.6")["candidate"] == "retrained_112_int8 on 1 frame"
+    # The most accurate within a budget.
+    budget = recommended(capsys, "--max-loss", "0.6", "--budget-ms", "1.5")
+    assert budget["candidate"] == "retrained_112_int8 on 1 frame"
+    # A device on which int8 is slow, and that has no file of the small side as float32.
+    slow = {name: 90.0 if name.endswith("int8") else ms for name, ms in MILLISECONDS.items()}
+    del slow["retrained_112_float32"]
+    device = {f"{name}.tflite": {"ms_median": ms, "ms_p95": ms} for name, ms in slow.items()}
+    files.write_json(tmp_path / "pi.json", device)
+    found = recommended(capsys, "--max-loss", "0.2", "--latency", str(tmp_path / "pi.json"))
+    assert found["candidate"] == "baseline_float32 on 1 frame"
+
+
+def test_it_says_what_to_run_and_what_is_missing(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(project)
+    assert main(["recommend", "--max-loss", "0.2"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Use retrained_112_to_retrained_224_int8 on 1 frame at 1.8 ms per clip")
+    assert "Run: exports/retrained_112_to_retrained_224_int8_1.cascade.json\n" in said
+    with pytest.raises(SystemExit):
+        main(["recommend", "--max-loss", "2"])
+    assert "a share of clips from 0 to 1, such as 0.02 is expected, not '2'" in (
+        capsys.readouterr().err
+    )
+    small = {"retrained_112_int8.tflite": {"ms_median": 1.0}}
+    files.write_json(tmp_path / "small.json", small)
+    assert main(["recommend", "--latency", str(tmp_path / "small.json")]) == 2
+    assert "has no price of a full-size model" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert main(["recommend"]) == 2
