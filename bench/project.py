@@ -41,7 +41,7 @@ QUICK_STEM: dict[str, object] = {
     "decay": "none",
     "clipnorm": None,
     "keep_epoch": "last",
-    "orders": 1,
+    "restarts": 1,
     "epochs": None,
 }
 # A head that is quick to train anew, as add_stem.retrained_head.

@@ -32,9 +32,8 @@ def main(variant: str) -> None:
     configure = partial(reproducibility.configure, settings.runtime, through_backbone=True)
     engine = choice.choose(settings.runtime.threads, configure)
     configure()
-    from stemtune.core.results import by_loss
     from stemtune.networks import classifier
-    from stemtune.training import fit, stems
+    from stemtune.training import fit, stem_search, stems
 
     task, folder = stems.StemTask(variant, settings), STEMS / variant
     chosen = task.chosen
@@ -50,10 +49,10 @@ def main(variant: str) -> None:
         # Elsewhere a record cannot be shown while it grows.
         train = partial(stems.train_variant, task)
         train = train if engine.spreads else partial(train, tell=record.show)
-        tried = list(engine.map(train, attempts))
+        tried = stem_search.search(task, attempts, lambda some: list(engine.map(train, some)))
         for child in (child for each in tried for child in each.records):
             record.show(child)
-        best = min(tried, key=by_loss)
+        best = stem_search.best(tried)
         setting = f"add_stem.variants.{variant}"
         fit.require_convergence(best.metrics, best.learning_rate, f"{setting}.learning_rates")
         classes = manifest.classes(manifest.read(MANIFEST))

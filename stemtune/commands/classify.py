@@ -75,8 +75,8 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--model",
         default="models/baseline",
-        help="a folder such as models/stem/joint, a file such as exports/joint_int8.tflite, or "
-        "models:/stemtune@stem "
+        help="a folder such as models/stem/joint, a file such as exports/joint_int8.tflite, a "
+        "cascade of two (.cascade.json), or models:/stemtune@stem "
         "(default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
@@ -143,6 +143,7 @@ def _answers(
     Raises:
         DecodeError: It cannot be decoded.
     """
+    from stemtune.commands import models
     from stemtune.media.sampling import Span
 
     path, side = _file(clip), model.specification.size
@@ -153,10 +154,9 @@ def _answers(
         first, last = several[0], several[-1]
         whole = Span(first.start, last.end) if first and last else None
         sample = sandbox.sample(path, count * len(several), side, span=whole)
-        found = model.frames(sample.frames)
+        found = models.of_clips(model, sample.frames, len(several))
         milliseconds = (time.perf_counter() - began) * 1000 / len(several)
-        rows = found.to_numpy().reshape(len(several), -1, len(found.columns)).mean(axis=1)
-        for span, row in zip(several, rows, strict=True):
+        for span, row in zip(several, found.to_numpy(), strict=True):
             probabilities = dict(zip(found.columns, map(float, row), strict=True))
             yield Answer(clip, span, probabilities, milliseconds)
 

@@ -1,12 +1,19 @@
 """Keras Tuner's oracles, which choose the learning rates to try, made to cover all of a list."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras_tuner
 
 from stemtune.core.settings.training import RateRange, TuneLr
 from stemtune.training.trials import OBJECTIVE
+
+KINDS = {
+    "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+    "random": keras_tuner.oracles.RandomSearchOracle,
+    "grid": keras_tuner.oracles.GridSearchOracle,
+}
 
 
 class _HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
@@ -27,33 +34,60 @@ class _HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
 
 
 def build(params: TuneLr, seed: int) -> keras_tuner.Oracle:
-    """Returns the oracle that proposes rates.
+    """Returns the oracle that proposes rates for heads.
 
     Args:
         params: Tuner and rates.
         seed: Of its draws; not 0.
     """
-    space, rates = keras_tuner.HyperParameters(), params.learning_rates
+    rates = params.learning_rates
     if isinstance(rates, RateRange):
-        count, trials = None, params.max_trials
+        space, count, trials = keras_tuner.HyperParameters(), None, params.max_trials
         space.Float("learning_rate", rates.min, rates.max, sampling=rates.sampling)
+    elif params.tuner != "hyperband":
+        return of_list(params.tuner, rates, OBJECTIVE, "max", seed)
     else:
-        count = trials = len(rates)
-        space.Choice("learning_rate", rates)
+        space, count, trials = _choice(rates), len(rates), len(rates)
     objective = keras_tuner.Objective(OBJECTIVE, "max")
     common = {"objective": objective, "seed": seed, "hyperparameters": space}
-    kinds, factor = keras_tuner.oracles, params.hyperband_factor
     if params.tuner == "hyperband":
-        oracle = _HyperbandOracle(count, max_epochs=params.epochs, factor=factor, **common)
-    elif params.tuner == "bayesian":
-        # Only the random phase rules repeats out; the model-based one may try a rate twice.
-        oracle = kinds.BayesianOptimizationOracle(
-            max_trials=trials, num_initial_points=count, **common
+        factor = params.hyperband_factor
+        return _quiet(_HyperbandOracle(count, max_epochs=params.epochs, factor=factor, **common))
+    return _quiet(KINDS[params.tuner](max_trials=trials, **common))
+
+
+def of_list(
+    tuner: str, rates: Sequence[float], objective: str, direction: str, seed: int
+) -> keras_tuner.Oracle:
+    """Returns an oracle that proposes each rate of a list once.
+
+    Args:
+        tuner: bayesian, random or grid.
+        rates: At least one.
+        objective: What it judges by.
+        direction: min or max.
+        seed: Of its draws; not 0.
+    """
+    # Only the random phase rules repeats out; the model-based one may try a rate twice.
+    more = {"num_initial_points": len(rates)} if tuner == "bayesian" else {}
+    return _quiet(
+        KINDS[tuner](
+            max_trials=len(rates),
+            objective=keras_tuner.Objective(objective, direction),
+            seed=seed,
+            hyperparameters=_choice(rates),
+            **more,
         )
-    elif params.tuner == "random":
-        oracle = kinds.RandomSearchOracle(max_trials=trials, **common)
-    else:
-        oracle = kinds.GridSearchOracle(max_trials=trials, **common)
+    )
+
+
+def _choice(rates: Sequence[float]) -> keras_tuner.HyperParameters:
+    space = keras_tuner.HyperParameters()
+    space.Choice("learning_rate", list(rates))
+    return space
+
+
+def _quiet(oracle: keras_tuner.Oracle) -> keras_tuner.Oracle:
     oracle.verbose = 0
     # Draws in a row that repeat a rate before the space counts as exhausted; with Keras Tuner's 20
     # the last rate of a list is now and then never drawn.

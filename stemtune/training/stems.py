@@ -1,7 +1,7 @@
 """A variant of the stem: trained in front of a frozen backbone, alone or with a new head.
 
-The stage calls `prepare` once and `train_variant` for each attempt, here or on other machines, and
-keeps the attempt with the lowest validation loss.
+The stage calls `prepare` once and `train_variant` for each attempt, here or on other machines.
+`stem_search.py` goes through the learning rates and says which attempt is kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,14 +102,7 @@ def prepare(task: StemTask, tell: Tell) -> None:
         tell: Shows the record of each training.
     """
     settings, chosen = task.settings, task.chosen
-    first, second = chosen.kernels
-    built = stem.build(
-        chosen.start,
-        settings.add_stem.downscale,
-        settings.runtime.seed,
-        (first, second),
-        pads=chosen.padding == "same",
-    )
+    built = _build(task, settings.runtime.seed)
     begun = replace(stored.load(BASELINE), name=task.variant, stem=built)
     divides = settings.extract_frames.size % settings.add_stem.downscale == 0
     joint_as_resize = chosen.head == "joint" and chosen.starts_as_resize and divides
@@ -143,6 +136,10 @@ def train_variant(
         tell(record)
 
     classifier = stored.load(task.start)
+    if attempt.restart and task.chosen.start == "random" and task.chosen.head != "joint":
+        # A head that trains along was trained behind the first start.
+        begun = _build(task, attempt.seed(task.settings.runtime.seed))
+        classifier.require_stem().set_weights(begun.get_weights())
     record = Record.start(f"{task.variant} {attempt}", attempt.params)
     show(record)
     training, death = _train_stem(task, attempt, classifier, record)
@@ -177,20 +174,35 @@ def notes(tried: Sequence[TrainedStem], best: TrainedStem, setting: str) -> list
         best: The one whose stem is kept.
         setting: Of params.yaml, that holds the variant, by its dotted name.
     """
-    lines = [
-        f"the stem died {each.attempt}: {each.death}; give {setting} other learning_rates, lower "
-        "ones in most cases, or start: average"
-        for each in tried
-        if each.death
-    ]
+    lines = []
+    for death in dict.fromkeys(each.death for each in tried if each.death):
+        died = ", ".join(str(each.attempt) for each in tried if each.death == death)
+        lines.append(f"the stem died {died}: {death}")
+    if best.death:
+        lines[0] += (
+            f"; give {setting} other learning_rates, lower ones in most cases, or start: average"
+        )
     if len(tried) > 1:
-        lines.append(f"kept the attempt {best.attempt}, which has the lowest validation loss")
+        lines.append(f"kept the attempt {best.attempt}, the best on validation")
     if best.training.kept == 0:
         lines.append("no epoch improved on the start, so the start was kept")
     different = list(dict.fromkeys(each.learning_rate for each in tried))
     if len(different) > 1:
         lines.append(rates.advice(different, best.learning_rate, f"{setting}.learning_rates"))
     return [line for line in lines if line]
+
+
+def _build(task: StemTask, seed: int) -> keras.Model:
+    """Returns the variant's stem, untrained."""
+    chosen = task.chosen
+    first, second = chosen.kernels
+    return stem.build(
+        chosen.start,
+        task.settings.add_stem.downscale,
+        seed,
+        (first, second),
+        pads=chosen.padding == "same",
+    )
 
 
 def behind_stem(classifier: Classifier, settings: Params) -> Splits:
@@ -279,7 +291,7 @@ def _batches(task: StemTask, attempt: Attempt) -> tuple[FrameBatches, FrameBatch
             teacher = heads.predict(head, known.features)
         return FrameBatches(FRAMES, part, size, batch_size, seed, teacher, views)
 
-    order = attempt.order_seed(settings.runtime.seed)
+    order = attempt.seed(settings.runtime.seed)
     return batches(manifest.TRAIN, order, chosen.views), batches(manifest.VALIDATION, None, 1)
 
 

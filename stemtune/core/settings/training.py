@@ -134,8 +134,8 @@ def _free(name: str) -> str:
     return name
 
 
-# Between the seeds of two orders of frames, so that few runs with other seeds share one.
-ORDERS_APART = 100
+# Between the seeds of two restarts, so few runs with other seeds share one.
+RESTARTS_APART = 100
 
 
 class Attempt(NamedTuple):
@@ -143,23 +143,23 @@ class Attempt(NamedTuple):
 
     Attributes:
         learning_rate: Adam's.
-        order: Of the frames, counted from 1; None: each attempt has the same.
+        restart: Which one, counted from 1; None: there is one alone.
     """
 
     learning_rate: float
-    order: int | None = None
+    restart: int | None = None
 
     def __str__(self) -> str:
-        return f"at {self.learning_rate:g}" + (f", order {self.order}" if self.order else "")
+        return f"at {self.learning_rate:g}" + (f", restart {self.restart}" if self.restart else "")
 
     @property
     def params(self) -> dict[str, float]:
         """What sets it apart from the others, for its record."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
-    def order_seed(self, seed: int) -> int:
-        """Returns the seed of its order, which for the first is `seed`."""
-        return seed + ORDERS_APART * ((self.order or 1) - 1)
+    def seed(self, first: int) -> int:
+        """Returns the seed of its start and of its order of frames, `first` being restart 1's."""
+        return first + RESTARTS_APART * ((self.restart or 1) - 1)
 
 
 class Variant(Augmented):
@@ -180,8 +180,10 @@ class Variant(Augmented):
         clipnorm: The largest norm that a variable's gradient may have; None: any.
         keep_epoch: Whether the stem is the one after the last epoch, or that of the epoch which
             validates best, its start included.
-        orders: In how many orders of frames it is trained at each rate; the stem that validates
-            best is kept.
+        learning_rates: Adam's. Of several, Keras Tuner tries each; the one whose restarts have the
+            lowest mean validation loss is chosen, and its best restart is kept.
+        restarts: How often it is trained at each rate, each time with an order of frames of its
+            own, and with a start of its own if that is random.
     """
 
     start: Literal["random", "average"]
@@ -195,14 +197,14 @@ class Variant(Augmented):
     clipnorm: Annotated[float, Field(gt=0)] | None
     keep_epoch: Literal["last", "best"]
     learning_rates: Annotated[list[RateOrTuned], Field(min_length=1), AfterValidator(distinct)]
-    orders: Count
+    restarts: Count
     epochs: Count | None
 
     def attempts(self, tuned: float) -> list[Attempt]:
         """Returns the trainings to choose from, `tuned` being the rate that tune_lr found."""
         rates = dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
-        orders = range(1, self.orders + 1) if self.orders > 1 else [None]
-        return [Attempt(rate, order) for rate in rates for order in orders]
+        restarts = range(1, self.restarts + 1) if self.restarts > 1 else [None]
+        return [Attempt(rate, restart) for rate in rates for restart in restarts]
 
     @property
     def is_frozen(self) -> bool:
@@ -219,8 +221,8 @@ class Variant(Augmented):
         """Whether it starts and learns as the paper's stem does."""
         built = (self.start, self.kernels, self.padding)
         learns = (self.objective, self.is_frozen, self.augmentation)
-        trained = (self.decay, self.clipnorm, self.keep_epoch, self.orders)
-        paper = ("random", [7, 3], "valid", "labels", True, "none", "none", None, "last", 1)
+        trained = (self.decay, self.clipnorm, self.keep_epoch)
+        paper = ("random", [7, 3], "valid", "labels", True, "none", "none", None, "last")
         return (*built, *learns, *trained) == paper
 
 

@@ -21,7 +21,7 @@ VARIANT = {
     "decay": "none",
     "clipnorm": None,
     "keep_epoch": "best",
-    "orders": 2,
+    "restarts": 2,
     "augmentation": "flip",
     "epochs": None,
 }
@@ -47,7 +47,8 @@ def changed(tmp_path: Path, key: str, value: Any) -> Path:
 def test_the_project_s_own_file_is_accepted() -> None:
     settings = params.load(ROOT / "params.yaml")
     assert settings.tune_lr.learning_rates == [0.01, 0.001, 0.0001, 0.00001]
-    assert settings.add_stem.variants["as_published"].learning_rates == ["tuned"]
+    assert settings.add_stem.variants["as_published"].learning_rates[2:] == [0.0001, 0.00001]
+    assert settings.add_stem.as_in_paper == ["as_published", "as_published_full"]
 
 
 @pytest.mark.parametrize(
@@ -152,8 +153,8 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, written: str, rate: float
     own = (ROOT / "params.yaml").read_text()
     path.write_text(own.replace("max_stem_gap: 0.25", f"max_stem_gap: {written}"))
     assert params.load(path).ci.max_stem_gap == rate
-    path.write_text(own.replace("[tuned]", f"[{written}]"))
-    assert params.load(path).add_stem.variants["as_published"].learning_rates == [rate]
+    path.write_text(own.replace("[0.003]", f"[{written}]"))
+    assert params.load(path).add_stem.variants["joint"].learning_rates == [rate]
     assert files.parse_yaml(f"rate: {written}", "dvc.lock") == {"rate": rate}
 
 
@@ -206,11 +207,11 @@ def test_frames_too_small_for_the_stem_are_refused(
                 params.load(path)
 
 
-def test_a_stem_is_trained_at_each_rate_in_each_order() -> None:
+def test_a_stem_is_trained_at_each_rate_with_each_restart() -> None:
     rates = {"learning_rates": ["tuned", 0.02]}
     attempts = Variant.model_validate(VARIANT | rates).attempts(0.01)
     assert [str(attempt) for attempt in attempts] == [
-        f"at {rate}, order {order}" for rate in (0.01, 0.02) for order in (1, 2)
+        f"at {rate}, restart {restart}" for rate in (0.01, 0.02) for restart in (1, 2)
     ]
 
 

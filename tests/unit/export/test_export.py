@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stemtune.commands.main import main
 from stemtune.core.errors import InputError
 from stemtune.core.input_specification import (
     CLASSES_FILE,
@@ -22,7 +24,8 @@ from stemtune.core.input_specification import (
 )
 from stemtune.core.records import Record
 from stemtune.engine.engine import Local
-from stemtune.evaluation import predictions
+from stemtune.evaluation import cascades, predictions
+from stemtune.evaluation.cascades import Cascade
 from stemtune.export import conversion, judging
 from stemtune.export.exports import PRECISIONS, Exports
 from stemtune.media import scaling
@@ -154,6 +157,34 @@ def test_a_clip_is_classified_without_tensorflow(written: dict[str, Path], tmp_p
     [answer] = json.loads(done.stdout)
     assert answer["class"] in CLASSES
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.02)
+
+
+def test_a_cascade_asks_the_full_file_for_clips_of_which_the_small_one_is_unsure(
+    written: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = clips.write_frames(tmp_path / "clip.mp4", clips.scene(1))
+
+    def said(model: Path, *more: str) -> dict[str, float]:
+        assert main(["classify", "--json", "--model", str(model), *more, str(clip)]) == 0
+        [answer] = json.loads(capsys.readouterr().out)
+        found: dict[str, float] = answer["probabilities"]
+        return found
+
+    for name in ("plain", "small"):
+        shutil.copy(written[name] / f"{name}_int8.tflite", tmp_path)
+    small, full = tmp_path / "small_int8.tflite", tmp_path / "plain_int8.tflite"
+    for threshold, expected in ((0.0, said(small)), (1.0, said(full))):
+        cascade = Cascade(
+            small=small.name, full=full.name, threshold=threshold, small_frames=3, full_frames=3
+        )
+        assert said(cascades.write(tmp_path, "both", cascade)) == pytest.approx(expected)
+    # One frame is that in the middle.
+    one = cascade.model_copy(update={"threshold": 0.0, "small_frames": 1})
+    assert said(cascades.write(tmp_path, "one", one)) == pytest.approx(said(small, "--frames", "1"))
+    (tmp_path / "plain_int8.tflite").unlink()
+    assert main(["classify", "--model", str(tmp_path / "one.cascade.json"), str(clip)]) == 2
+    assert "plain_int8.tflite is no export of this project" in capsys.readouterr().err
+    assert main(["classify", "--model", str(tmp_path / "no.cascade.json"), str(clip)]) == 2
 
 
 def test_a_file_of_others_is_refused(written: dict[str, Path], tmp_path: Path) -> None:

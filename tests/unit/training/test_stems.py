@@ -20,7 +20,7 @@ from stemtune.engine.engine import Local
 from stemtune.networks import classifier
 from stemtune.networks.classifier import Classifier
 from stemtune.store import embeddings, manifest, shards
-from stemtune.training import heads, stems
+from stemtune.training import heads, stem_search, stems
 from stemtune.training.kept import Kept
 from stemtune.training.stems import StemTask, TrainedStem
 from tests.support.classifiers import tiny_classifier
@@ -193,13 +193,21 @@ def test_each_attempt_trains_alike_here_and_elsewhere_and_the_lowest_loss_is_kep
         assert [epoch.metrics for record in one.records for epoch in record.epochs] == [
             epoch.metrics for record in other.records for epoch in record.epochs
         ]
-    best = min(tried, key=by_loss)
+    best = stem_search.best(tried)
     answers = stems.finished(task, best).predictor()(PIXELS)
     loss = -np.log(answers[range(6), LABELS]).mean()
     assert loss == pytest.approx(min(each.metrics["validation_loss"] for each in tried), rel=1e-4)
     *_, chosen, advice = stems.notes(tried, best, "add_stem.variants.tested")
-    assert chosen == f"kept the attempt {best.attempt}, which has the lowest validation loss"
+    assert chosen == f"kept the attempt {best.attempt}, the best on validation"
     assert "add it to add_stem.variants.tested.learning_rates" in advice
+
+
+def test_a_restart_of_a_random_stem_has_a_start_of_its_own() -> None:
+    for start, differs in (("random", True), ("average", False)):
+        task = task_of(start, epochs=1)
+        # At such a rate it stays where it began.
+        one, other = (stems.train_variant(task, Attempt(1e-9, number)).stem for number in (1, 2))
+        assert np.allclose(one[0], other[0], atol=1e-6) != differs
 
 
 def test_a_rate_at_which_training_diverges_ranks_last_and_can_be_recorded() -> None:
