@@ -182,10 +182,13 @@ def notes(tried: Sequence[TrainedStem], best: TrainedStem, setting: str) -> list
         lines[0] += (
             f"; give {setting} other learning_rates, lower ones in most cases, or start: average"
         )
-    if len(tried) > 1:
-        lines.append(f"kept the attempt {best.attempt}, the best on validation")
     if best.training.kept == 0:
-        lines.append("no epoch improved on the start, so the start was kept")
+        lines.append(
+            "WARNING: kept the start: no epoch improved on it, so the stem is untrained; give "
+            f"{setting} other learning_rates or more epochs"
+        )
+    elif len(tried) > 1:
+        lines.append(f"kept the attempt {best.attempt}, the best on validation")
     different = list(dict.fromkeys(each.learning_rate for each in tried))
     if len(different) > 1:
         lines.append(rates.advice(different, best.learning_rate, f"{setting}.learning_rates"))

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from stemtune.commands.main import main
-from stemtune.core import files
+from stemtune.core import files, params
+from stemtune.evaluation import recommending
+from stemtune.report import figures
 from tests.support import answered_files
 from tests.support.answered_files import MILLISECONDS
 
@@ -80,3 +82,25 @@ def test_it_says_what_to_run_and_what_is_missing(
     assert "has no price of a full-size model" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     assert main(["recommend"]) == 2
+
+
+def test_the_report_s_table_has_every_candidate(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    choice = recommending.read(params.load())
+    found = choice.recommend(max_loss=0.2, min_groups=20)
+    assert found
+    table = choice.table(found, ["as_published"]).set_index("candidate")
+    assert len(table) == len(choice.offers)
+    assert table["milliseconds"].is_monotonic_increasing
+    assert list(table.index[table["on_front"]]) == found.front
+    assert list(table.index[table["is_chosen"]]) == [found.candidate]
+    assert list(table.index[table["is_reference"]]) == [found.reference]
+    assert list(table.index[table["as_in_paper"]]) == ["baseline_float32 on 3 frames"]
+    row = table.loc["retrained_112_int8 on 2 frames"]
+    assert row["clip_accuracy"] == pytest.approx(32 / 40)
+    assert row["clip_accuracy_low"] < 32 / 40 < row["clip_accuracy_high"]
+    assert row["difference"] == pytest.approx(-8 / 40)
+    assert row["difference_low"] < -8 / 40 < row["difference_high"]
+    assert "<svg" in figures.front(table.reset_index())
