@@ -26,6 +26,9 @@ from stemtune.evaluation.intervals import Draws
 from stemtune.evaluation.prices import Point, Price
 from stemtune.store.manifest import TEST, VALIDATION
 
+# Measured times of one network differ by such a share.
+NOISE = 0.02
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -74,7 +77,8 @@ def recommend(
     """Chooses a candidate on validation and judges it on test.
 
     Acceptable is a candidate whose difference to the reference on validation has a lower end above
-    -max_loss. The cheapest of them is chosen; under a budget, the one most accurate on validation.
+    -max_loss. The cheapest of them is chosen, within the noise of times the most accurate on
+    validation; under a budget, the one most accurate on validation.
 
     Args:
         candidates: All of them; at least one is of full size.
@@ -197,9 +201,13 @@ def _closest(
 
 
 def _preferred(candidates: Sequence[Measured], limits: Limits) -> Measured:
-    """Returns the cheapest, or under a budget the most accurate; they are by rising price."""
+    """Returns the cheapest, or under a budget the most accurate; they are by rising price.
+
+    Of those that cost as little as the cheapest one, it is the most accurate too.
+    """
     if limits.budget_ms is None:
-        return candidates[0]
+        least = candidates[0].price.mean * (1 + NOISE)
+        candidates = [each for each in candidates if each.price.mean <= least]
     return max(candidates, key=lambda each: each.accuracy(VALIDATION))
 
 

@@ -57,7 +57,7 @@ def test_limits_and_times_decide(
     device = {f"{name}.tflite": {"ms_median": ms, "ms_p95": ms} for name, ms in slow.items()}
     files.write_json(tmp_path / "pi.json", device)
     found = recommended(capsys, "--max-loss", "0.2", "--latency", str(tmp_path / "pi.json"))
-    assert found["candidate"] == "baseline_float32 on 1 frame"
+    assert found["candidate"] == "retrained_224_float32 on 1 frame"
 
 
 def test_it_says_what_to_run_and_what_is_missing(

@@ -118,6 +118,18 @@ def test_a_model_that_may_be_guessing_is_named() -> None:
     assert warning.endswith("include it: dead.")
 
 
+def test_of_candidates_whose_times_differ_by_noise_the_most_accurate_is_chosen() -> None:
+    groups = {"validation": np.arange(200), "test": np.arange(200)}
+    candidates = [
+        measured("full", 10.0, (0, 0), (200, 200)),
+        measured("cheapest", 5.0, (2, 0), (200, 200)),
+        measured("equal", 5.05, (0, 0), (200, 200)),
+        measured("dearer", 5.5, (0, 0), (200, 200)),
+    ]
+    limits = Limits(0.05, None, 20, DRAWS)
+    assert verdicts.recommend(candidates, groups, limits, 0.2).candidate == "equal"
+
+
 def test_a_recommendation_is_read_back(tmp_path: Path) -> None:
     for found in (recommend({"full": (0, 0), "half": (0, 0)}), recommend({"full": (0, 0)})):
         files.write_json(tmp_path / "recommendation.json", found.model_dump())
