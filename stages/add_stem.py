@@ -29,7 +29,7 @@ def main(variant: str) -> None:
             f"unknown variant {variant!r}; params.yaml, add_stem.variants, has "
             f"{', '.join(add_stem.variants)}"
         )
-    configure = partial(reproducibility.configure, settings.runtime, through_backbone=True)
+    configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
     configure()
     from stemtune.networks import classifier

@@ -71,6 +71,11 @@ def by_loss(trained: Validated) -> tuple[bool, float, float, float]:
     return diverged, loss, -accuracy, trained.learning_rate
 
 
+def has_diverged(trained: Validated) -> bool:
+    """Returns whether the validation loss is not finite, which leaves it out of the metrics."""
+    return "validation_loss" not in trained.metrics
+
+
 def _validation(trained: Validated) -> tuple[bool, float, float]:
     loss = trained.metrics.get("validation_loss", math.inf)
-    return math.isinf(loss), loss, trained.metrics.get("validation_accuracy", 0.0)
+    return has_diverged(trained), loss, trained.metrics.get("validation_accuracy", 0.0)

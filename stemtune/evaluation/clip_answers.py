@@ -28,6 +28,10 @@ class ClipAnswers:
         """The highest probability of each clip, (clips,)."""
         return self.probabilities.max(axis=1)
 
+    def some(self, chosen: np.ndarray) -> "ClipAnswers":
+        """Returns the answers for the chosen clips, (clips,), bool."""
+        return ClipAnswers(self.clips[chosen], self.probabilities[chosen], self.frames[chosen])
+
     def right(self, truth: pd.DataFrame) -> np.ndarray:
         """Returns whether each clip's answer is right, (clips,).
 

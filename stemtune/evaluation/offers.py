@@ -108,8 +108,8 @@ def _of_cascade(
         ),
         full_size=False,
         right={
-            split: cascades.answers(below[split], above[split], cascade.threshold).right(truth)
-            for split, truth in truths.items()
+            VALIDATION: cascades.held_out(below[VALIDATION], above[VALIDATION], truths[VALIDATION]),
+            TEST: cascades.answers(below[TEST], above[TEST], cascade.threshold).right(truths[TEST]),
         },
         models=[file.rpartition("_")[0] for file in (small, full)],
         precision=small.rpartition("_")[2],

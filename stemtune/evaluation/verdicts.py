@@ -38,7 +38,8 @@ class Measured:
         name: Of the candidate.
         price: Of a clip; a cascade's by validation clips, as the choice must not see test.
         full_size: Whether it may be the reference: all frames, of full size, not quantized.
-        right: By split, whether the answer for each clip is right, (clips,).
+        right: By split, whether the answer for each clip is right, (clips,); a cascade's on
+            validation as `cascades.held_out` has it.
     """
 
     name: str

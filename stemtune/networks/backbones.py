@@ -132,13 +132,13 @@ def embedder(
 
     Args:
         network: From `build`.
-        batch: The most frames that it is given at a time; fewer are filled up, for one shape is
+        batch: How many frames the network sees at a time; fewer are filled up, for one shape is
             compiled once.
         size: Side of the frames given, px.
         side: Side to which they are resized by area before the network sees them.
 
     Returns:
-        From frames (n, size, size, 3), uint8, n up to `batch`, to features (n, d), float32.
+        From frames (n, size, size, 3), uint8, to features (n, d), float32.
     """
 
     @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), tf.uint8)])
@@ -149,8 +149,10 @@ def embedder(
     graph = compiled.get_concrete_function()
 
     def embed(frames: np.ndarray) -> np.ndarray:
-        filled = np.zeros((batch, size, size, 3), np.uint8)
+        batches = -(-len(frames) // batch)
+        filled = np.zeros((batches * batch, size, size, 3), np.uint8)
         filled[: len(frames)] = frames
-        return graph(tf.constant(filled)).numpy()[: len(frames)]
+        features = [graph(tf.constant(some)).numpy() for some in np.split(filled, batches)]
+        return np.concatenate(features)[: len(frames)]
 
     return embed

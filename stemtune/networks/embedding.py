@@ -20,6 +20,8 @@ from stemtune.store.embeddings import Gap
 CLIPS = 32
 # Frames that keep a GPU busy: with those of one clip it waits for most of the time.
 FRAMES_ON_GPU = 128
+# Past so many at a time a processor is no faster, and needs more memory.
+FRAMES_ON_PROCESSOR = 32
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ def embedder(backbone: Backbone, frames: int, size: int, side: int) -> embedding
 def fill(wanted: Embedding) -> int:
     """Fills a gap, and returns how many frames were embedded."""
     gap, clips = wanted.gap, clips_at_once(wanted.frames_per_clip)
-    frames = wanted.frames_per_clip * clips
-    embed = embedder(wanted.backbone, frames, wanted.size, gap.side)
+    frames = wanted.frames_per_clip * len(gap.views) * clips
+    at_once = min(frames, FRAMES_ON_PROCESSOR if clips == 1 else FRAMES_ON_GPU)
+    embed = embedder(wanted.backbone, at_once, wanted.size, gap.side)
     return embeddings.fill(gap, FRAMES, wanted.size, embed, clips)
 
 

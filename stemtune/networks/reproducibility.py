@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,18 +36,15 @@ for line in sys.stdin.buffer:
 """
 
 
-def configure(runtime: Runtime, through_backbone: bool = False) -> None:
+def configure(runtime: Runtime) -> None:
     """Sets threads, seeds and deterministic kernels; has to come before TensorFlow is imported.
 
     Sums are split by the number of threads, so that one thread trains other last bits than two.
 
     Args:
         runtime: Threads and seed.
-        through_backbone: Whether gradients will go through a backbone. oneDNN's take a half to a
-            third of the time of TensorFlow's own, which are what it uses on processors without
-            AVX-512. Forward, a clip at a time, they are no faster, and other bits.
     """
-    load(dict([ONEDNN]) if through_backbone else {})
+    load()
     import keras
     import tensorflow as tf
 
@@ -58,25 +55,23 @@ def configure(runtime: Runtime, through_backbone: bool = False) -> None:
     keras.utils.set_random_seed(runtime.seed)
 
 
-def load(variables: Mapping[str, str] | None = None) -> None:
-    """Imports Keras and TensorFlow as they are where nobody has set anything for them.
+def load() -> None:
+    """Imports Keras, and TensorFlow with oneDNN's kernels, whatever is set for them elsewhere.
 
     What a shell or `keras.json` sets is left out, since neither DVC nor a record knows of it. This
-    is for processes of this project alone: it changes their environment.
-
-    Args:
-        variables: What is set for TensorFlow instead.
+    is for processes of this project alone: it changes their environment. On processors without
+    AVX-512, TensorFlow's own kernels are the default. Through EfficientNet-Lite0 at 224 px they
+    take twice oneDNN's time, and more than twice with gradients.
 
     Raises:
         InputError: Keras cannot read its file, or runs on another backend in this process already.
     """
-    wanted = dict(variables or {})
     # What an earlier call, or the process that started this one, has set is no news.
-    ignored = dict(shell.forget().items() - wanted.items() - {BACKEND, ONEDNN})
+    ignored = dict(shell.forget().items() - {BACKEND, ONEDNN})
     if ignored:
         names = ", ".join(sorted(ignored))
         print(f"ignored, as they would change results: {names}", file=sys.stderr)
-    os.environ.update(wanted)
+    os.environ.update([ONEDNN])
     is_open = Path(tempfile.gettempdir()).stat().st_mode & stat.S_IWOTH
     if is_open and "tensorflow" not in sys.modules:
         # TensorFlow writes Python there and imports it, with bytecode that another user may write.

@@ -179,7 +179,8 @@ def embed_shards(
             stored = [read_clip(frames, name, size) for name in some]
             ends = np.cumsum([len(clip) for clip in stored])
             together = np.concatenate(stored)
-            by_view = [np.split(embed(views.view(together, one)), ends[:-1]) for one in shown]
+            features = embed(np.concatenate([views.view(together, one) for one in shown]))
+            by_view = [np.split(of_one, ends[:-1]) for of_one in np.split(features, len(shown))]
             for name, *of_clip in zip(some, *by_view, strict=True):
                 shards.write(shards.path_of(folder, name), np.concatenate(of_clip))
             count += ends[-1] * len(shown)

@@ -45,7 +45,7 @@ def build(params: TuneLr, seed: int) -> keras_tuner.Oracle:
         space, count, trials = keras_tuner.HyperParameters(), None, params.max_trials
         space.Float("learning_rate", rates.min, rates.max, sampling=rates.sampling)
     elif params.tuner != "hyperband":
-        return of_list(params.tuner, rates, OBJECTIVE, "max", seed)
+        return of_list(params.tuner, rates, seed)
     else:
         space, count, trials = _choice(rates), len(rates), len(rates)
     objective = keras_tuner.Objective(OBJECTIVE, "max")
@@ -56,16 +56,12 @@ def build(params: TuneLr, seed: int) -> keras_tuner.Oracle:
     return _quiet(KINDS[params.tuner](max_trials=trials, **common))
 
 
-def of_list(
-    tuner: str, rates: Sequence[float], objective: str, direction: str, seed: int
-) -> keras_tuner.Oracle:
-    """Returns an oracle that proposes each rate of a list once.
+def of_list(tuner: str, rates: Sequence[float], seed: int) -> keras_tuner.Oracle:
+    """Returns an oracle that proposes each rate of a list once, to be judged by accuracy.
 
     Args:
         tuner: bayesian, random or grid.
         rates: At least one.
-        objective: What it judges by.
-        direction: min or max.
         seed: Of its draws; not 0.
     """
     # Only the random phase rules repeats out; the model-based one may try a rate twice.
@@ -73,7 +69,7 @@ def of_list(
     return _quiet(
         KINDS[tuner](
             max_trials=len(rates),
-            objective=keras_tuner.Objective(objective, direction),
+            objective=keras_tuner.Objective(OBJECTIVE, "max"),
             seed=seed,
             hyperparameters=_choice(rates),
             **more,

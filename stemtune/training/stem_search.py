@@ -1,28 +1,26 @@
 """Keras Tuner searches a stem's learning rate, as the paper's Table 1 does for the head."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import numpy as np
 
-from stemtune.core.results import by_loss
+from stemtune.core.results import by_accuracy, by_loss, has_diverged
 from stemtune.core.settings.training import Attempt
 from stemtune.training import oracles
 from stemtune.training.stems import StemTask, TrainedStem
+from stemtune.training.trials import OBJECTIVE
 
-OBJECTIVE = "validation_loss"
-# Of a rate at which a training diverged: Keras Tuner takes finite numbers.
-WORST = 1e9
 TrainAll = Callable[[Sequence[Attempt]], Sequence[TrainedStem]]
 
 
 class StemSearch(keras_tuner.Tuner):
     """Trains a stem with each restart at each learning rate of a list.
 
-    A rate is judged by the mean validation loss over its restarts: one that works with one start
-    alone is no good rate.
+    As in the paper's Table 1, a rate is judged by validation accuracy: its mean over the restarts,
+    for one that works with one start alone is no good rate.
 
     Attributes:
         tried: All attempts.
@@ -40,7 +38,7 @@ class StemSearch(keras_tuner.Tuner):
         self._attempts, self._train = attempts, train
         rates = list(dict.fromkeys(attempt.learning_rate for attempt in attempts))
         super().__init__(
-            oracle=oracles.of_list("bayesian", rates, OBJECTIVE, "min", task.settings.runtime.seed),
+            oracle=oracles.of_list("bayesian", rates, task.settings.runtime.seed),
             directory=Path(task.kept.folder),
             project_name="tuner",
             overwrite=True,
@@ -60,7 +58,7 @@ class StemSearch(keras_tuner.Tuner):
             # Of any other error Keras Tuner makes a failed trial, and continues.
             raise keras_tuner.errors.FatalError(f"learning rate {rate:g}: {error}") from error
         self.tried += found
-        return {OBJECTIVE: mean_loss(found)}
+        return {OBJECTIVE: mean_accuracy(found)}
 
 
 def search(task: StemTask, attempts: Sequence[Attempt], train: TrainAll) -> list[TrainedStem]:
@@ -82,18 +80,23 @@ def search(task: StemTask, attempts: Sequence[Attempt], train: TrainAll) -> list
 
 
 def best(tried: Sequence[TrainedStem]) -> TrainedStem:
-    """Returns the restart with the lowest validation loss at the best learning rate.
+    """Returns the restart that is best on validation, at the best learning rate.
 
-    The best rate has the lowest mean loss over its restarts.
+    The best rate has the highest mean accuracy over its restarts; accuracy decides between these as
+    well. By loss, a stem whose answers are near to guessing can be before an alive one whose
+    answers are too sure. Where there is one rate, its restarts are compared by loss.
     """
     by_rate: dict[float, list[TrainedStem]] = {}
     for trained in tried:
         by_rate.setdefault(trained.learning_rate, []).append(trained)
-    rate = min(by_rate, key=lambda rate: mean_loss(by_rate[rate]))
-    return min(by_rate[rate], key=by_loss)
+    if len(by_rate) == 1:
+        return min(tried, key=by_loss)
+    restarts = max(by_rate.values(), key=mean_accuracy)
+    return min(restarts, key=by_accuracy)
 
 
-def mean_loss(restarts: Sequence[TrainedStem]) -> float:
-    """Returns the mean validation loss over restarts; `WORST` if one of them diverged."""
-    losses = [trained.metrics.get(OBJECTIVE, math.inf) for trained in restarts]
-    return min(sum(losses) / len(losses), WORST)
+def mean_accuracy(restarts: Sequence[TrainedStem]) -> float:
+    """Returns the mean validation accuracy over restarts; 0 if one of them diverged."""
+    if any(map(has_diverged, restarts)):
+        return 0.0
+    return float(np.mean([trained.metrics[OBJECTIVE] for trained in restarts]))

@@ -10,7 +10,7 @@ from tests.support.project import ROOT
 LOADING = """
 from stemtune.core.settings.running import Runtime
 from stemtune.networks import reproducibility
-reproducibility.configure(Runtime(seed=1, threads=1), through_backbone=True)
+reproducibility.configure(Runtime(seed=1, threads=1))
 import os, sys, tempfile
 print(tempfile.gettempdir(), oct(os.stat(tempfile.gettempdir()).st_mode & 0o777))
 os.write(2, b"I0000 00:00:1.2 a remark later\\n")
