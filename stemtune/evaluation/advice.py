@@ -116,7 +116,10 @@ class Recommendation(_Content):
             )
         if self.verdict == CONFIRMED:
             return f"Use {priced}: {change}, confirmed on test (limit {limit})."
-        return f"Not confirmed on test: {priced}, {change}; the limit is {limit}.{more}"
+        return (
+            f"Keep {keep}: test does not confirm {priced}, which validation chose. "
+            f"It has {change}; the limit is {limit}.{more}"
+        )
 
 
 class Stored(RootModel[Recommendation | None]):

@@ -1,7 +1,7 @@
 """metrics/export.json: what became of the accuracy of classifiers as LiteRT files."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from tabulate import tabulate
@@ -11,7 +11,6 @@ from stemtune.evaluation import comparison
 from stemtune.evaluation.comparison import Comparison
 
 Precision = Literal["float32", "float16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # As records and metrics/latency.json name them; they are measured, and differ from run to run.
 MEDIAN, P95, PEAK = "ms_median", "ms_p95", "peak_mib"
@@ -82,9 +81,9 @@ def wanted(
     for name in compared.models:
         kind = comparison.kind_of(name)
         if kind in kinds:
-            skipped = {"float16"} - ({"float16"} if name in smaller else set())
-            skipped |= {"int8"} if kind == comparison.STEM and name != best else set()
-            found[name] = [each for each in PRECISIONS if each not in skipped]
+            halved: list[Precision] = ["float16"] if name in smaller else []
+            whole: list[Precision] = ["int8"] if kind != comparison.STEM or name == best else []
+            found[name] = ["float32", *halved, *whole]
     return found
 
 

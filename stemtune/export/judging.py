@@ -1,6 +1,8 @@
 """Judges exports by LiteRT's interpreter, against the classifiers that they are made of."""
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,6 @@ from stemtune.engine.engine import split as split_in_chunks
 from stemtune.evaluation import metrics, predictions
 from stemtune.export.exports import Export
 from stemtune.media import scaling
-from stemtune.networks.classifier import Predict
 from stemtune.serving.litert import LiteRTClassifier
 from stemtune.store import manifest
 from stemtune.training.dataset import FrameBatches
@@ -73,12 +74,11 @@ class Judge:
 
     def answers(self, path: Path, split: str) -> np.ndarray:
         """Returns the probabilities (frames of a split, classes) that a file gives."""
-        rows, load = self.of_split(split), partial(_load_export, path)
+        rows = self.of_split(split)
         chunks = split_in_chunks(self.engine, range(len(rows)), FRAMES_OF_A_CHUNK)
         parts = [rows.iloc[[*chunk]] for chunk in chunks]
-        return np.concatenate(
-            [*self.engine.map_loaded(partial(_answering, load, self.size), parts)]
-        )
+        answer = partial(_answer, path, self.size, self.engine.workers)
+        return np.concatenate([*self.engine.map(answer, parts)])
 
     def judge(self, path: Path, model: str, precision: str) -> Export:
         """Returns what an export is worth, and keeps the answers of an int8 file.
@@ -111,14 +111,22 @@ class Judge:
         )
 
 
-def _load_export(path: Path) -> Predict:
-    # The last bits, and so now and then an answer, may differ with the number of threads.
-    return LiteRTClassifier(path, threads=1).probabilities
+def _answer(path: Path, size: int, workers: int, rows: pd.DataFrame) -> np.ndarray:
+    """Returns what a file answers for rows of the frame table, by so many interpreters at a time.
 
+    Each runs on one thread: the last bits, and so now and then an answer, may differ with their
+    number.
+    """
+    batches, own = FrameBatches(FRAMES, rows, size, BATCH, seed=None), threading.local()
 
-def _answering(load: Callable[[], Predict], size: int) -> Callable[[pd.DataFrame], np.ndarray]:
-    predict = load()
-    return lambda rows: np.concatenate([predict(frames) for frames in _batches(size, rows)])
+    def load() -> None:
+        own.predict = LiteRTClassifier(path, threads=1).probabilities
+
+    with ThreadPoolExecutor(workers, initializer=load) as pool:
+        answers = pool.map(
+            lambda number: own.predict(batches[number][0]), range(batches.num_batches)
+        )
+        return np.concatenate([*answers])
 
 
 def _batches(size: int, rows: pd.DataFrame) -> Iterator[np.ndarray]:

@@ -181,7 +181,7 @@ class Variant(Augmented):
         keep_epoch: Whether the stem is the one after the last epoch, or that of the epoch which
             validates best, its start included.
         learning_rates: Adam's. Of several, Keras Tuner tries each; the one whose restarts have the
-            lowest mean validation loss is chosen, and its best restart is kept.
+            highest mean validation accuracy is chosen, and its best restart is kept.
         restarts: How often it is trained at each rate, each time with an order of frames of its
             own, and with a start of its own if that is random.
     """

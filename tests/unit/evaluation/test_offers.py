@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from stemtune.core.errors import InputError
-from stemtune.evaluation import offers, prices
+from stemtune.evaluation import cascades, offers, prices
+from stemtune.evaluation.clip_answers import ClipAnswers
 from stemtune.evaluation.offers import Offer
 from stemtune.export import exports, joining
 from tests.support import answered_files
@@ -61,6 +64,24 @@ def test_a_cascade_asks_the_full_model_where_the_small_one_is_unsure(
     assert cascade.models == ["retrained_112", "retrained_224"]
     assert cascade.file == "retrained_112_to_retrained_224_float32_1.cascade.json"
     assert sum(len(each.models) == 2 for each in offered.values()) == 2 * 3
+
+
+def test_a_threshold_is_not_judged_by_the_clips_it_was_made_for() -> None:
+    # The small model is wrong for one clip of twenty, without which it need not ask.
+    clips = np.array([f"clip_{number:02}" for number in range(20)])
+    sure, wrong = 0.6 + np.arange(20) / 100, np.arange(20) == 10
+    small = ClipAnswers(
+        clips,
+        np.stack([np.where(wrong, 1 - sure, sure), np.where(wrong, sure, 1 - sure)], axis=1),
+        np.ones(20, int),
+    )
+    full = ClipAnswers(clips, np.tile([1.0, 0.0], (20, 1)), np.ones(20, int))
+    truth = pd.DataFrame({"group": clips, "label": 0}, index=clips)
+    chosen = cascades.threshold(small, full, truth)
+    assert cascades.answers(small, full, chosen).right(truth).all()
+    assert cascades.held_out(small, full, truth).sum() == 19
+    # Of one group there are no others.
+    assert cascades.held_out(small, full, truth.assign(group="one")).all()
 
 
 def test_prices_are_read_from_what_a_device_printed(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def test_the_cheapest_acceptable_candidate_is_confirmed_on_test() -> None:
 def test_a_choice_that_test_does_not_bear_out_is_not_confirmed() -> None:
     found = recommend({"full": (0, 0), "half": (0, 6)})
     assert (found.candidate, found.verdict) == ("half", "not confirmed")
-    assert found.sentence.startswith("Not confirmed on test: half at 5 ms per clip")
+    kept = "Keep full at 10 ms per clip: test does not confirm half at 5 ms per clip (50% of full)"
+    assert found.sentence.startswith(f"{kept}, which validation chose. It has ")
     assert found.more_groups
     assert f"About {found.more_groups} more test groups would settle it." in found.sentence
     lost = recommend({"full": (0, 0), "half": (0, 60)})

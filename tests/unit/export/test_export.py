@@ -9,7 +9,7 @@ import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from stemtune.engine.engine import Local
 from stemtune.evaluation import cascades, predictions
 from stemtune.evaluation.cascades import Cascade
 from stemtune.export import conversion, judging
-from stemtune.export.exports import PRECISIONS, Exports
+from stemtune.export.exports import Exports, Precision
 from stemtune.media import scaling
 from stemtune.networks import classifier, images
 from stemtune.report import exports_page as page
@@ -41,6 +41,7 @@ from tests.support.spread import Spread
 
 FRAMES = np.random.default_rng(2).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
 SMALL = 33
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @pytest.fixture(scope="module")

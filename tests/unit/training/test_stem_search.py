@@ -12,8 +12,8 @@ from stemtune.training import stem_search
 from stemtune.training.stems import StemTask, TrainedStem
 from tests.support.project import ROOT
 
-# By rate, accuracy and loss of each restart; None: it diverged. At 0.01 one start of three works best
-# of all; at 0.0001 the loss is the lowest, though the answers are near to guessing.
+# By rate, accuracy and loss of each restart; None: it diverged. At 0.01 one start of three works
+# best of all; at 0.0001 the loss is the lowest, though the answers are near to guessing.
 FOUND: dict[float, list[tuple[float, float | None]]] = {
     0.01: [(0.99, 0.1), (0.2, 1.8), (0.2, 1.8)],
     0.001: [(0.6, 2.9), (0.7, 3.1), (0.6, 2.8)],
