@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Collection
 
 from stemtune.core import files, records
-from stemtune.core.paths import LOCK, STEMS
+from stemtune.core.paths import LOCK, STEMS, UNFINISHED_SEARCH
 
 STAGE = "add_stem@"
 # What a variant can be named; a folder of another name is not one's.
@@ -46,6 +46,7 @@ def remove(variants: Collection[str], stage: str, in_lock: bool = False) -> None
                 content.get("stages", {}).pop(STAGE + name, None)
     for name in gone:
         records.path_of(STAGE + name).unlink(missing_ok=True)
+        shutil.rmtree(UNFINISHED_SEARCH / (STAGE + name), ignore_errors=True)
         # Last: while it is there, DVC reruns evaluate.
         if (STEMS / name).exists():
             shutil.rmtree(STEMS / name)

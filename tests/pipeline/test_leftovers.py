@@ -116,7 +116,10 @@ def test_an_entry_of_dvc_lock_goes_however_the_file_is_written(
         """{"schema": "2.0", "stages": {
     "add_stem@mine": {"cmd": "train"}, "add_stem@as_published": {"cmd": "train"}}}"""
     )
+    killed = Path(".search/add_stem@mine")
+    killed.mkdir(parents=True)
     leftovers.remove(["as_published"], "track", in_lock=True)
+    assert not killed.exists()
     assert [*files.read_yaml(Path("dvc.lock"))["stages"]] == ["add_stem@as_published"]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from bench.project import QUICK_STEM
 from stemtune.core import params
+from stemtune.core.errors import InputError
 from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST, RETRAINED
 from stemtune.core.records import Record
 from stemtune.core.results import by_loss
@@ -20,7 +21,7 @@ from stemtune.engine.engine import Local
 from stemtune.networks import classifier
 from stemtune.networks.classifier import Classifier
 from stemtune.store import embeddings, manifest, shards
-from stemtune.training import heads, stem_search, stems
+from stemtune.training import fit, heads, stem_search, stems
 from stemtune.training.kept import Kept
 from stemtune.training.stems import StemTask, TrainedStem
 from tests.support.classifiers import tiny_classifier
@@ -216,6 +217,11 @@ def test_a_rate_at_which_training_diverges_ranks_last_and_can_be_recorded() -> N
     assert "validation_loss" not in diverged.metrics
     assert min([diverged, sound], key=by_loss) is sound
     json.dumps([record.model_dump() for record in diverged.records], allow_nan=False)
+    # A stage stops if nothing else is left.
+    message = r"learning rate 1e\+38 diverged: .* give add_stem\.variants\.mine lower rates"
+    with pytest.raises(InputError, match=message):
+        fit.require_convergence(diverged.metrics, 1e38, "add_stem.variants.mine")
+    fit.require_convergence(sound.metrics, 1e38, "add_stem.variants.mine")
     kept = train(task_of(keep_epoch="best"), 1e38)
     assert kept.training.kept == 0
 
