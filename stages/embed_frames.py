@@ -3,7 +3,7 @@
 Each backbone sees each frame once at a side; the paper's loop shows it every frame 4 trials x 5
 epochs. Clips with train frames are embedded in the augmented copies that new heads learn from too.
 
-Reads:  frames/, manifest.parquet, block embed_frames and compare.sides of params.yaml
+Reads:  frames/, manifest.parquet, blocks embed_frames and compare of params.yaml
 Writes: embeddings/, embeddings_augmented/, records/embed_frames.json
 Run:    python -m stages.embed_frames
 """
@@ -23,7 +23,7 @@ def main() -> None:
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
-    sources = weights.fetch_all(settings.embed_frames)
+    sources = weights.fetch_all(settings.compared_backbones)
     configure()
     from stemtune.networks import backbones, embedding
 

@@ -40,7 +40,7 @@ def main() -> None:
     extract, threads = settings.extract_frames, settings.runtime.threads
     engine = choice.choose(threads)
     # Missing weights should stop the pipeline now, not after an hour of decoding.
-    weights.fetch_all(settings.embed_frames)
+    weights.fetch_all(settings.compared_backbones)
     with records.recording("extract_frames", params.flat("extract_frames", extract)) as record:
         found = clips.find(DATA, extract, threads)
         empty = clips.empty_folders(DATA, found, depth=2 if extract.split.folders else 1)

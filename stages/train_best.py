@@ -35,7 +35,7 @@ def main() -> None:
     flat |= {"learning_rate": plan.learning_rate, "side": side}
     with records.recording("train_best", flat) as record:
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
-        data = features.load(settings, side, chosen.head.views, network)
+        data = features.load(settings, settings.embed_frames, side, chosen.head.views, network)
         trained = heads.train([plan], data, "train_best", on_epoch=record.add)
         fit.require_convergence(trained.metrics, plan.learning_rate, "tune_lr.learning_rates")
         baseline = classifier.Classifier("baseline", network, trained.head)

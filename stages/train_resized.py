@@ -5,10 +5,14 @@ sides are compared after the same search. Each tries several learning rates; the
 with the lowest validation loss are kept.
 
 Reads:  embeddings/, embeddings_augmented/ (frames/ where features are not cached),
-        manifest.parquet, add_stem.retrained_head and compare.sides of params.yaml
-Writes: models/retrained/<side>/, records/train_resized.json
+        manifest.parquet, add_stem.retrained_head, and sides and backbones of compare
+Writes: models/retrained/<side>/, models/retrained/<other backbone>_<side>/,
+        records/train_resized.json
 Run:    python -m stages.train_resized
 """
+
+from itertools import groupby
+from operator import attrgetter
 
 from stemtune.core import params, records, stage
 from stemtune.core.paths import MANIFEST, RETRAINED
@@ -28,19 +32,20 @@ def main() -> None:
     chosen = settings.add_stem.retrained_head
     flat = params.flat("add_stem.retrained_head", chosen)
     with records.recording("train_resized", flat) as record:
-        network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
-        for side in settings.sides:
-            name, folder = f"retrained_{side}", RETRAINED / str(side)
-            data = features.load(settings, side, chosen.views, network)
-            plans = heads.plans(settings, len(classes), f"{name}, ")
-            found = heads.train(plans, data, "train_resized", record.show, memory=kept)
-            setting = "add_stem.retrained_head.learning_rates"
-            fit.require_convergence(found.metrics, found.learning_rate, setting)
-            trained = classifier.Classifier(name, network, found.head)
-            classifier.save(trained, classes, settings.input_specification(side), folder)
-            fit.write_history(found.training.epochs, folder)
-            for metric in ("validation_accuracy", "validation_loss"):
-                record.metrics[f"{name}_{metric}"] = found.metrics[metric]
+        for embed, wanted in groupby(settings.retrained, key=attrgetter("embed")):
+            network = backbones.build_all(embed, settings.runtime.seed)
+            for key, _, side in wanted:
+                name, folder = f"retrained_{key}", RETRAINED / key
+                data = features.load(settings, embed, side, chosen.views, network)
+                plans = heads.plans(settings, len(classes), f"{name}, ")
+                found = heads.train(plans, data, "train_resized", record.show, memory=kept)
+                setting = "add_stem.retrained_head.learning_rates"
+                fit.require_convergence(found.metrics, found.learning_rate, setting)
+                trained = classifier.Classifier(name, network, found.head)
+                classifier.save(trained, classes, settings.input_specification(side), folder)
+                fit.write_history(found.training.epochs, folder)
+                for metric in ("validation_accuracy", "validation_loss"):
+                    record.metrics[f"{name}_{metric}"] = found.metrics[metric]
     kept.clear()
 
 

@@ -26,7 +26,8 @@ def main() -> None:
     from stemtune.training.kept import Kept
 
     views, kept = settings.train_best.head.views, Kept("tune_lr")
-    load = partial(features.load, settings, settings.extract_frames.size, views)
+    size = settings.extract_frames.size
+    load = partial(features.load, settings, settings.embed_frames, size, views)
     data, classes = load(), len(manifest.classes(manifest.read(MANIFEST)))
     with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
         search = lr_search.LearningRateSearch(settings, data, classes, kept, record.show)

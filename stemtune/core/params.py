@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError, model_validator
 
@@ -17,6 +17,20 @@ from stemtune.core.settings.training import AddStem, TrainBest, TuneLr
 
 class ParamsError(InputError):
     """params.yaml holds something that the pipeline does not accept."""
+
+
+class Retrained(NamedTuple):
+    """A head that is trained for frames of one side, without a stem.
+
+    Attributes:
+        key: The side, or another backbone and the side, as in efficientnet_lite1_128.
+        embed: Block embed_frames with the backbones behind which it is trained.
+        side: Of the frames that these see, px.
+    """
+
+    key: str
+    embed: EmbedFrames
+    side: int
 
 
 class Params(Block):
@@ -43,10 +57,40 @@ class Params(Block):
         """Sides of frames that models are compared at, px, rising; small and full one included."""
         return sorted({*self.compare.sides, self.small_side, self.extract_frames.size})
 
+    @property
+    def compared_backbones(self) -> EmbedFrames:
+        """Block embed_frames, with the backbones of block compare after its own."""
+        named = [*self.embed_frames.backbones, *self.compare.backbones]
+        return self.embed_frames.model_copy(update={"backbones": named})
+
+    @property
+    def retrained(self) -> list[Retrained]:
+        """The heads that are trained without a stem; those of the project's own backbones first."""
+        own = [Retrained(str(side), self.embed_frames, side) for side in self.sides]
+        return own + [
+            Retrained(
+                f"{name}_{side}", self.embed_frames.model_copy(update={"backbones": [name]}), side
+            )
+            for name in self.compare.backbones
+            for side in self.sides
+        ]
+
     def input_specification(self, side: int) -> InputSpecification:
         """Returns which frames a classifier takes that sees those of `side`, px."""
         frames = self.extract_frames
         return InputSpecification(frames.frames_per_clip, frames.size, side)
+
+    @model_validator(mode="after")
+    def _each_backbone_is_named_once(self) -> "Params":
+        named, both = self.compared_backbones.backbones, "embed_frames.backbones, compare.backbones"
+        if len(set(named)) < len(named):
+            raise ValueError(f"{both}: a backbone is named twice; got {named}")
+        for setting in ("weights", "input_sizes"):
+            if unused := sorted(set(getattr(self.embed_frames, setting)) - set(named)):
+                raise ValueError(
+                    f"embed_frames.{setting}: given for {unused}, but used are {named} ({both})"
+                )
+        return self
 
     @model_validator(mode="after")
     def _resizing_makes_smaller(self) -> "Params":

@@ -1,6 +1,6 @@
 """The candidates that evaluate compares: each with its answers and its cost. Nothing is trained."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,7 @@ class Candidate:
 
     Attributes:
         name: As in `Comparison.models`.
+        backbones: Their names.
         classifier: The model.
         side: Of the frames that it takes, px.
         trained: How many parameters were trained for it.
@@ -33,6 +34,7 @@ class Candidate:
     """
 
     name: str
+    backbones: Sequence[str]
     classifier: Classifier
     side: int
     trained: int
@@ -41,7 +43,7 @@ class Candidate:
     @property
     def graph(self) -> tuple[str, int]:
         """Equal for candidates that differ in their head alone: they cost the same."""
-        return self.name if self.classifier.stem else "", self.side
+        return self.name if self.classifier.stem else " ".join(self.backbones), self.side
 
     def flops(self) -> int:
         """Returns its operations for one frame, on the graph that runs."""
@@ -60,24 +62,28 @@ def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
         settings: The content of params.yaml.
         frames: The frame table.
     """
-    baseline, used = classifier.load(BASELINE), settings.embed_frames.backbones
-    parameters, small = baseline.head.count_params(), settings.small_side
+    baseline, own = classifier.load(BASELINE), settings.embed_frames.backbones
+    small = settings.small_side
 
-    def on_features(name: str, model: Classifier, side: int, trained: int) -> Candidate:
+    def on_features(
+        name: str, model: Classifier, side: int, trained: int, used: list[str] = own
+    ) -> Candidate:
         answers = {}
         for split in SPLITS:
             rows = frames[frames["split"] == split]
             features = dataset.load_features(EMBEDDINGS, used, side, rows).features
             answers[split] = heads.predict(model.head, features)
-        return Candidate(name, model, side, trained, answers)
+        return Candidate(name, used, model, side, trained, answers)
 
     full = settings.extract_frames.size
-    yield on_features(comparison.BASELINE, baseline, full, parameters)
+    yield on_features(comparison.BASELINE, baseline, full, baseline.head.count_params())
     yield on_features(comparison.named(comparison.RESIZE, small), baseline, small, 0)
-    for side in settings.sides:
-        model = classifier.load(RETRAINED / str(side))
-        model = replace(model, backbone=baseline.backbone)
-        yield on_features(comparison.named(comparison.RETRAINED, side), model, side, parameters)
+    for key, embed, side in settings.retrained:
+        model = classifier.load(RETRAINED / key)
+        if embed.backbones == own:
+            model = replace(model, backbone=baseline.backbone)
+        name, trained = comparison.named(comparison.RETRAINED, key), model.head.count_params()
+        yield on_features(name, model, side, trained, embed.backbones)
     batch_size = settings.add_stem.batch_size
     for variant, chosen in settings.add_stem.variants.items():
         model = classifier.load(STEMS / variant)
@@ -88,7 +94,7 @@ def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
             batches = FrameBatches(FRAMES, rows, full, batch_size, seed=None)
             parts = [predict(batches[number][0]) for number in range(batches.num_batches)]
             answers[split] = np.concatenate(parts)
-        yield Candidate(variant, model, full, stem.PARAMETERS + head, answers)
+        yield Candidate(variant, own, model, full, stem.PARAMETERS + head, answers)
 
 
 def measure(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from stemtune.core.paths import BASELINE as BASELINE_FOLDER
 from stemtune.core.paths import RETRAINED as RETRAINED_FOLDER
 from stemtune.core.paths import STEMS
+from stemtune.core.settings.training import TAKEN
 from stemtune.evaluation import paper
 
 # Kinds of models.
@@ -74,7 +75,7 @@ class Comparison(_Content):
     Attributes:
         baseline: The frozen network with its head.
         resize: By side, px: the baseline on frames of that side; there is one, the small one.
-        retrained: By side, px: a new head for frames of that side.
+        retrained: By `Retrained.key`: a new head for frames of a side.
         stem: By variant.
         paper: What the paper reports, by kind.
     """
@@ -104,9 +105,10 @@ class Comparison(_Content):
 
         Of `resize`, those at sides for which a head was trained too.
         """
-        sides = sorted(self.retrained, key=int)
-        resized = {named(RESIZE, side): self.resize[side] for side in sides if side in self.resize}
-        retrained = {named(RETRAINED, side): self.retrained[side] for side in sides}
+        # Backbones by name, the project's own first, each by rising side.
+        keys = sorted(self.retrained, key=lambda key: (key.rpartition("_")[0], side_of(key)))
+        resized = {named(RESIZE, key): self.resize[key] for key in keys if key in self.resize}
+        retrained = {named(RETRAINED, key): self.retrained[key] for key in keys}
         return {BASELINE: self.baseline} | resized | retrained | dict(sorted(self.stem.items()))
 
     def best_stem(self) -> str:
@@ -114,15 +116,19 @@ class Comparison(_Content):
         return ranked(self.stem)[0]
 
 
-def named(kind: str, side: int | str) -> str:
+def named(kind: str, key: int | str) -> str:
     """Returns the name of a model of `resize` or `retrained`."""
-    return f"{kind}_{side}"
+    return f"{kind}_{key}"
+
+
+def side_of(key: str) -> int:
+    """Returns the side of frames, px, by the key of a model of `retrained`."""
+    return int(key.rpartition("_")[2])
 
 
 def kind_of(name: str) -> str:
     """Returns the kind of a model, by its name."""
-    first, _, side = name.partition("_")
-    return first if name == BASELINE or (first in (RESIZE, RETRAINED) and side.isdigit()) else STEM
+    return name.partition("_")[0] if TAKEN.fullmatch(name) else STEM
 
 
 def folder(name: str) -> Path:
@@ -170,7 +176,7 @@ def of(entries: Mapping[str, ModelMetrics]) -> Comparison:
     for name, entry in entries.items():
         if name != BASELINE:
             kind = kind_of(name)
-            by_kind[kind][name if kind == STEM else str(entry.input_size)] = entry
+            by_kind[kind][name if kind == STEM else name.partition("_")[2]] = entry
     return Comparison(
         baseline=entries[BASELINE],
         paper={kind: Reported(test_accuracy=share) for kind, share in paper.ACCURACIES.items()},

@@ -26,7 +26,7 @@ def write_cascades(
         files: Names of the exports, without suffix.
     """
     full = named(RETRAINED, settings.extract_frames.size)
-    heads = [named(RETRAINED, side) for side in settings.sides]
+    heads = [named(RETRAINED, each.key) for each in settings.retrained]
     planned = plan(
         FileAnswers(PREDICTIONS, EXPORTED),
         [name for name in (*heads, compared.best_stem()) if name != full],

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -413,15 +414,21 @@ def test_comparing_baseline_and_stem_in_mlflow_s_pages_shows_their_numbers(
 
 
 @SMALL_ALONE
-def test_another_side_gives_every_other_head_its_bits(
+def test_another_side_and_backbone_give_every_other_head_its_bits(
     prepared: Project, warm: dict[str, str]
 ) -> None:
     before = metrics(prepared)
     prepared.environment = warm
-    prepared.set_params(compare={"sides": [72]}, track=UNTRACKED)
+    other = "efficientnet_lite1"
+    prepared.set_params(compare={"sides": [72], "backbones": [other]}, track=UNTRACKED)
     assert prepared.repro() == STAGES[1:]
     after = metrics(prepared)
-    assert set(after["retrained"]) == {"48", "72", "96"}
+    keys = [f"{behind}{side}" for behind in ("", f"{other}_") for side in (48, 72, 96)]
+    assert [*after["retrained"]] == keys
+    assert after["retrained"][f"{other}_96"]["total_params"] > before["baseline"]["total_params"]
+    offered = pd.read_csv(prepared.root / "plots/candidates.csv")["candidate"]
+    assert {f"retrained_{other}_72_int8 on 1 frame"} <= {*offered}
+    assert any(name.startswith(f"retrained_{other}_48_to_retrained_96") for name in offered)
     for kind in ("baseline", "resize", "stem"):
         assert after[kind] == before[kind]
     assert after["retrained"]["96"] == before["retrained"]["96"]

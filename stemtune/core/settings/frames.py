@@ -109,13 +109,3 @@ class EmbedFrames(Block):
     backbones: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
     weights: dict[Name, Literal["random"] | WeightsFile]
     input_sizes: dict[Name, Annotated[int, Field(ge=LARGEST_MIN_SIDE, le=4096)]]
-
-    @model_validator(mode="after")
-    def _each_entry_belongs_to_a_backbone(self) -> "EmbedFrames":
-        for setting, names in (("weights", self.weights), ("input_sizes", self.input_sizes)):
-            if unused := set(names) - set(self.backbones):
-                raise ValueError(
-                    f"{setting} are given for {sorted(unused)}, which backbones "
-                    f"{self.backbones} lacks"
-                )
-        return self

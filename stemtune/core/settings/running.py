@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from stemtune.core.settings.block import MIN_SIDE, Block, Count, Drop, distinct
+from stemtune.core.settings.block import MIN_SIDE, Block, Count, Drop, Name, distinct
 
 
 class Compare(Block):
@@ -13,12 +13,14 @@ class Compare(Block):
     Attributes:
         sides: Sides of frames, px, for which a new head is trained. The full side and the small one
             are always among them: see `Params.sides`.
+        backbones: Others than block embed_frames has, each by itself, at all sides.
         acceptable_loss: The clip accuracy that a cheaper candidate may lose and still be chosen.
         min_groups: If validation or test has fewer groups of clips, there is no verdict.
         bootstrap_samples: How often groups are drawn for confidence intervals.
     """
 
     sides: Annotated[list[Annotated[int, Field(ge=MIN_SIDE)]], AfterValidator(distinct)]
+    backbones: Annotated[list[Name], AfterValidator(distinct)]
     acceptable_loss: Drop
     min_groups: Annotated[int, Field(ge=2)]
     bootstrap_samples: Annotated[int, Field(ge=100)]

@@ -9,7 +9,7 @@ from stemtune.core import views
 from stemtune.core.settings.block import Block, Count, Name, Rate, distinct
 
 # Models and pictures that stand beside the stems: a variant of the name would take their place.
-TAKEN = re.compile(r"baseline|stored|(resize|retrained)(_\d+)?")
+TAKEN = re.compile(r"baseline|stored|(resize|retrained)(_([a-z0-9_]+_)?\d+)?")
 
 
 class RateRange(Block):

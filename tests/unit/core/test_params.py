@@ -221,7 +221,23 @@ def test_the_full_side_and_the_small_one_are_always_compared(tmp_path: Path) -> 
 
 def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> None:
     path = changed(tmp_path, "embed_frames.weights", {"vgg16": "random"})
-    with pytest.raises(params.ParamsError, match=r"embed_frames: weights are given for .*vgg16"):
+    with pytest.raises(params.ParamsError, match=r"embed_frames\.weights: given for .*vgg16"):
+        params.load(path)
+    content = files.read_yaml(path)
+    content["compare"]["backbones"] = ["vgg16"]
+    dump_yaml(path, content)
+    heads = params.load(path).retrained
+    assert [each.key for each in heads] == [
+        "112",
+        "160",
+        "224",
+        *(f"vgg16_{side}" for side in (112, 160, 224)),
+    ]
+
+
+def test_a_backbone_that_is_compared_anyway_is_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "compare.backbones", ["efficientnet_lite0"])
+    with pytest.raises(params.ParamsError, match=r"backbones: a backbone is named twice; got"):
         params.load(path)
 
 
