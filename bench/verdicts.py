@@ -136,19 +136,26 @@ def judged_on_test(scenario: Scenario, groups: int, projects: int, bound: Bound)
 
 
 def confirmed(scenario: Scenario, groups: int, projects: int, bound: Bound) -> float:
-    """Returns how often the first candidate above -max_loss on validation is so on test too.
-
-    The candidates are by rising price.
-    """
+    """Returns how often `verdicts.recommend` confirms any candidate; they are by rising price."""
     random = np.random.default_rng(groups)
-    acceptable = []
-    for _ in ("validation", "test"):
-        found, numbers = gains(scenario, groups, projects, random)
-        low = bound(found.reshape(len(found), -1), numbers, 1).reshape(projects, -1)
-        acceptable.append(low > -scenario.max_loss)
-    validation, test = acceptable
-    first = validation.argmax(axis=1)
-    return float((validation.any(axis=1) & test[np.arange(projects), first]).mean())
+    found, numbers = gains(scenario, groups, projects, random)
+    low = bound(found.reshape(len(found), -1), numbers, 1).reshape(projects, -1)
+    acceptable = low > -scenario.max_loss
+    found, numbers = gains(scenario, groups, projects, random)
+    confirmed = np.zeros(projects, bool)
+    is_first = (np.cumsum(acceptable, axis=1) == 1) & acceptable
+    counts = acceptable.sum(axis=1)
+    for count in np.unique(counts[counts > 0]):
+        # The first one at half of the error, the others at a share of the other half.
+        for chosen, comparisons in (
+            (is_first, min(count, 2)),
+            (acceptable & ~is_first, 2 * count - 2),
+        ):
+            chosen = chosen & (counts == count)[:, None]
+            if chosen.any():
+                low = bound(found[:, chosen], numbers, int(comparisons))
+                confirmed[np.nonzero(chosen)[0][low > -scenario.max_loss]] = True
+    return float(confirmed.mean())
 
 
 def advised_before(scenario: Scenario, groups: int, projects: int) -> float:

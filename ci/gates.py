@@ -95,6 +95,8 @@ def _price_rise(now: Recommendation | None, then: Recommendation | None, allowed
     Milliseconds of two machines could not be compared.
     """
     name = "rise of the recommended candidate's price, as a share of the full-size model's"
+    if now is None and then is not None:
+        return Gate(name, "nothing is recommended any more", _points(allowed), False)
     if now is None or then is None:
         return Gate(name, "nothing to compare with", _points(allowed), None)
     return _limited(name, now.price_share - then.price_share, allowed)

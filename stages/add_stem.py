@@ -49,7 +49,12 @@ def main(variant: str) -> None:
         # Elsewhere a record cannot be shown while it grows.
         train = partial(stems.train_variant, task)
         train = train if engine.spreads else partial(train, tell=record.show)
-        tried = stem_search.search(task, attempts, lambda some: list(engine.map(train, some)))
+        # Every rate is tried, so on several machines all attempts begin at once.
+        spread = engine.map(train, attempts) if engine.spreads else []
+        done = dict(zip(attempts, spread, strict=False))
+        tried = stem_search.search(
+            task, attempts, lambda some: [done.get(each) or train(each) for each in some]
+        )
         for child in (child for each in tried for child in each.records):
             record.show(child)
         best = stem_search.best(tried)

@@ -43,7 +43,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument(
         "--budget-ms",
-        type=_between(0, float("inf"), "milliseconds above 0, such as 3"),
+        type=_between(1e-6, float("inf"), "milliseconds above 0, such as 3"),
         metavar="MS",
         help="milliseconds that a clip may take on average (default: any)",
     )
@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     from stemtune.core.errors import InputError
     from stemtune.core.paths import LATENCY
     from stemtune.evaluation import recommending
+    from stemtune.evaluation.offers import CASCADE
 
     settings = params.load()
     latency = options.latency or LATENCY
@@ -88,9 +89,11 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(found.model_dump(), indent=2))
         return 0
     print(printable.message(found.sentence))
-    files = {offer.name: offer.file for offer in choice.offers}
-    if found.candidate:
-        print(f"Run: exports/{printable.name(files[found.candidate])}")
+    for offer in choice.offers:
+        if offer.name == found.recommended:
+            frames = "" if offer.kind == CASCADE else f" --frames {offer.frames}"
+            file = printable.name(offer.file)
+            print(f"Run: stemtune classify --model exports/{file}{frames} CLIP")
     for warning in found.warnings:
         print(printable.message(warning))
     return 0

@@ -49,7 +49,8 @@ class Recommendation(_Content):
     """The content of metrics/recommendation.json.
 
     Attributes:
-        candidate: The one chosen on validation; None: run the reference, or too few groups.
+        candidate: The one that test confirms, or else the one chosen on validation; None: none is
+            acceptable there, or too few groups.
         verdict: Whether test confirms that it loses less than `max_loss`.
         reference: The full-size model that is best on validation.
         contender: The candidate that `difference` and `cost` are about: the one chosen, or else
@@ -81,21 +82,32 @@ class Recommendation(_Content):
     warnings: list[str]
 
     @property
+    def recommended(self) -> str | None:
+        """What to run: the candidate if test confirms it, or the reference; None: not known."""
+        if self.verdict == TOO_FEW:
+            return None
+        return self.candidate if self.verdict == CONFIRMED else self.reference
+
+    @property
     def price_share(self) -> float:
-        """Price of what to run, as a share of the reference's: 1 if no candidate is confirmed."""
+        """Price of what to run, as a share of the reference's."""
         return self.cost.share if self.cost and self.verdict == CONFIRMED else 1.0
 
     @property
     def sentence(self) -> str:
         """It in words, as a caption."""
-        keep = f"{self.reference} at {self.reference_cost.milliseconds:.3g} ms per clip"
+        keep = f"Keep {self.reference} at {self.reference_cost.milliseconds:.3g} ms per clip"
+        if self.budget_ms is not None and self.budget_ms < self.reference_cost.milliseconds:
+            keep += f", which is above the budget of {self.budget_ms:g} ms"
         if self.contender is None or self.difference is None or self.cost is None:
-            limit = f" within {self.budget_ms:g} ms" if self.budget_ms is not None else ""
-            return f"Keep {keep}: no candidate{limit} is cheaper."
+            return f"{keep}: no candidate is cheaper."
         found, limit = self.difference, f"{_points(-self.max_loss)} points"
+        worst = ""
+        if self.cost.worst_milliseconds > 1.05 * self.cost.milliseconds:
+            worst = f", at worst {self.cost.worst_milliseconds:.3g} ms"
         priced = (
             f"{self.contender} at {self.cost.milliseconds:.3g} ms per clip "
-            f"({self.cost.share:.0%} of {self.reference})"
+            f"({self.cost.share:.0%} of {self.reference}{worst})"
         )
         change = (
             f"{_points(found.difference)} points of clip accuracy "
@@ -111,13 +123,13 @@ class Recommendation(_Content):
             )
         if self.candidate is None:
             return (
-                f"Keep {keep}: on validation no cheaper candidate is clearly within {limit}. "
+                f"{keep}: for no cheaper candidate is the interval on validation above {limit}. "
                 f"The closest is {priced}: {change}.{more}"
             )
         if self.verdict == CONFIRMED:
             return f"Use {priced}: {change}, confirmed on test (limit {limit})."
         return (
-            f"Keep {keep}: test does not confirm {priced}, which validation chose. "
+            f"{keep}: test does not confirm {priced}, which was chosen on validation. "
             f"It has {change}; the limit is {limit}.{more}"
         )
 

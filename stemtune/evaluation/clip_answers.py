@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stemtune.core.errors import InputError
+
 # The numbers of frames that candidates look at, besides all.
 FEW = (1, 2)
 
@@ -39,11 +41,11 @@ class ClipAnswers:
             truth: As `truth` returns it.
 
         Raises:
-            ValueError: It is about other clips.
+            InputError: It is about other clips.
         """
         if list(truth.index) != list(self.clips):
             other = sorted(set(truth.index) ^ set(self.clips))
-            raise ValueError(
+            raise InputError(
                 f"the answers and the manifest name different clips: {other[:3]} "
                 f"({len(other)} in all); `dvc repro evaluate` makes the answers again"
             )
@@ -79,9 +81,14 @@ def of_frames(predictions: pd.DataFrame, frames: int | None) -> ClipAnswers:
     return ClipAnswers(means.index.to_numpy(), means.to_numpy(), by_name.size().to_numpy())
 
 
-def numbers(frames_per_clip: int) -> list[int]:
-    """Returns how many frames of a clip candidates look at, rising: one, two, and all."""
-    return sorted({number for number in (*FEW, frames_per_clip) if number <= frames_per_clip})
+def numbers(frames: pd.DataFrame) -> list[int]:
+    """Returns how many frames of a clip candidates look at, rising: one, two, and all.
+
+    Args:
+        frames: The frame table; all is what its longest clip has, which is one of stills.
+    """
+    most = int(frames.groupby("clip").size().max())
+    return sorted({number for number in (*FEW, most) if number <= most})
 
 
 def looked_at(available: int, frames: int | None) -> list[int]:

@@ -1,7 +1,7 @@
 """What exported files answer for clips.
 
-A float32 file answers as its model does in predictions/, an int8 file as predictions_exported/ has
-it.
+A float32 file of full frames answers as its model does in predictions/, the others as
+predictions_exported/ has it: frames of smaller sides are rounded before a file sees them.
 """
 
 from functools import cache
@@ -29,8 +29,13 @@ class FileAnswers:
 
         Args:
             predicted: `predictions/`, the models' answers, for float32.
-            exported: `predictions_exported/`, the int8 files' answers.
+            exported: `predictions_exported/`, answers of files that differ from their models.
+
+        Raises:
+            FileNotFoundError: There are no predictions.
         """
+        if not predicted.exists():
+            raise FileNotFoundError(f"there is no folder {predicted}; `dvc repro` makes it")
         found = {f"{path.stem}_{FLOAT32}": path for path in _listed(predicted)}
         found |= {path.stem: path for path in _listed(exported)}
         self.files = found

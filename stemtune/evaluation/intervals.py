@@ -20,8 +20,10 @@ import numpy as np
 LEVEL = 0.95
 # Draws at a time, which bounds memory.
 BLOCK = 1000
+# At least, for ends that do not hang on one draw.
+DRAWS_OF_A_COMPARISON = 200
 # Enough for an estimate of two digits; and how often larger data are still thought of.
-ESTIMATE_SAMPLES, LARGEST = 1000, 1000
+ESTIMATE_SAMPLES, LARGEST = 1000, 512
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def of_means(
         groups: Of the clips, (clips,).
         extremes: The least and the largest value that a clip can have: (0, 1) for shares, (-1, 1)
             for differences of shares.
-        draws: At least 40 x `comparisons`, for the ends to be quantiles.
+        draws: More are made if there are many comparisons.
         comparisons: How many intervals hold together with 95% (Bonferroni).
         times: How often each group is there, to see the intervals that more clips would give.
     """
@@ -70,9 +72,10 @@ def of_means(
     worst, best = extremes
     unseen_size = (sizes**2).sum() / sizes.sum()
     random = np.random.default_rng(draws.seed)
-    lower, upper = np.empty((2, draws.samples, values.shape[1]))
-    for start in range(0, draws.samples, BLOCK):
-        rows = slice(start, min(start + BLOCK, draws.samples))
+    samples = max(draws.samples, DRAWS_OF_A_COMPARISON * comparisons)
+    lower, upper = np.empty((2, samples, values.shape[1]))
+    for start in range(0, samples, BLOCK):
+        rows = slice(start, min(start + BLOCK, samples))
         weights = random.gamma(times, size=(rows.stop - start, len(sizes)))
         unseen = unseen_size * random.exponential(size=(rows.stop - start, 1))
         clips, drawn = (weights @ sizes)[:, None] + unseen, weights @ sums
@@ -98,7 +101,7 @@ def groups_needed(differences: np.ndarray, groups: np.ndarray, limit: float, see
         seed: Of the draws.
 
     Returns:
-        The number of groups, those seen included; 0 if a thousand times as many would not do.
+        The number of groups, those seen included; 0 if 512 times as many would not do.
     """
     sign = 1 if differences.mean() > limit else -1
     values, draws = sign * differences[:, None], Draws(ESTIMATE_SAMPLES, seed)

@@ -48,7 +48,6 @@ def of(
     stored: Mapping[str, Cascade],
     full_size: Collection[str],
     frames: pd.DataFrame,
-    frames_per_clip: int,
 ) -> list[Offer]:
     """Returns all candidates whose files have answers and a price.
 
@@ -58,15 +57,15 @@ def of(
         stored: Cascades by name.
         full_size: Models that see frames of full size and have no stem.
         frames: The frame table.
-        frames_per_clip: The most that a clip has.
     """
+    numbers = clip_answers.numbers(frames)
     truths = {split: clip_answers.truth(frames, split) for split in (VALIDATION, TEST)}
     offers = []
     for file in (file for file in milliseconds if file in answers.files):
         model, _, precision = file.rpartition("_")
-        for number in clip_answers.numbers(frames_per_clip):
+        for number in numbers:
             by_split = {split: answers.of(file, split, number) for split in truths}
-            is_whole = precision == FLOAT32 and number == frames_per_clip
+            is_whole = precision == FLOAT32 and number == numbers[-1]
             offers.append(
                 Offer(
                     name=_name(file, number),

@@ -19,7 +19,7 @@ from stemtune.evaluation import (
     prices,
     verdicts,
 )
-from stemtune.evaluation.advice import Recommendation
+from stemtune.evaluation.advice import Difference, Recommendation
 from stemtune.evaluation.file_answers import FileAnswers
 from stemtune.evaluation.intervals import Draws
 from stemtune.evaluation.offers import Offer
@@ -72,7 +72,10 @@ class Choice:
         right = np.stack([offer.right[TEST] for offer in self.offers], axis=1)
         own = intervals.of_means(right, self.groups[TEST], (0, 1), self.draws)
         [reference] = [offer for offer in self.offers if offer.name == found.reference]
-        lost = verdicts.differences(self.offers, reference, self.groups, TEST, self.draws)
+        others = [offer for offer in self.offers if offer is not reference]
+        lost = verdicts.differences(
+            others, reference, self.groups, TEST, self.draws, comparisons=len(others)
+        )
         paper = {comparison.BASELINE, *as_in_paper}
         rows = [
             {
@@ -86,10 +89,7 @@ class Choice:
                 "clip_accuracy": estimate,
                 "clip_accuracy_low": low,
                 "clip_accuracy_high": high,
-                **{
-                    f"difference{end}": getattr(lost[offer.name], end.strip("_") or "difference")
-                    for end in ("", "_low", "_high")
-                },
+                **_difference(lost.get(offer.name)),
                 "on_front": offer.name in found.front,
                 "is_chosen": offer.name == found.candidate,
                 "is_reference": offer.name == found.reference,
@@ -102,6 +102,17 @@ class Choice:
         ]
         by = ["milliseconds", "candidate"]
         return pd.DataFrame(rows).sort_values(by, ignore_index=True)
+
+
+def _difference(found: Difference | None) -> dict[str, float]:
+    """Returns the columns of a difference; the reference has none."""
+    if found is None:
+        return {}
+    return {
+        "difference": found.difference,
+        "difference_low": found.low,
+        "difference_high": found.high,
+    }
 
 
 def read(settings: Params, latency: Path = LATENCY) -> Choice:
@@ -129,7 +140,6 @@ def read(settings: Params, latency: Path = LATENCY) -> Choice:
         stored,
         [comparison.BASELINE, comparison.named(comparison.RETRAINED, size)],
         frames,
-        settings.extract_frames.frames_per_clip,
     )
     return Choice(
         offers=found,

@@ -26,15 +26,18 @@ def write_cascades(
         files: Names of the exports, without suffix.
     """
     full = named(RETRAINED, settings.extract_frames.size)
-    heads = [named(RETRAINED, each.key) for each in settings.retrained]
+    size = settings.extract_frames.size
+    heads = [named(RETRAINED, each.key) for each in settings.retrained if each.side < size]
     planned = plan(
         FileAnswers(PREDICTIONS, EXPORTED),
-        [name for name in (*heads, compared.best_stem()) if name != full],
+        [*heads, compared.best_stem()],
         full,
         files,
         frames,
-        settings.extract_frames.frames_per_clip,
     )
+    # DVC deletes what an earlier run left, but not where the stage is run by hand.
+    for path in EXPORTS.glob(f"*{cascades.SUFFIX}"):
+        path.unlink()
     for name, cascade in planned.items():
         cascades.write(EXPORTS, name, cascade)
 
@@ -45,7 +48,6 @@ def plan(
     full: str,
     files: Collection[str],
     frames: pd.DataFrame,
-    frames_per_clip: int,
 ) -> dict[str, Cascade]:
     """Returns cascades by name, with thresholds that were chosen on validation.
 
@@ -57,10 +59,9 @@ def plan(
         full: The model that is asked if they are unsure.
         files: Those that there are, without suffix.
         frames: The frame table.
-        frames_per_clip: The most that a clip has.
     """
     truth, found = clip_answers.truth(frames, VALIDATION), {}
-    possible = itertools.product(smalls, (FLOAT32, INT8), clip_answers.numbers(frames_per_clip))
+    possible = itertools.product(smalls, (FLOAT32, INT8), clip_answers.numbers(frames))
     for small, precision, number in possible:
         below, above = f"{small}_{precision}", f"{full}_{precision}"
         if not {below, above} <= {*files}:

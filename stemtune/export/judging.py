@@ -81,7 +81,7 @@ class Judge:
         return np.concatenate([*self.engine.map(answer, parts)])
 
     def judge(self, path: Path, model: str, precision: str) -> Export:
-        """Returns what an export is worth, and keeps the answers of an int8 file.
+        """Returns what an export is worth, and keeps answers that may differ from the model's.
 
         Args:
             path: The file.
@@ -89,7 +89,8 @@ class Judge:
             precision: Of the file.
         """
         test, found = self.of_split(manifest.TEST), self.answers(path, manifest.TEST)
-        if precision == "int8":
+        side = LiteRTClassifier(path).specification.side
+        if precision == "int8" or (precision == "float32" and side < self.size):
             checked = {manifest.VALIDATION: self.answers(path, manifest.VALIDATION)}
             answers = checked | {manifest.TEST: found}
             predictions.write(EXPORTED, path.stem, self.frames, answers)
@@ -100,7 +101,7 @@ class Judge:
         return Export(
             model=model,
             precision=precision,
-            side=LiteRTClassifier(path).specification.side,
+            side=side,
             bytes=path.stat().st_size,
             **{name: scores[name] for name in SCORES},
             keras_accuracy=float((labels == test["label"].to_numpy()).mean()),

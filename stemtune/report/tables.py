@@ -46,7 +46,7 @@ def candidates(found: pd.DataFrame) -> pd.DataFrame:
     Args:
         found: From `recommending.Choice.table`.
     """
-    marks = {"is_chosen": "recommended", "is_reference": "reference", "on_front": "front"}
+    marks = {"is_chosen": "chosen", "is_reference": "reference", "on_front": "front"}
     return pd.DataFrame(
         {
             "candidate": row["candidate"],
@@ -54,9 +54,12 @@ def candidates(found: pd.DataFrame) -> pd.DataFrame:
             "worst case": f"{row['worst_milliseconds']:.2f}",
             "clip accuracy": percent(row["clip_accuracy"]),
             "95% interval": interval(row["clip_accuracy_low"], row["clip_accuracy_high"]),
-            "less the reference's, points": points(row["difference"]),
-            "95% interval, all together": f"{points(row['difference_low'])} to "
-            f"{points(row['difference_high'])}",
+            "less the reference's, points": ""
+            if row["is_reference"]
+            else points(row["difference"]),
+            "95% interval, all together": ""
+            if row["is_reference"]
+            else f"{points(row['difference_low'])} to {points(row['difference_high'])}",
             "": ", ".join(word for column, word in marks.items() if row[column]),
             "in exports/": row["file"],
         }

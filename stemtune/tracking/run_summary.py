@@ -105,8 +105,8 @@ def _verdict(advised: Recommendation | None) -> dict[str, str]:
     """Returns the words of the recommendation, by which runs are found."""
     if not advised:
         return {}
-    chosen = advised.candidate or advised.reference
-    return {"recommendation": chosen, "recommendation.verdict": advised.verdict}
+    run = {"recommendation": advised.recommended} if advised.recommended else {}
+    return run | {"recommendation.verdict": advised.verdict}
 
 
 def _exports(record: Record) -> dict[str, dict[str, str]]:

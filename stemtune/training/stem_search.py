@@ -91,8 +91,11 @@ def best(tried: Sequence[TrainedStem]) -> TrainedStem:
         by_rate.setdefault(trained.learning_rate, []).append(trained)
     if len(by_rate) == 1:
         return min(tried, key=by_loss)
-    restarts = max(by_rate.values(), key=mean_accuracy)
-    return min(restarts, key=by_accuracy)
+    firsts = [min(restarts, key=by_accuracy) for restarts in by_rate.values()]
+    # Of rates that are equal the best restart decides.
+    return min(
+        firsts, key=lambda each: (-mean_accuracy(by_rate[each.learning_rate]), by_accuracy(each))
+    )
 
 
 def mean_accuracy(restarts: Sequence[TrainedStem]) -> float:

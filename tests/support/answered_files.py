@@ -62,9 +62,7 @@ def make_project(folder: Path, wrong: Mapping[str, int]) -> None:
     (folder / "metrics").mkdir()
     files.write_json(folder / "metrics/latency.json", prices)
     (folder / "exports").mkdir()
-    planned = joining.plan(
-        answers, ["retrained_112"], "retrained_224", [*MILLISECONDS], table, FRAMES
-    )
+    planned = joining.plan(answers, ["retrained_112"], "retrained_224", [*MILLISECONDS], table)
     for name, cascade in planned.items():
         cascades.write(folder / "exports", name, cascade)
 

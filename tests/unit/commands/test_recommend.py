@@ -70,7 +70,7 @@ def test_it_says_what_to_run_and_what_is_missing(
     assert main(["recommend", "--max-loss", "0.2"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Use retrained_112_to_retrained_224_int8 on 1 frame at 1.8 ms per clip")
-    assert "Run: exports/retrained_112_to_retrained_224_int8_1.cascade.json\n" in said
+    assert "--model exports/retrained_112_to_retrained_224_int8_1.cascade.json CLIP\n" in said
     with pytest.raises(SystemExit):
         main(["recommend", "--max-loss", "2"])
     assert "a share of clips from 0 to 1, such as 0.02 is expected, not '2'" in (

@@ -13,7 +13,7 @@ from stemtune.evaluation.clip_answers import ClipAnswers
 from stemtune.evaluation.offers import Offer
 from stemtune.export import exports, joining
 from tests.support import answered_files
-from tests.support.answered_files import FRAMES, MILLISECONDS
+from tests.support.answered_files import MILLISECONDS
 from tests.support.results import COMPARED
 
 WRONG = {
@@ -31,9 +31,9 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Offer]:
     answers = answered_files.write(tmp_path_factory.mktemp("answers"), WRONG)
     table = answered_files.frame_table()
     smalls = ["retrained_112", "joint"]
-    cascades = joining.plan(answers, smalls, "retrained_224", [*MILLISECONDS], table, FRAMES)
+    cascades = joining.plan(answers, smalls, "retrained_224", [*MILLISECONDS], table)
     full = ["baseline", "retrained_224"]
-    found = offers.of(answers, MILLISECONDS, cascades, full, table, FRAMES)
+    found = offers.of(answers, MILLISECONDS, cascades, full, table)
     assert len({each.name for each in found}) == len(found)
     return {each.name: each for each in found}
 

@@ -87,7 +87,7 @@ def test_it_begins_with_every_candidate_and_what_to_run(
     assert "no better than guessing" in before
     row = read.row("retrained_108_int8 on 1 frame")
     assert row[1:6] == ["2.00", "4.00", "93.00%", "83.0 to 98.0", "−2.0"]
-    assert row[6:] == ["−7.0 to +3.0", "recommended, front", "retrained_108_int8.tflite"]
+    assert row[6:] == ["−7.0 to +3.0", "chosen, front", "retrained_108_int8.tflite"]
     assert read.row("baseline_float32 on 4 frames")[7] == "reference, front"
     assert read.row("as_published_float32 on 4 frames")[7] == ""
     unpriced = dataclasses.replace(results.make(), candidates=None, recommendation="No: no price.")
