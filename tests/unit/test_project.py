@@ -179,7 +179,7 @@ def test_the_command_is_installed_beside_the_lock_without_a_network(tmp_path: Pa
         assert done.returncode == 0, done.stderr
     command = [str(made / "bin/stemtune"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    commands = re.findall(r"^    (\w+) ", done.stdout, flags=re.MULTILINE)
+    commands = re.findall(r"^    (\w+)(?: |$)", done.stdout, flags=re.MULTILINE)
     assert commands == ["classify", "leaks", "compare", "recommend", "time", "demo"]
 
 
