@@ -46,15 +46,13 @@ def main(variant: str) -> None:
     with records.recording(task.title, record_params) as record:
         stems.prepare(task, record.show)
         attempts = chosen.attempts(tuned.read().learning_rate)
-        # Elsewhere a record cannot be shown while it grows.
         train = partial(stems.train_variant, task)
-        train = train if engine.spreads else partial(train, tell=record.show)
-        # Every rate is tried, so on several machines all attempts begin at once.
-        spread = engine.map(train, attempts) if engine.spreads else []
-        done = dict(zip(attempts, spread, strict=False))
-        tried = stem_search.search(
-            task, attempts, lambda some: [done.get(each) or train(each) for each in some]
-        )
+        if engine.spreads:
+            # Each rate is tried, so all attempts begin at once; records cannot be shown from there.
+            trained = dict(zip(attempts, engine.map(train, attempts), strict=True))
+            tried = stem_search.search(task, attempts, trained.__getitem__)
+        else:
+            tried = stem_search.search(task, attempts, partial(train, tell=record.show))
         for child in (child for each in tried for child in each.records):
             record.show(child)
         best = stem_search.best(tried)

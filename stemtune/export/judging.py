@@ -1,11 +1,11 @@
 """Judges exports by LiteRT's interpreter, against the classifiers that they are made of."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from stemtune.engine.engine import split as split_in_chunks
 from stemtune.evaluation import metrics, predictions
 from stemtune.export.exports import Export
 from stemtune.media import scaling
+from stemtune.networks.classifier import Predict
 from stemtune.serving.litert import LiteRTClassifier
 from stemtune.store import manifest
 from stemtune.training.dataset import FrameBatches
@@ -118,16 +119,21 @@ def _answer(path: Path, size: int, workers: int, rows: pd.DataFrame) -> np.ndarr
     Each runs on one thread: the last bits, and so now and then an answer, may differ with their
     number.
     """
-    batches, own = FrameBatches(FRAMES, rows, size, BATCH, seed=None), threading.local()
+    batches = FrameBatches(FRAMES, rows, size, BATCH, seed=None)
+    # Loaded here, as loading redirects what the whole process prints.
+    free: SimpleQueue[Predict] = SimpleQueue()
+    for _ in range(workers):
+        free.put(LiteRTClassifier(path, threads=1).probabilities)
 
-    def load() -> None:
-        own.predict = LiteRTClassifier(path, threads=1).probabilities
+    def answer(number: int) -> np.ndarray:
+        predict = free.get()
+        try:
+            return predict(batches[number][0])
+        finally:
+            free.put(predict)
 
-    with ThreadPoolExecutor(workers, initializer=load) as pool:
-        answers = pool.map(
-            lambda number: own.predict(batches[number][0]), range(batches.num_batches)
-        )
-        return np.concatenate([*answers])
+    with ThreadPoolExecutor(workers) as pool:
+        return np.concatenate([*pool.map(answer, range(batches.num_batches))])
 
 
 def _batches(size: int, rows: pd.DataFrame) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from stemtune.training import oracles
 from stemtune.training.stems import StemTask, TrainedStem
 from stemtune.training.trials import OBJECTIVE
 
-TrainAll = Callable[[Sequence[Attempt]], Sequence[TrainedStem]]
+Train = Callable[[Attempt], TrainedStem]
 
 
 class StemSearch(keras_tuner.Tuner):
@@ -26,13 +26,13 @@ class StemSearch(keras_tuner.Tuner):
         tried: All attempts.
     """
 
-    def __init__(self, task: StemTask, attempts: Sequence[Attempt], train: TrainAll) -> None:
+    def __init__(self, task: StemTask, attempts: Sequence[Attempt], train: Train) -> None:
         """Prepares a search; `search` runs it.
 
         Args:
             task: The variant.
             attempts: Each rate with each restart.
-            train: Trains several attempts, here or elsewhere.
+            train: Trains a stem.
         """
         self.tried: list[TrainedStem] = []
         self._attempts, self._train = attempts, train
@@ -53,7 +53,7 @@ class StemSearch(keras_tuner.Tuner):
         rate = proposed.hyperparameters.values["learning_rate"]
         wanted = [attempt for attempt in self._attempts if attempt.learning_rate == rate]
         try:
-            found = self._train(wanted)
+            found = [self._train(attempt) for attempt in wanted]
         except Exception as error:
             # Of any other error Keras Tuner makes a failed trial, and continues.
             raise keras_tuner.errors.FatalError(f"learning rate {rate:g}: {error}") from error
@@ -61,16 +61,16 @@ class StemSearch(keras_tuner.Tuner):
         return {OBJECTIVE: mean_accuracy(found)}
 
 
-def search(task: StemTask, attempts: Sequence[Attempt], train: TrainAll) -> list[TrainedStem]:
+def search(task: StemTask, attempts: Sequence[Attempt], train: Train) -> list[TrainedStem]:
     """Returns all attempts, trained; of one rate there is nothing to search.
 
     Args:
         task: The variant.
         attempts: Each rate with each restart.
-        train: Trains several attempts.
+        train: Trains a stem.
     """
     if len({attempt.learning_rate for attempt in attempts}) == 1:
-        return list(train(attempts))
+        return [train(attempt) for attempt in attempts]
     found = StemSearch(task, attempts, train)
     found.search()
     if len(found.tried) != len(attempts):

@@ -249,7 +249,7 @@ def test_a_file_is_judged_against_its_classifier(
     rows = rows.assign(label=labels)
     splits = [rows.assign(split=split) for split in manifest.SPLITS]
     table = pd.concat(splits, ignore_index=True)
-    judge = judging.Judge(table, 200, 1, SIDE, Local(1), {"joint": expected})
+    judge = judging.Judge(table, 200, 1, SIDE, Local(3), {"joint": expected})
     assert np.array_equal(judge.calibration(SIDE, 8), FRAMES)
     path = folder / "joint_float32.tflite"
     found = judge.judge(path, "joint", "float32")
