@@ -9,6 +9,8 @@ from stemtune.core.errors import InputError
 
 # The numbers of frames that candidates look at, besides all.
 FEW = (1, 2)
+# Below it a probability counts as 0, whose loss would be infinite; Keras' own limit.
+LEAST = 1e-7
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,15 @@ class ClipAnswers:
                 f"({len(other)} in all); `dvc repro evaluate` makes the answers again"
             )
         return self.probabilities.argmax(axis=1) == truth["label"].to_numpy()
+
+    def loss(self, truth: pd.DataFrame) -> float:
+        """Returns the mean cross-entropy over the clips; a probability of 0 counts as 1e-7.
+
+        Args:
+            truth: As `truth` returns it, about the same clips.
+        """
+        of_label = self.probabilities[np.arange(len(truth)), truth["label"].to_numpy()]
+        return float(-np.log(np.maximum(of_label, LEAST)).mean())
 
 
 def truth(frames: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -71,6 +71,7 @@ def of(
                     name=_name(file, number),
                     price=prices.of_answers(by_split[VALIDATION], milliseconds[file]),
                     full_size=is_whole and model in full_size,
+                    loss=by_split[VALIDATION].loss(truths[VALIDATION]),
                     right={split: by_split[split].right(truths[split]) for split in truths},
                     models=[model],
                     precision=precision,
@@ -106,6 +107,9 @@ def _of_cascade(
             milliseconds[full],
         ),
         full_size=False,
+        loss=cascades.answers(below[VALIDATION], above[VALIDATION], cascade.threshold).loss(
+            truths[VALIDATION]
+        ),
         right={
             VALIDATION: cascades.held_out(below[VALIDATION], above[VALIDATION], truths[VALIDATION]),
             TEST: cascades.answers(below[TEST], above[TEST], cascade.threshold).right(truths[TEST]),

@@ -2,7 +2,7 @@
 
 Candidates are chosen on validation and judged on test. "Lower end above -max_loss" is a test of
 non-inferiority at 2.5%. If several are acceptable on validation, the preferred one is judged at
-half of that, and the others share the other half (weighted Bonferroni). So all verdicts together
+half of that, and safer ones share the other half (weighted Bonferroni). So all verdicts together
 are wrong in at most 2.5%, and the preferred one does not pay for the number of the others. A single
 one needs no correction, as the choice saw nothing of test (Cox, "A note on data-dependent choice of
 hypotheses", Biometrika 1975).
@@ -39,6 +39,7 @@ class Measured:
         name: Of the candidate.
         price: Of a clip; a cascade's by validation clips, as the choice must not see test.
         full_size: Whether it may be the reference: all frames, of full size, not quantized.
+        loss: Mean cross-entropy of its answers for validation clips.
         right: By split, whether the answer for each clip is right, (clips,); a cascade's on
             validation as `cascades.held_out` has it.
     """
@@ -46,6 +47,7 @@ class Measured:
     name: str
     price: Price
     full_size: bool
+    loss: float
     right: Mapping[str, np.ndarray]
 
     def accuracy(self, split: str) -> float:
@@ -81,7 +83,8 @@ def recommend(
     Acceptable is a candidate whose difference to the reference on validation has a lower end above
     -max_loss. The cheapest of them is preferred, within the noise of times the most accurate on
     validation; under a budget, the one most accurate on validation. If test does not confirm it,
-    the preferred one of those that test confirms is recommended.
+    the preferred one of those that test confirms is recommended. For that, others are judged whose
+    loss on validation is lower than that of all that are cheaper.
 
     Args:
         candidates: All of them; at least one is of full size.
@@ -115,7 +118,11 @@ def recommend(
     contender, confirmed = _preferred(acceptable or [closest], limits), False
     if acceptable and not few:
         judged = _judged_on_test(acceptable, contender, reference, groups, limits)
-        kept = [each for each in acceptable if judged[each.name].low > -limits.max_loss]
+        kept = [
+            each
+            for each in acceptable
+            if each.name in judged and judged[each.name].low > -limits.max_loss
+        ]
         contender, confirmed = _preferred(kept or [contender], limits), bool(kept)
         found = judged[contender.name]
     else:
@@ -219,7 +226,11 @@ def _judged_on_test(
     def judge(some: Sequence[Measured], comparisons: int) -> dict[str, Difference]:
         return differences(some, reference, groups, TEST, limits.draws, comparisons)
 
-    others = [each for each in acceptable if each is not first]
+    others, least = [], first.loss
+    for each in acceptable:
+        if each.loss < least:
+            others.append(each)
+            least = each.loss
     if not others:
         return judge([first], 1)
     return judge([first], 2) | judge(others, 2 * len(others))

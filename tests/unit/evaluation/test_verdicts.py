@@ -23,7 +23,7 @@ def measured(name: str, price: float, lost: tuple[int, int], clips: tuple[int, i
         split: np.arange(number) < number - wrong
         for split, wrong, number in zip(("validation", "test"), lost, clips, strict=True)
     }
-    return Measured(name, Price(price, 2 * price), name.startswith("full"), right)
+    return Measured(name, Price(price, 2 * price), name.startswith("full"), 1 / price, right)
 
 
 def recommend(
@@ -190,6 +190,7 @@ def test_recommend_decides_as_simulated() -> None:
                 f"model {number}",
                 Price(number or 100, 100),
                 number == 0,
+                -number,
                 {split: each[:, project, number] for split, each in right.items()},
             )
             for number in range(scenario.candidates + 1)
