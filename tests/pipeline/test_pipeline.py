@@ -97,7 +97,7 @@ def prepared(
     if is_real:
         project.set_params(embed_frames=LITE)
     variants = files.read_yaml(project.root / "params.yaml")["add_stem"]["variants"]
-    variants["joint"]["epochs"] = None
+    variants["joint"] |= {"epochs": None, "restarts": 3}
     variants["as_published"]["learning_rates"] = [0.001, 0.01]
     variants["as_published_full"]["learning_rates"] = [0.001]
     project.set_params(
@@ -360,7 +360,7 @@ def test_the_recommendation_stands_in_the_report_in_mlflow_and_in_dvc_s_metrics(
     client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
     data = parents(client)[-1].data
     assert data.tags["recommendation.verdict"] == "too few groups"
-    assert data.tags["recommendation"] == found.reference
+    assert "recommendation" not in data.tags
     assert found.cost
     assert data.metrics["recommendation_ms_per_clip"] == found.cost.milliseconds
     assert "recommendation.json" in prepared.run("dvc", "metrics", "show", "--md")
