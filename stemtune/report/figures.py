@@ -16,7 +16,7 @@ FRONT_COLORS = {kind: palette[0] for kind, palette in COLORS.items()} | {offers.
 PRECISIONS = {"float32": "o", "int8": "s"}
 # Candidates with a ring, by column, with its look.
 MARKED: dict[str, dict[str, Any]] = {
-    "is_chosen": {"s": 170, "edgecolors": "#009e73", "label": "chosen on validation"},
+    "is_chosen": {"s": 170, "edgecolors": "#009e73", "label": "named below"},
     "is_reference": {"s": 110, "edgecolors": "#1c2733", "label": "reference"},
     "as_in_paper": {"s": 60, "edgecolors": "#b5489a", "label": "the paper's pair"},
 }
