@@ -43,7 +43,7 @@ WITHOUT := $(strip $(if $(BROWSER),,browser) $(if $(POSTGRESQL),,postgresql) $(i
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
 # $(call pytest,marks of tests to leave out)
-pytest = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(if $(strip $1),-m "not ($(subst $(SPACE), or ,$(strip $1)))")
+pytest = $(BIN)/python -m pytest --durations 25 --durations-min 20 --numprocesses 2 --dist loadfile --no-loadscope-reorder $(if $(strip $1),-m "not ($(subst $(SPACE), or ,$(strip $1)))")
 define left_out
 	@$(if $(BROWSER),,echo 'make test: LEFT OUT the tests in Chromium: chromium or chromedriver is not on PATH (Debian: apt-get install chromium chromium-driver)')
 	@$(if $(POSTGRESQL),,echo 'make test: LEFT OUT the tests on PostgreSQL: its pg_ctl was not found (Debian: apt-get install postgresql)')

@@ -96,6 +96,7 @@ def prepared(
         project.fill(source, per_split=2)
     if is_real:
         project.set_params(embed_frames=LITE)
+    heads = [] if is_real else ["retrained"]
     variants = files.read_yaml(project.root / "params.yaml")["add_stem"]["variants"]
     variants["joint"] |= {"epochs": None, "restarts": 3}
     variants["as_published"]["learning_rates"] = [0.001, 0.01]
@@ -114,7 +115,8 @@ def prepared(
             },
         },
         compare={"bootstrap_samples": 200},
-        export={"models": ["baseline", "retrained", "stem"], "calibration_frames": 8},
+        # Files of the default backbone take long; those of heads are made on rendered clips.
+        export={"models": ["baseline", "stem", *heads], "calibration_frames": 8},
     )
     project.run("dvc", "add", "--quiet", "data")
     assert project.repro() == STAGES
@@ -267,7 +269,8 @@ def test_the_times_name_every_part(prepared: Project) -> None:
 
 def exports_of(project: Project) -> set[str]:
     compared = Comparison.model_validate(metrics(project))
-    made = exports.wanted(compared, ["baseline", "retrained", "stem"], 48)
+    kinds = files.read_yaml(project.root / "params.yaml")["export"]["models"]
+    made = exports.wanted(compared, kinds, 48)
     return {f"{name}_{precision}" for name in made for precision in made[name]}
 
 
@@ -308,7 +311,7 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
     assert {file.path for file in client.list_artifacts(holder)} == set(files)
     version = client.get_model_version_by_alias("stemtune", "baseline")
     assert version.tags["stemtune.exports"] == " ".join(f"runs:/{holder}/{file}" for file in files)
-    assert client.list_artifacts(models["retrained_48"].info.run_id)
+    assert client.list_artifacts(models["joint"].info.run_id)
     assert not client.list_artifacts(models["resize_48"].info.run_id)
 
 
@@ -415,7 +418,7 @@ def test_another_side_and_backbone_give_every_other_head_its_bits(
     other = "efficientnet_lite1"
     prepared.set_params(
         compare={"sides": [72], "backbones": [other]},
-        export={"models": ["baseline", "retrained"]},
+        export={"models": []},
         track=UNTRACKED,
     )
     assert prepared.repro() == STAGES[1:]
@@ -423,9 +426,6 @@ def test_another_side_and_backbone_give_every_other_head_its_bits(
     keys = [f"{behind}{side}" for behind in ("", f"{other}_") for side in (48, 72, 96)]
     assert [*after["retrained"]] == keys
     assert after["retrained"][f"{other}_96"]["total_params"] > before["baseline"]["total_params"]
-    offered = pd.read_csv(prepared.root / "plots/candidates.csv")["candidate"]
-    assert {f"retrained_{other}_72_int8 on 1 frame"} <= {*offered}
-    assert any(name.startswith(f"retrained_{other}_48_to_retrained_96") for name in offered)
     for kind in ("baseline", "resize", "stem"):
         assert after[kind] == before[kind]
     assert after["retrained"]["96"] == before["retrained"]["96"]
