@@ -311,7 +311,7 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
     assert {file.path for file in client.list_artifacts(holder)} == set(files)
     version = client.get_model_version_by_alias("stemtune", "baseline")
     assert version.tags["stemtune.exports"] == " ".join(f"runs:/{holder}/{file}" for file in files)
-    assert client.list_artifacts(models["joint"].info.run_id)
+    assert client.list_artifacts(models["stem, joint"].info.run_id)
     assert not client.list_artifacts(models["resize_48"].info.run_id)
 
 
