@@ -136,7 +136,11 @@ def judged_on_test(scenario: Scenario, groups: int, projects: int, bound: Bound)
 
 
 def confirmed(scenario: Scenario, groups: int, projects: int, bound: Bound) -> float:
-    """Returns how often `verdicts.recommend` confirms any candidate; they are by rising price."""
+    """Returns how often test confirms any candidate, as `verdicts.recommend` judges them.
+
+    The candidates are by rising price. The loss of each is taken to be lower than that of all that
+    are cheaper, so all acceptable ones are judged.
+    """
     random = np.random.default_rng(groups)
     found, numbers = gains(scenario, groups, projects, random)
     low = bound(found.reshape(len(found), -1), numbers, 1).reshape(projects, -1)

@@ -57,7 +57,7 @@ def main(variant: str) -> None:
             record.show(child)
         best = stem_search.best(tried)
         setting = f"add_stem.variants.{variant}"
-        fit.require_convergence(best.metrics, best.learning_rate, f"{setting}.learning_rates")
+        fit.require_convergence(best, f"{setting}.learning_rates")
         classes = manifest.classes(manifest.read(MANIFEST))
         takes = settings.input_specification(settings.extract_frames.size)
         classifier.save(stems.finished(task, best), classes, takes, folder)

@@ -37,7 +37,7 @@ def main() -> None:
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
         data = features.load(settings, settings.embed_frames, side, chosen.head.views, network)
         trained = heads.train([plan], data, "train_best", on_epoch=record.add)
-        fit.require_convergence(trained.metrics, plan.learning_rate, "tune_lr.learning_rates")
+        fit.require_convergence(trained, "tune_lr.learning_rates")
         baseline = classifier.Classifier("baseline", network, trained.head)
         classifier.save(baseline, classes, settings.input_specification(side), BASELINE)
         fit.write_history(trained.training.epochs, BASELINE)

@@ -40,7 +40,7 @@ def main() -> None:
                 plans = heads.plans(settings, len(classes), f"{name}, ")
                 found = heads.train(plans, data, "train_resized", record.show, memory=kept)
                 setting = "add_stem.retrained_head.learning_rates"
-                fit.require_convergence(found.metrics, found.learning_rate, setting)
+                fit.require_convergence(found, setting)
                 trained = classifier.Classifier(name, network, found.head)
                 classifier.save(trained, classes, settings.input_specification(side), folder)
                 fit.write_history(found.training.epochs, folder)

@@ -35,7 +35,7 @@ def main() -> None:
         search.search()
         search.require_coverage()
         best = trials.best(search.trials)
-        fit.require_convergence(best.metrics, best.learning_rate, "tune_lr.learning_rates")
+        fit.require_convergence(best, "tune_lr.learning_rates")
         files.write_csv(TRIALS, trials.table(search.trials))
         tuned.write(
             tuned.Best(

@@ -43,8 +43,8 @@ class Candidate:
     @property
     def graph(self) -> tuple[str, int]:
         """Equal for candidates that differ in their head alone: they cost the same."""
-        stem = f"{self.name} before " if self.classifier.stem else ""
-        return stem + " ".join(self.backbones), self.side
+        before = f"{self.name} before " if self.classifier.stem else ""
+        return before + " ".join(self.backbones), self.side
 
     def flops(self) -> int:
         """Returns its operations for one frame, on the graph that runs."""

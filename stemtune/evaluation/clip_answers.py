@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from stemtune.core.errors import InputError
+from stemtune.evaluation import metrics
 
 # The numbers of frames that candidates look at, besides all.
 FEW = (1, 2)
-# Below it a probability counts as 0, whose loss would be infinite; Keras' own limit.
-LEAST = 1e-7
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ class ClipAnswers:
         Args:
             truth: As `truth` returns it, about the same clips.
         """
-        of_label = self.probabilities[np.arange(len(truth)), truth["label"].to_numpy()]
-        return float(-np.log(np.maximum(of_label, LEAST)).mean())
+        return metrics.cross_entropy(self.probabilities, truth["label"].to_numpy())
 
 
 def truth(frames: pd.DataFrame, split: str) -> pd.DataFrame:

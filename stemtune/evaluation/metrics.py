@@ -62,11 +62,16 @@ def scores(
 
 def validation_scores(probabilities: np.ndarray, frames: pd.DataFrame) -> dict[str, float]:
     """Returns accuracy and mean cross-entropy on validation frames, by names of `ModelMetrics`."""
-    of_label = probabilities[np.arange(len(frames)), frames["label"].to_numpy()]
     return {
         "validation_accuracy": float(_right(probabilities, frames).mean()),
-        "validation_loss": float(-np.log(np.maximum(of_label, LEAST, dtype=np.float64)).mean()),
+        "validation_loss": cross_entropy(probabilities, frames["label"].to_numpy()),
     }
+
+
+def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean cross-entropy of probabilities (rows, classes) with labels (rows,)."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_label, LEAST, dtype=np.float64)).mean())
 
 
 def compare(

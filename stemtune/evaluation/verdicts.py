@@ -97,17 +97,10 @@ def recommend(
     """
     reference = best_full_size(candidates)
     cheaper = _cheaper(candidates, reference, limits.budget_ms)
-    numbers = {split: len(np.unique(groups[split])) for split in (TEST, VALIDATION)}
-    fewest = min(numbers, key=lambda split: numbers[split])
-    few = numbers[fewest] < limits.min_groups
-    known: dict[str, Any] = {
-        "reference": reference.name,
-        "reference_cost": _cost(reference, reference),
-        "front": front(candidates, TEST),
-        "max_loss": limits.max_loss,
-        "budget_ms": limits.budget_ms,
-        "min_groups": limits.min_groups,
-        "warnings": _guessing(candidates, groups[TEST], limits.draws, chance),
+    fewest = min((TEST, VALIDATION), key=lambda split: len(np.unique(groups[split])))
+    few = len(np.unique(groups[fewest])) < limits.min_groups
+    known = _known(candidates, reference, limits) | {
+        "warnings": _guessing(candidates, groups[TEST], limits.draws, chance)
     }
     if not cheaper:
         return Recommendation(verdict=NOT_CONFIRMED, **known)
@@ -118,11 +111,8 @@ def recommend(
     contender, confirmed = _preferred(acceptable or [closest], limits), False
     if acceptable and not few:
         judged = _judged_on_test(acceptable, contender, reference, groups, limits)
-        kept = [
-            each
-            for each in acceptable
-            if each.name in judged and judged[each.name].low > -limits.max_loss
-        ]
+        passed = {name for name, found in judged.items() if found.low > -limits.max_loss}
+        kept = [each for each in acceptable if each.name in passed]
         contender, confirmed = _preferred(kept or [contender], limits), bool(kept)
         found = judged[contender.name]
     else:
@@ -200,6 +190,18 @@ def front(candidates: Sequence[Measured], split: str) -> list[str]:
     return prices.front(
         {each.name: Point(each.price.mean, each.accuracy(split)) for each in candidates}
     )
+
+
+def _known(candidates: Sequence[Measured], reference: Measured, limits: Limits) -> dict[str, Any]:
+    """Returns what a recommendation holds whatever is chosen."""
+    return {
+        "reference": reference.name,
+        "reference_cost": _cost(reference, reference),
+        "front": front(candidates, TEST),
+        "max_loss": limits.max_loss,
+        "budget_ms": limits.budget_ms,
+        "min_groups": limits.min_groups,
+    }
 
 
 def _cheaper(

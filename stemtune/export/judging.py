@@ -114,7 +114,7 @@ class Judge:
 
 
 def _answer(path: Path, size: int, workers: int, rows: pd.DataFrame) -> np.ndarray:
-    """Returns what a file answers for rows of the frame table, by so many interpreters at a time.
+    """Returns what a file answers for rows of the frame table, by several interpreters at a time.
 
     Each runs on one thread: the last bits, and so now and then an answer, may differ with their
     number.

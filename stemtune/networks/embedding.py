@@ -20,7 +20,7 @@ from stemtune.store.embeddings import Gap
 CLIPS = 32
 # Frames that keep a GPU busy: with those of one clip it waits for most of the time.
 FRAMES_ON_GPU = 128
-# Past so many at a time a processor is no faster, and needs more memory.
+# With more at a time a processor is no faster, and needs more memory.
 FRAMES_ON_PROCESSOR = 32
 
 

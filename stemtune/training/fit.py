@@ -13,7 +13,7 @@ from tqdm import tqdm
 from stemtune.core.errors import InputError
 from stemtune.core.files import write_csv
 from stemtune.core.paths import HISTORY_FILE
-from stemtune.core.results import Epoch, Training
+from stemtune.core.results import Epoch, Training, Validated, has_diverged
 
 # Keras' names of metrics → ours.
 METRICS = {
@@ -137,18 +137,17 @@ class BestEpoch(keras.callbacks.EarlyStopping):
         self.best_weights = self.model.get_weights()
 
 
-def require_convergence(metrics: Mapping[str, float], rate: float, setting: str) -> None:
-    """Raises InputError if a training's kept epoch has no finite validation loss.
+def require_convergence(trained: Validated, setting: str) -> None:
+    """Raises InputError if a training diverged.
 
     Args:
-        metrics: Of that epoch; a metric that is not finite is left out.
-        rate: Adam's learning rate.
+        trained: With the metrics of the epoch that was kept.
         setting: Of params.yaml, that decides about the rate, by its dotted name.
     """
-    if "validation_loss" not in metrics:
+    if has_diverged(trained):
         raise InputError(
-            f"training at the learning rate {rate:g} diverged: its validation loss is not finite, "
-            f"so the model has no answers; give {setting} lower rates"
+            f"training at the learning rate {trained.learning_rate:g} diverged: its validation "
+            f"loss is not finite, so the model has no answers; give {setting} lower rates"
         )
 
 

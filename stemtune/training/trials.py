@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stemtune.core.records import Record
-from stemtune.core.results import Epoch, Training, by_accuracy
+from stemtune.core.results import Epoch, Training, by_accuracy, has_diverged
 
 OBJECTIVE, TESTED = "validation_accuracy", "test_accuracy"
 
@@ -57,7 +57,7 @@ class Trial:
     @property
     def diverged(self) -> bool:
         """Whether the loss of a seed is not finite in the end."""
-        return "validation_loss" not in self.metrics
+        return has_diverged(self)
 
     def finish(self, record: Record) -> None:
         """Completes its record, which ends with its last epoch.

@@ -220,8 +220,8 @@ def test_a_rate_at_which_training_diverges_ranks_last_and_can_be_recorded() -> N
     # A stage stops if nothing else is left.
     message = r"learning rate 1e\+38 diverged: .* give add_stem\.variants\.mine lower rates"
     with pytest.raises(InputError, match=message):
-        fit.require_convergence(diverged.metrics, 1e38, "add_stem.variants.mine")
-    fit.require_convergence(sound.metrics, 1e38, "add_stem.variants.mine")
+        fit.require_convergence(diverged, "add_stem.variants.mine")
+    fit.require_convergence(sound, "add_stem.variants.mine")
     kept = train(task_of(keep_epoch="best"), 1e38)
     assert kept.training.kept == 0
 
