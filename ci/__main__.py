@@ -93,6 +93,7 @@ def play(options: argparse.Namespace) -> list[str]:
         intake=intake,
         intake_then=at_base(base, EXTRACT_METRICS, Counts),
         changes=changes_since(base, place) if reached else None,
+        recommendation=advice.sentence(advice.read(RECOMMENDATION)) if now else "",
         gates=judged(limits, now, then, intake, base) if now and intake else [],
         stale=stale,
         must_be_fresh=options.fresh,

@@ -45,6 +45,7 @@ class Story:
         intake: Content of metrics/extract_frames.json; None when the run failed before it.
         intake_then: The same at the base; None where it has none.
         changes: Of clips; None where the base's manifest is not available.
+        recommendation: In words; "" if the run failed before it.
         gates: Judged.
         stale: Which stages of the committed dvc.lock are stale, with the reason.
         must_be_fresh: Whether stale ones fail the run.
@@ -62,6 +63,7 @@ class Story:
     intake: Counts | None
     intake_then: Counts | None
     changes: Changes | None
+    recommendation: str
     gates: Sequence[Gate]
     stale: Mapping[str, str]
     must_be_fresh: bool
@@ -87,7 +89,8 @@ class Story:
 
 def render(story: Story) -> str:
     """Returns the summary."""
-    parts = [_verdict(story), _gates(story.gates), _stages(story), _freshness(story)]
+    advised = f"> {story.recommendation}" if story.recommendation else ""
+    parts = [_verdict(story), advised, _gates(story.gates), _stages(story), _freshness(story)]
     if story.printed:
         parts.append(_block(story.printed))
     parts += [_clips(story), _comparison(story), story.artifacts]

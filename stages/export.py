@@ -65,7 +65,7 @@ def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export
             settled = {"model": name, "precision": precision, "input_size": side}
             child = record.child(f"{name}_{precision}", settled)
             path = conversion.write(model, folder, precision, calibration, paths.EXPORTS)
-            found[child.name] = judge.judge(path, name, precision)
+            found[child.name] = judge.judge(path, name, precision, side)
             child.metrics = found[child.name].numbers()
             child.artifacts = [str(path)]
             child.finish()

@@ -12,6 +12,7 @@ import pandas as pd
 from stemtune.evaluation import cascades, clip_answers, comparison, prices
 from stemtune.evaluation.cascades import Cascade
 from stemtune.evaluation.file_answers import FILE_SUFFIX, FLOAT32, FileAnswers
+from stemtune.evaluation.prices import FilePrice
 from stemtune.evaluation.verdicts import Measured
 from stemtune.store.manifest import TEST, VALIDATION
 
@@ -27,6 +28,8 @@ class Offer(Measured):
         precision: float32 or int8.
         frames: How many of a clip each model looks at.
         file: In exports/, a .tflite file or a .cascade.json file.
+        megabytes: Size of its files; None: not known.
+        peak_mib: Peak memory, MiB; None: not known, as of a cascade.
         is_whole: Whether it is a model as it was trained: float32, on all frames.
     """
 
@@ -34,6 +37,8 @@ class Offer(Measured):
     precision: str
     frames: int
     file: str
+    megabytes: float | None
+    peak_mib: float | None
     is_whole: bool
 
     @property
@@ -44,7 +49,7 @@ class Offer(Measured):
 
 def of(
     answers: FileAnswers,
-    milliseconds: Mapping[str, float],
+    priced: Mapping[str, FilePrice],
     stored: Mapping[str, Cascade],
     full_size: Collection[str],
     frames: pd.DataFrame,
@@ -53,7 +58,7 @@ def of(
 
     Args:
         answers: Of the files.
-        milliseconds: For a frame, by file without suffix.
+        priced: By file without suffix.
         stored: Cascades by name.
         full_size: Models that see frames of full size and have no stem.
         frames: The frame table.
@@ -61,7 +66,7 @@ def of(
     numbers = clip_answers.numbers(frames)
     truths = {split: clip_answers.truth(frames, split) for split in (VALIDATION, TEST)}
     offers = []
-    for file in (file for file in milliseconds if file in answers.files):
+    for file in (file for file in priced if file in answers.files):
         model, _, precision = file.rpartition("_")
         for number in numbers:
             by_split = {split: answers.of(file, split, number) for split in truths}
@@ -69,7 +74,7 @@ def of(
             offers.append(
                 Offer(
                     name=_name(file, number),
-                    price=prices.of_answers(by_split[VALIDATION], milliseconds[file]),
+                    price=prices.of_answers(by_split[VALIDATION], priced[file].ms_median),
                     full_size=is_whole and model in full_size,
                     loss=by_split[VALIDATION].loss(truths[VALIDATION]),
                     right={split: by_split[split].right(truths[split]) for split in truths},
@@ -77,13 +82,15 @@ def of(
                     precision=precision,
                     frames=number,
                     file=f"{file}{FILE_SUFFIX}",
+                    megabytes=_megabytes(priced[file]),
+                    peak_mib=priced[file].peak_mib,
                     is_whole=is_whole,
                 )
             )
     for name, cascade in stored.items():
         both = [Path(file).stem for file in (cascade.small, cascade.full)]
-        if all(file in milliseconds and file in answers.files for file in both):
-            offers.append(_of_cascade(name, cascade, answers, milliseconds, truths))
+        if all(file in priced and file in answers.files for file in both):
+            offers.append(_of_cascade(name, cascade, answers, priced, truths))
     return offers
 
 
@@ -91,7 +98,7 @@ def _of_cascade(
     name: str,
     cascade: Cascade,
     answers: FileAnswers,
-    milliseconds: Mapping[str, float],
+    priced: Mapping[str, FilePrice],
     truths: Mapping[str, pd.DataFrame],
 ) -> Offer:
     small, full = Path(cascade.small).stem, Path(cascade.full).stem
@@ -103,8 +110,8 @@ def _of_cascade(
             below[VALIDATION],
             above[VALIDATION],
             cascades.asked(below[VALIDATION], cascade.threshold),
-            milliseconds[small],
-            milliseconds[full],
+            priced[small].ms_median,
+            priced[full].ms_median,
         ),
         full_size=False,
         loss=cascades.answers(below[VALIDATION], above[VALIDATION], cascade.threshold).loss(
@@ -118,8 +125,15 @@ def _of_cascade(
         precision=small.rpartition("_")[2],
         frames=cascade.small_frames,
         file=f"{name}{cascades.SUFFIX}",
+        megabytes=_megabytes(priced[small], priced[full]),
+        peak_mib=None,
         is_whole=False,
     )
+
+
+def _megabytes(*files: FilePrice) -> float | None:
+    sizes = [file.bytes for file in files if file.bytes is not None]
+    return sum(sizes) / 1e6 if len(sizes) == len(files) else None
 
 
 def _name(file: str, frames: int) -> str:

@@ -31,18 +31,28 @@ class Point(NamedTuple):
     accuracy: float
 
 
-class _Timed(BaseModel):
+class FilePrice(BaseModel):
+    """What an exported file costs on a device; `serving.timing.Price` measures it.
+
+    Attributes:
+        ms_median: Milliseconds for a frame.
+        bytes: Size of the file; None: not known.
+        peak_mib: Peak resident memory of a process that runs it alone, MiB; None: not known.
+    """
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    ms_median: Annotated[float, Field(gt=0)]
+    ms_median: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    bytes: Annotated[int, Field(gt=0)] | None = None
+    peak_mib: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
-class _Latency(RootModel[dict[str, _Timed]]):
+class _Latency(RootModel[dict[str, FilePrice]]):
     """The content of metrics/latency.json, or of what `stemtune time --json` prints."""
 
 
-def milliseconds(path: Path) -> dict[str, float]:
-    """Returns the milliseconds for a frame by file, without its suffix.
+def read(path: Path) -> dict[str, FilePrice]:
+    """Returns the price of each file, by its name without suffix.
 
     Args:
         path: metrics/latency.json, or a file with what `stemtune time --json` printed.
@@ -56,7 +66,7 @@ def milliseconds(path: Path) -> dict[str, float]:
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"there is no file {path}; {remedy}") from None
     timed = typed_json.parse(text, str(path), _Latency, remedy).root
-    return {Path(name).stem: price.ms_median for name, price in timed.items()}
+    return {Path(name).stem: price for name, price in timed.items()}
 
 
 def of_answers(answers: ClipAnswers, milliseconds: float) -> Price:

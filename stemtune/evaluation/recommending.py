@@ -86,6 +86,8 @@ class Choice:
                 "frames": offer.frames,
                 "milliseconds": offer.price.mean,
                 "worst_milliseconds": offer.price.worst,
+                "megabytes": offer.megabytes,
+                "peak_mib": offer.peak_mib,
                 "clip_accuracy": estimate,
                 "clip_accuracy_low": low,
                 "clip_accuracy_high": high,
@@ -136,7 +138,7 @@ def read(settings: Params, latency: Path = LATENCY) -> Choice:
     }
     found = offers.of(
         FileAnswers(PREDICTIONS, EXPORTED),
-        prices.milliseconds(latency),
+        prices.read(latency),
         stored,
         [comparison.BASELINE, comparison.named(comparison.RETRAINED, size)],
         frames,

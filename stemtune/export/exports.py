@@ -67,8 +67,9 @@ def wanted(
 ) -> dict[str, list[Precision]]:
     """Returns the models that become files, with their precisions.
 
-    Each is priced as float32. Heads without a stem, and the best stem, are candidates as int8 too.
-    float16 is made of the baseline, the head of the smallest frames, and the best stem.
+    Each is priced as float32. The new heads and the best stem are candidates as int8 too; the
+    baseline is not, as the new head of full frames differs from it in its weights alone. float16 is
+    made of the head of the smallest frames and of the best stem.
 
     Args:
         compared: All models.
@@ -76,13 +77,14 @@ def wanted(
         small_side: Of frames as small as a stem makes them, px.
     """
     best = compared.best_stem()
-    smaller = (comparison.BASELINE, comparison.named(comparison.RETRAINED, small_side), best)
+    smaller = (comparison.named(comparison.RETRAINED, small_side), best)
     found: dict[str, list[Precision]] = {}
     for name in compared.models:
         kind = comparison.kind_of(name)
         if kind in kinds:
             halved: list[Precision] = ["float16"] if name in smaller else []
-            whole: list[Precision] = ["int8"] if kind != comparison.STEM or name == best else []
+            is_candidate = kind == comparison.RETRAINED or name == best
+            whole: list[Precision] = ["int8"] if is_candidate else []
             found[name] = ["float32", *halved, *whole]
     return found
 

@@ -81,16 +81,16 @@ class Judge:
         answer = partial(_answer, path, self.size, self.engine.workers)
         return np.concatenate([*self.engine.map(answer, parts)])
 
-    def judge(self, path: Path, model: str, precision: str) -> Export:
+    def judge(self, path: Path, model: str, precision: str, side: int) -> Export:
         """Returns what an export is worth, and keeps answers that may differ from the model's.
 
         Args:
             path: The file.
             model: Name of the classifier.
             precision: Of the file.
+            side: Of the frames that it takes, px.
         """
         test, found = self.of_split(manifest.TEST), self.answers(path, manifest.TEST)
-        side = LiteRTClassifier(path).specification.side
         if precision == "int8" or (precision == "float32" and side < self.size):
             checked = {manifest.VALIDATION: self.answers(path, manifest.VALIDATION)}
             answers = checked | {manifest.TEST: found}

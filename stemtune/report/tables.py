@@ -52,6 +52,8 @@ def candidates(found: pd.DataFrame) -> pd.DataFrame:
             "candidate": row["candidate"],
             "ms a clip": f"{row['milliseconds']:.2f}",
             "worst case": f"{row['worst_milliseconds']:.2f}",
+            "MB": _known(row["megabytes"], 1),
+            "peak MiB": _known(row["peak_mib"], 0),
             "clip accuracy": percent(row["clip_accuracy"]),
             "95% interval": interval(row["clip_accuracy_low"], row["clip_accuracy_high"]),
             "less the reference's, points": ""
@@ -140,6 +142,10 @@ def table_1(trials: pd.DataFrame) -> pd.DataFrame:
     others = theirs[~theirs["rate"].isin(ours["learning_rate"])]
     both = pd.concat([tried, others.assign(learning_rate=others["rate"])], ignore_index=True)
     return both.drop(columns="rate").fillna("").rename(columns=lambda name: name.replace("_", " "))
+
+
+def _known(value: float | None, digits: int) -> str:
+    return "" if pd.isna(value) else f"{value:.{digits}f}"
 
 
 def _cell(column: str, value: Any) -> str:

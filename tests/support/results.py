@@ -66,6 +66,8 @@ def candidates() -> pd.DataFrame:
             "frames": int(name.split()[-2]),
             "milliseconds": price,
             "worst_milliseconds": 2 * price,
+            "megabytes": 4.0,
+            "peak_mib": None if kind == "cascade" else 60.0,
             "clip_accuracy": accuracy,
             "clip_accuracy_low": accuracy - 0.1,
             "clip_accuracy_high": min(accuracy + 0.05, 1),

@@ -259,6 +259,7 @@ def story(**changes: Any) -> summary.Story:
         "intake": intake,
         "intake_then": intake.model_copy(update={"clips": 38}),
         "changes": clips.Changes(added=["a|b/<i>`c`.mp4"], quarantined=[("b/1", "is dark")]),
+        "recommendation": "Use joint_int8 on 1 frame.",
         "gates": [],
         "stale": {},
         "must_be_fresh": False,

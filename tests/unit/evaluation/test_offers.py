@@ -11,6 +11,7 @@ from stemtune.core.errors import InputError
 from stemtune.evaluation import cascades, offers, prices
 from stemtune.evaluation.clip_answers import ClipAnswers
 from stemtune.evaluation.offers import Offer
+from stemtune.evaluation.prices import FilePrice
 from stemtune.export import exports, joining
 from tests.support import answered_files
 from tests.support.answered_files import MILLISECONDS
@@ -33,7 +34,8 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Offer]:
     smalls = ["retrained_112", "joint"]
     cascades = joining.plan(answers, smalls, "retrained_224", [*MILLISECONDS], table)
     full = ["baseline", "retrained_224"]
-    found = offers.of(answers, MILLISECONDS, cascades, full, table)
+    priced = {name: FilePrice(ms_median=ms, bytes=2_000_000) for name, ms in MILLISECONDS.items()}
+    found = offers.of(answers, priced, cascades, full, table)
     assert len({each.name for each in found}) == len(found)
     return {each.name: each for each in found}
 
@@ -61,6 +63,8 @@ def test_a_cascade_asks_the_full_model_where_the_small_one_is_unsure(
     # Eight of forty clips are unsure.
     assert cascade.price.mean == pytest.approx(3 + 9 * 8 / 40)
     assert cascade.price.worst == 12
+    # Both files have to be there.
+    assert cascade.megabytes == 4
     assert cascade.models == ["retrained_112", "retrained_224"]
     assert cascade.file == "retrained_112_to_retrained_224_float32_1.cascade.json"
     assert sum(len(each.models) == 2 for each in offered.values()) == 2 * 3
@@ -87,18 +91,18 @@ def test_a_threshold_is_not_judged_by_the_clips_it_was_made_for() -> None:
 def test_prices_are_read_from_what_a_device_printed(tmp_path: Path) -> None:
     path = tmp_path / "pi.json"
     path.write_text(json.dumps({"a_int8.tflite": {"ms_median": 2, "ms_p95": 3.0}}))
-    assert prices.milliseconds(path) == {"a_int8": 2.0}
+    assert prices.read(path)["a_int8"].ms_median == 2.0
     path.write_text(json.dumps({"a_int8.tflite": {"ms_median": 0}}))
     with pytest.raises(InputError, match=r"(?s)ms_median: .*greater than 0.*time --json FILE"):
-        prices.milliseconds(path)
+        prices.read(path)
     with pytest.raises(InputError, match="there is no file"):
-        prices.milliseconds(tmp_path / "missing.json")
+        prices.read(tmp_path / "missing.json")
 
 
 def test_models_become_files_of_the_precisions_that_matter() -> None:
     found = exports.wanted(COMPARED, ["baseline", "retrained", "stem"], 108)
     assert {name: len(precisions) for name, precisions in found.items()} == {
-        "baseline": 3,
+        "baseline": 1,
         "retrained_108": 3,
         "retrained_118": 2,
         "as_published": 1,

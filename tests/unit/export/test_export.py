@@ -252,7 +252,7 @@ def test_a_file_is_judged_against_its_classifier(
     judge = judging.Judge(table, 200, 1, SIDE, Local(3), {"joint": expected})
     assert np.array_equal(judge.calibration(SIDE, 8), FRAMES)
     path = folder / "joint_float32.tflite"
-    found = judge.judge(path, "joint", "float32")
+    found = judge.judge(path, "joint", "float32", SIDE)
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
@@ -260,14 +260,14 @@ def test_a_file_is_judged_against_its_classifier(
     monkeypatch.setattr(judging, "BATCH", 2)
     monkeypatch.setattr(judging, "FRAMES_OF_A_CHUNK", 4)
     elsewhere = dataclasses.replace(judge, engine=Spread(1))
-    assert elsewhere.judge(path, "joint", "float32") == found
+    assert elsewhere.judge(path, "joint", "float32", SIDE) == found
     other = {"joint": np.roll(expected, 1, axis=1)}
-    worse = dataclasses.replace(judge, expected=other).judge(path, "joint", "float32")
+    worse = dataclasses.replace(judge, expected=other).judge(path, "joint", "float32", SIDE)
     assert worse.agreement == 0
     assert worse.difference == worse.test_accuracy - worse.keras_accuracy
     # What an int8 file answers is kept, as it may differ.
     quantized = folder / "joint_int8.tflite"
-    judge.judge(quantized, "joint", "int8")
+    judge.judge(quantized, "joint", "int8", SIDE)
     kept = predictions.read(tmp_path, manifest.VALIDATION)["joint_int8"]
     assert np.array_equal(kept, LiteRTClassifier(quantized, threads=1).probabilities(FRAMES))
     price = timing.measure([path]).prices["joint_float32.tflite"]
