@@ -33,20 +33,16 @@ def run(options: argparse.Namespace) -> int:
         InputError: params.yaml is not accepted, or the run is not whole.
     """
     from stemtune.core import params, records, typed_json
-    from stemtune.core.errors import InputError
     from stemtune.core.paths import EXPORT_METRICS, METRICS, RECOMMENDATION
     from stemtune.evaluation import advice, comparison
     from stemtune.export.exports import Exports
     from stemtune.tracking import pipeline, summary
 
     settings = params.load()
-    try:
-        recorded = [records.read(records.path_of(name)) for name in pipeline.stages(settings)]
-        compared = typed_json.read(METRICS, comparison.Comparison)
-        exported = typed_json.read(EXPORT_METRICS, Exports)
-        advised = advice.read(RECOMMENDATION)
-    except FileNotFoundError as error:
-        raise InputError(str(error)) from None
+    recorded = [records.read(records.path_of(name)) for name in pipeline.stages(settings)]
+    compared = typed_json.read(METRICS, comparison.Comparison)
+    exported = typed_json.read(EXPORT_METRICS, Exports)
+    advised = advice.read(RECOMMENDATION)
     rows = comparison.rows(compared, settings.add_stem.as_in_paper)
     print(summary.closing(rows, recorded, exported, advised))
     return 0

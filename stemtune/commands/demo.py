@@ -91,10 +91,7 @@ def _models() -> dict[str, "Model"]:
     from stemtune.evaluation import comparison
     from stemtune.serving import litert
 
-    try:
-        compared = typed_json.read(METRICS, comparison.Comparison)
-    except FileNotFoundError as error:
-        raise InputError(str(error)) from None
+    compared = typed_json.read(METRICS, comparison.Comparison)
     stem = compared.best_stem()
     places = {"baseline": BASELINE, f"stem, {stem}": STEMS / stem}
     places |= {path.stem: path for path in litter.visible(EXPORTS, f"*{litert.SUFFIX}")}

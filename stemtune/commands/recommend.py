@@ -73,10 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = params.load()
     latency = options.latency or LATENCY
-    try:
-        choice = recommending.read(settings, latency)
-    except FileNotFoundError as error:
-        raise InputError(str(error)) from None
+    choice = recommending.read(settings, latency)
     limits = settings.compare
     loss = limits.acceptable_loss if options.max_loss is None else options.max_loss
     found = choice.recommend(loss, limits.min_groups, options.budget_ms)
@@ -89,6 +86,10 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(found.model_dump(), indent=2))
         return 0
     print(printable.message(found.sentence))
+    if found.recommended is None and options.budget_ms is not None:
+        dearer = choice.recommend(loss, limits.min_groups)
+        if dearer and dearer.recommended:
+            print(printable.message(f"Without a budget: {dearer.sentence}"))
     for offer in choice.offers:
         if offer.name == found.recommended:
             frames = "" if offer.kind == CASCADE else f" --frames {offer.frames}"

@@ -3,12 +3,20 @@
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from stemtune.core import printable
 
 
 class InputError(ValueError):
     """Settings or data are not as they have to be; the message says what to do."""
+
+
+class Missing(InputError, FileNotFoundError):
+    """A file or a folder that the pipeline makes is not there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is missing; `dvc repro` makes it")
 
 
 def run(name: str, main: Callable[[], None]) -> None:

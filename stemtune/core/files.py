@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemtune.core import litter, text
-from stemtune.core.errors import InputError
+from stemtune.core.errors import InputError, Missing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,12 +90,12 @@ def read_json(path: Path) -> Any:
     """Reads JSON.
 
     Raises:
-        FileNotFoundError: The file is missing; the message says what makes it.
+        Missing: The file is missing.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing; `dvc repro` makes it") from None
+        raise Missing(path) from None
 
 
 def read_yaml(path: Path) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from stemtune.core import files
-from stemtune.core.errors import InputError
+from stemtune.core.errors import InputError, Missing
 
 Content = TypeVar("Content", bound=BaseModel)
 # Characters of a value that an error shows.
@@ -22,13 +22,13 @@ def read(path: Path, kind: type[Content]) -> Content:
     """Reads what `write` wrote.
 
     Raises:
-        FileNotFoundError: The file is missing; the message says what makes it.
+        Missing: The file is missing.
         InputError: It does not hold such content.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing; `dvc repro` makes it") from None
+        raise Missing(path) from None
     return parse(text, str(path), kind, f"delete {path}, and `dvc repro` makes it anew")
 
 

@@ -83,10 +83,19 @@ class Recommendation(_Content):
 
     @property
     def recommended(self) -> str | None:
-        """What to run: the candidate if test confirms it, or the reference; None: not known."""
+        """What to run: the candidate if test confirms it, or the reference.
+
+        None: it is not known, or the reference takes more than the budget.
+        """
         if self.verdict == TOO_FEW:
             return None
-        return self.candidate if self.verdict == CONFIRMED else self.reference
+        if self.verdict == CONFIRMED:
+            return self.candidate
+        return self.reference if self._is_affordable else None
+
+    @property
+    def _is_affordable(self) -> bool:
+        return self.budget_ms is None or self.reference_cost.milliseconds <= self.budget_ms
 
     @property
     def price_share(self) -> float:
@@ -97,10 +106,12 @@ class Recommendation(_Content):
     def sentence(self) -> str:
         """It in words, as a caption."""
         keep = f"Keep {self.reference} at {self.reference_cost.milliseconds:.3g} ms per clip"
-        if self.budget_ms is not None and self.budget_ms < self.reference_cost.milliseconds:
-            keep += f", which is above the budget of {self.budget_ms:g} ms"
+        cheaper = "cheaper candidate"
+        if not self._is_affordable:
+            keep = f"Nothing to recommend within the budget of {self.budget_ms:g} ms per clip"
+            cheaper = "candidate within it"
         if self.contender is None or self.difference is None or self.cost is None:
-            return f"{keep}: no candidate is cheaper."
+            return f"{keep}: there is no {cheaper}."
         found, limit = self.difference, f"{_points(-self.max_loss)} points"
         worst = ""
         if self.cost.worst_milliseconds > 1.05 * self.cost.milliseconds:
@@ -123,7 +134,7 @@ class Recommendation(_Content):
             )
         if self.candidate is None:
             return (
-                f"{keep}: for no cheaper candidate is the interval on validation above {limit}. "
+                f"{keep}: no {cheaper} has an interval on validation above {limit}. "
                 f"The closest is {priced}: {change}.{more}"
             )
         if self.verdict == CONFIRMED:
@@ -159,7 +170,7 @@ def read(path: Path) -> Recommendation | None:
     """Reads what `write` wrote; None: nothing has a price.
 
     Raises:
-        FileNotFoundError: The file is missing; the message says what makes it.
+        Missing: The file is missing.
         InputError: It holds something else.
     """
     return typed_json.read(path, Stored).root

@@ -50,7 +50,7 @@ def read(path: Path) -> Cascade:
     """Reads a cascade.
 
     Raises:
-        FileNotFoundError: The file is missing.
+        Missing: The file is missing.
         InputError: It does not hold a cascade; the message names each key and the value seen.
     """
     return typed_json.read(path, Cascade)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from stemtune.core import litter
+from stemtune.core.errors import Missing
 from stemtune.evaluation import clip_answers, predictions
 from stemtune.evaluation.clip_answers import ClipAnswers
 
@@ -32,10 +33,10 @@ class FileAnswers:
             exported: `predictions_exported/`, answers of files that differ from their models.
 
         Raises:
-            FileNotFoundError: There are no predictions.
+            Missing: There are no predictions.
         """
         if not predicted.exists():
-            raise FileNotFoundError(f"there is no folder {predicted}; `dvc repro` makes it")
+            raise Missing(predicted)
         found = {f"{path.stem}_{FLOAT32}": path for path in _listed(predicted)}
         found |= {path.stem: path for path in _listed(exported)}
         self.files = found

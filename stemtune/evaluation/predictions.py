@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stemtune.core import files, litter
+from stemtune.core.errors import Missing
 
 SUFFIX = ".parquet"
 
@@ -43,7 +44,7 @@ def read(folder: Path, split: str) -> dict[str, np.ndarray]:
     """Returns each candidate's answers on a split, (frames, classes), in the frame table's order.
 
     Raises:
-        FileNotFoundError: There are none; the message says what makes them.
+        Missing: There are none.
     """
     found = {}
     for path in litter.visible(folder, f"*{SUFFIX}"):
@@ -51,5 +52,5 @@ def read(folder: Path, split: str) -> dict[str, np.ndarray]:
         if rows := list(table.loc[table["split"] == split, "probabilities"]):
             found[path.stem] = np.stack(rows)
     if not found:
-        raise FileNotFoundError(f"{folder} holds no predictions; `dvc repro` makes them")
+        raise Missing(folder / f"*{SUFFIX}")
     return found

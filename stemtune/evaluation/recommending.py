@@ -126,7 +126,7 @@ def read(settings: Params, latency: Path = LATENCY) -> Choice:
             printed on a device. Files that it lacks are no candidates.
 
     Raises:
-        FileNotFoundError: A file is missing; the message says what makes it.
+        Missing: A file is missing.
         InputError: A file holds something else.
     """
     size = settings.extract_frames.size

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from stemtune.core import files
+from stemtune.core.errors import Missing
 from stemtune.core.input_specification import (
     CLASSES_FILE,
     SPECIFICATION_FILE,
@@ -123,11 +124,11 @@ def load(folder: Path) -> Classifier:
     """Loads a classifier that `save` stored.
 
     Raises:
-        FileNotFoundError: Nothing is stored there.
+        Missing: Nothing is stored there.
     """
     architecture = folder / ARCHITECTURE_FILE
     if not architecture.exists():
-        raise FileNotFoundError(f"{folder} holds no model; `dvc repro` makes it")
+        raise Missing(architecture)
     model = keras.models.model_from_json(architecture.read_text(encoding="utf-8"))
     model.load_weights(folder / WEIGHTS_FILE)
     layers = {layer.name: layer for layer in model.layers}

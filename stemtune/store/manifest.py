@@ -30,6 +30,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from stemtune.core.errors import Missing
 from stemtune.core.files import replacing
 
 MIXED = "mixed"
@@ -43,7 +44,9 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Reads the manifest: a row per clip."""
+    """Reads the manifest: a row per clip; raises Missing without one."""
+    if not path.exists():
+        raise Missing(path)
     return pd.read_parquet(path)
 
 

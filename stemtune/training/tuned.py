@@ -31,7 +31,7 @@ def read() -> Best:
     """Reads tuning/best.json.
 
     Raises:
-        FileNotFoundError: It is missing; the message says what makes it.
+        Missing: The file is missing.
         InputError: It holds something else; the message names the key and the value seen.
     """
     return typed_json.read(BEST, Best)

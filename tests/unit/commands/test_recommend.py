@@ -48,6 +48,12 @@ def test_limits_and_times_decide(
         "retrained_112_to_retrained_224_int8 on 1 frame"
     )
     assert recommended(capsys, "--max-loss", "0.6")["candidate"] == "retrained_112_int8 on 1 frame"
+    # If nothing fits a budget, it says what there is without one.
+    assert main(["recommend", "--max-loss", "0.2", "--budget-ms", "0.5"]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "budget of 0.5 ms per clip: there is no candidate within it.\nWithout a budget: " in printed
+    )
     # The most accurate within a budget.
     budget = recommended(capsys, "--max-loss", "0.6", "--budget-ms", "1.5")
     assert budget["candidate"] == "retrained_112_int8 on 1 frame"

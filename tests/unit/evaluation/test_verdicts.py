@@ -85,10 +85,10 @@ def test_without_an_acceptable_candidate_the_reference_stays() -> None:
     assert (found.candidate, found.verdict, found.contender) == (None, "not confirmed", "half")
     assert found.difference
     assert found.difference.split == "validation"
-    assert found.sentence.startswith("Keep full at 10 ms per clip: for no cheaper candidate is ")
+    assert found.sentence.startswith("Keep full at 10 ms per clip: no cheaper candidate has ")
     assert "The closest is half at 5 ms per clip" in found.sentence
     alone = recommend({"full": (0, 0)})
-    assert alone.sentence == "Keep full at 10 ms per clip: no candidate is cheaper."
+    assert alone.sentence == "Keep full at 10 ms per clip: there is no cheaper candidate."
 
 
 @pytest.mark.parametrize("clips", [(4, 4), (200, 9), (9, 200)])
@@ -113,9 +113,12 @@ def test_other_limits_give_another_choice() -> None:
     assert recommend(losses, max_loss=0.1, budget_ms=6).candidate == "half"
     none = recommend(losses, budget_ms=1)
     assert (none.candidate, none.contender) == (None, "least")
-    assert recommend(losses, budget_ms=0.1).sentence == (
-        "Keep full at 10 ms per clip, which is above the budget of 0.1 ms: no candidate is cheaper."
-    )
+    # The reference breaks the budget too.
+    assert none.recommended is None
+    nothing = "Nothing to recommend within the budget of {} ms per clip: "
+    assert none.sentence.startswith(nothing.format(1) + "no candidate within it has an interval")
+    expected = nothing.format(0.1) + "there is no candidate within it."
+    assert recommend(losses, budget_ms=0.1).sentence == expected
 
 
 def test_the_reference_is_the_full_size_model_best_on_validation() -> None:
