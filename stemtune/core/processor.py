@@ -1,4 +1,4 @@
-"""The processor of this machine, by name: times are worth little without it."""
+"""The processor of this machine: times are worth little without its name, and if it was busy."""
 
 import platform
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 CPU_INFO = Path("/proc/cpuinfo")
 # Boards with an Arm processor name themselves there; /proc/cpuinfo has numbers alone.
 BOARD = Path("/sys/firmware/devicetree/base/model")
+
+# Of the time; on an idle machine one thread works nearly all of it.
+BUSY_SHARE = 0.1
 
 
 def name() -> str:
@@ -17,3 +20,17 @@ def name() -> str:
     if BOARD.exists():
         return BOARD.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     return platform.processor() or platform.machine()
+
+
+def busy_note(share: float | None) -> str:
+    """Returns a warning on times that were measured while other programs ran; "" if none did.
+
+    Args:
+        share: Of the time, that others had the processor, in [0, 1]; None: not known.
+    """
+    if share is None or share <= BUSY_SHARE:
+        return ""
+    return (
+        f"other programs had the processor for {share:.0%} of the time, so the times are too long; "
+        "the files were slowed alike. Measure again while nothing else runs"
+    )

@@ -130,7 +130,8 @@ class Recommendation(_Content):
         if self.verdict == TOO_FEW:
             return (
                 f"No recommendation: {found.groups} {found.split} groups are too few, "
-                f"{self.min_groups} are needed. {priced}: {change}.{more}"
+                f"{self.min_groups} are needed for a verdict. So far it would be {priced}: "
+                f"{change}.{more}"
             )
         if self.candidate is None:
             return (

@@ -38,6 +38,7 @@ class FilePrice(BaseModel):
         ms_median: Milliseconds for a frame.
         bytes: Size of the file; None: not known.
         peak_mib: Peak resident memory of a process that runs it alone, MiB; None: not known.
+        busy_share: Of the time, that other programs had the processor, in [0, 1]; None: not known.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -45,6 +46,7 @@ class FilePrice(BaseModel):
     ms_median: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     bytes: Annotated[int, Field(gt=0)] | None = None
     peak_mib: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    busy_share: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class _Latency(RootModel[dict[str, FilePrice]]):

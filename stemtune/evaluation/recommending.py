@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stemtune.core import litter
+from stemtune.core import litter, processor
 from stemtune.core.params import Params
 from stemtune.core.paths import EXPORTED, EXPORTS, LATENCY, MANIFEST, PREDICTIONS
 from stemtune.evaluation import (
@@ -37,12 +37,14 @@ class Choice:
         groups: By split, the group of each clip, (clips,).
         chance: The accuracy of guessing: the share of test clips of the most frequent class.
         draws: For the intervals.
+        notes: On the prices, in words, for people.
     """
 
     offers: Sequence[Offer]
     groups: Mapping[str, np.ndarray]
     chance: float
     draws: Draws
+    notes: Sequence[str] = ()
 
     def recommend(
         self, max_loss: float, min_groups: int, budget_ms: float | None = None
@@ -57,7 +59,8 @@ class Choice:
         if not any(offer.full_size for offer in self.offers):
             return None
         limits = Limits(max_loss, budget_ms, min_groups, self.draws)
-        return verdicts.recommend(self.offers, self.groups, limits, self.chance)
+        found = verdicts.recommend(self.offers, self.groups, limits, self.chance)
+        return found.model_copy(update={"warnings": [*self.notes, *found.warnings]})
 
     def table(self, found: Recommendation, as_in_paper: Collection[str]) -> pd.DataFrame:
         """Returns a row per candidate, by rising price.
@@ -136,9 +139,12 @@ def read(settings: Params, latency: Path = LATENCY) -> Choice:
         path.name.removesuffix(cascades.SUFFIX): cascades.read(path)
         for path in litter.visible(EXPORTS, f"*{cascades.SUFFIX}")
     }
+    priced = prices.read(latency)
+    busy = max((price.busy_share or 0.0 for price in priced.values()), default=0.0)
+    note = processor.busy_note(busy)
     found = offers.of(
         FileAnswers(PREDICTIONS, EXPORTED),
-        prices.read(latency),
+        priced,
         stored,
         [comparison.BASELINE, comparison.named(comparison.RETRAINED, size)],
         frames,
@@ -148,4 +154,5 @@ def read(settings: Params, latency: Path = LATENCY) -> Choice:
         groups={split: truth["group"].to_numpy() for split, truth in truths.items()},
         chance=float(truths[TEST]["label"].value_counts(normalize=True).max()),
         draws=Draws(settings.compare.bootstrap_samples, settings.runtime.seed),
+        notes=[f"On the prices: {note}."] if note else [],
     )

@@ -29,6 +29,8 @@ from stemtune.store.manifest import TEST, VALIDATION
 
 # Measured times of one network differ by such a share.
 NOISE = 0.02
+# Candidates that a warning names.
+NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,9 @@ def _guessing(
     names = [each.name for each, end in zip(candidates, low, strict=True) if end <= chance]
     if not names:
         return []
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return [
-        f"These may be no better than guessing ({chance:.0%} of clips), as their 95% confidence "
-        f"intervals include it: {', '.join(names)}."
+        f"{len(names)} of {len(candidates)} candidates may be no better than guessing "
+        f"({chance:.0%} of clips), as their 95% confidence intervals include it: "
+        f"{', '.join(names[:NAMED])}{more}."
     ]

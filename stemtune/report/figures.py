@@ -18,7 +18,7 @@ PRECISIONS = {"float32": "o", "int8": "s"}
 MARKED: dict[str, dict[str, Any]] = {
     "is_chosen": {"s": 170, "edgecolors": "#009e73", "label": "named below"},
     "is_reference": {"s": 110, "edgecolors": "#1c2733", "label": "reference"},
-    "as_in_paper": {"s": 60, "edgecolors": "#b5489a", "label": "the paper's pair"},
+    "as_in_paper": {"s": 60, "edgecolors": "#b5489a", "label": "as in the paper"},
 }
 OURS, THEIRS = COLORS[comparison.STEM][0], COLORS[comparison.BASELINE][0]
 

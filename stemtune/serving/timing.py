@@ -24,8 +24,6 @@ FEWEST_ROUNDS = 20
 MEMORY_ROUNDS = 2
 NEEDED = {"ai_edge_litert": "ai-edge-litert", "numpy": "numpy"}
 LONGEST = 300
-# On an idle machine one thread works nearly all the time.
-IDLE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,8 @@ class Price:
         bytes: Size of the file.
         peak_mib: Peak resident memory of a process that loads and runs this file alone, MiB, with
             Python, NumPy and LiteRT; None where the system has no count of it.
+        busy_share: Of the time, that other programs had the processor, in [0, 1]; None with several
+            threads, as these wait for each other too.
     """
 
     ms_median: float
@@ -48,6 +48,7 @@ class Price:
     processor: str
     bytes: int
     peak_mib: float | None
+    busy_share: float | None
 
     def numbers(self) -> dict[str, float]:
         """Returns what was measured, by name."""
@@ -57,15 +58,14 @@ class Price:
 
 @dataclass(frozen=True)
 class Timed:
-    """Files that were timed side by side.
-
-    Attributes:
-        prices: By the file's name.
-        note: What people should know of them; "": nothing.
-    """
+    """Files that were timed side by side: their prices, by the file's name."""
 
     prices: dict[str, Price]
-    note: str = ""
+
+    @property
+    def note(self) -> str:
+        """What people should know of them; "": nothing."""
+        return processor.busy_note(next((each.busy_share for each in self.prices.values()), None))
 
     def content(self) -> dict[str, dict[str, Any]]:
         """Returns the content of metrics/latency.json, which `stemtune time --json` prints too."""
@@ -97,6 +97,7 @@ def measure(paths: Sequence[Path], threads: int = 1, rounds: int = ROUNDS) -> Ti
     timed = _run(paths, threads, rounds)
     import numpy as np
 
+    busy = max(0.0, round(1 - timed["share"], 3)) if threads == 1 else None
     prices = {
         path.name: Price(
             ms_median=round(float(np.median(runs)), 4),
@@ -105,17 +106,11 @@ def measure(paths: Sequence[Path], threads: int = 1, rounds: int = ROUNDS) -> Ti
             processor=processor.name(),
             bytes=path.stat().st_size,
             peak_mib=None if peak is None else round(peak, 1),
+            busy_share=busy,
         )
         for path, peak, runs in zip(paths, peaks, timed["milliseconds"], strict=True)
     }
-    note = ""
-    # Several threads wait for each other too.
-    if threads == 1 and timed["share"] < IDLE_SHARE:
-        note = (
-            f"other programs had the processor for {1 - timed['share']:.0%} of the time, so the "
-            "times are too long; the files were slowed alike. Measure again while nothing else runs"
-        )
-    return Timed(prices, note)
+    return Timed(prices)
 
 
 def _require_names(paths: Sequence[Path]) -> None:

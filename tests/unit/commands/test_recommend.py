@@ -82,6 +82,11 @@ def test_it_says_what_to_run_and_what_is_missing(
     assert "a share of clips from 0 to 1, such as 0.02 is expected, not '2'" in (
         capsys.readouterr().err
     )
+    latency = {f"{name}.tflite": {"ms_median": ms} for name, ms in MILLISECONDS.items()}
+    latency["baseline_float32.tflite"]["busy_share"] = 0.85
+    files.write_json(tmp_path / "busy.json", latency)
+    assert main(["recommend", "--latency", str(tmp_path / "busy.json")]) == 0
+    assert "On the prices: other programs had the processor for 85%" in capsys.readouterr().out
     small = {"retrained_112_int8.tflite": {"ms_median": 1.0}}
     files.write_json(tmp_path / "small.json", small)
     assert main(["recommend", "--latency", str(tmp_path / "small.json")]) == 2

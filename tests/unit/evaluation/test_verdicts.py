@@ -100,7 +100,8 @@ def test_few_groups_give_no_verdict_but_the_number_that_would(clips: tuple[int, 
     assert found.more_groups == pytest.approx(72 - min(clips), abs=8)
     split = found.difference.split
     assert found.sentence.startswith(
-        f"No recommendation: {min(clips)} {split} groups are too few, 20 are needed. half at "
+        f"No recommendation: {min(clips)} {split} groups are too few, 20 are needed "
+        "for a verdict. So far it would be half at "
     )
     assert f"About {found.more_groups} more {split} groups would settle it." in found.sentence
 
