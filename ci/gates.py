@@ -95,10 +95,10 @@ def _price_rise(now: Recommendation | None, then: Recommendation | None, allowed
     Milliseconds of two machines could not be compared.
     """
     name = "rise of the recommended candidate's price, as a share of the full-size model's"
-    if now is None and then is not None:
-        return Gate(name, "nothing is recommended any more", _points(allowed), False)
-    if now is None or then is None:
+    if then is None or then.recommended is None:
         return Gate(name, "nothing to compare with", _points(allowed), None)
+    if now is None or now.recommended is None:
+        return Gate(name, "nothing is recommended any more", _points(allowed), False)
     return _limited(name, now.price_share - then.price_share, allowed)
 
 

@@ -66,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
         InputError: params.yaml is not accepted, the run is not whole, or nothing has a price.
     """
     from stemtune.core import params, printable
-    from stemtune.core.errors import InputError
-    from stemtune.core.paths import LATENCY
+    from stemtune.core.errors import InputError, Missing
+    from stemtune.core.paths import EXPORTS, LATENCY
     from stemtune.evaluation import recommending
     from stemtune.evaluation.offers import CASCADE
 
@@ -93,8 +93,10 @@ def run(options: argparse.Namespace) -> int:
     for offer in choice.offers:
         if offer.name == found.recommended:
             frames = "" if offer.kind == CASCADE else f" --frames {offer.frames}"
-            file = printable.name(offer.file)
-            print(f"Run: stemtune classify --model exports/{file}{frames} CLIP")
+            path = EXPORTS / offer.file
+            if not path.exists():
+                raise Missing(path)
+            print(f"Run: stemtune classify --model {printable.name(str(path))}{frames} CLIP")
     for warning in found.warnings:
         print(printable.message(warning))
     return 0

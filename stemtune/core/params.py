@@ -176,4 +176,5 @@ def _explain(detail: Any) -> str:
         return f"  {key}: is missing; every setting must be given"
     if detail["type"] == "extra_forbidden":
         return f"  {key}: unknown setting; check its spelling, or remove it"
-    return f"  {key}: {message} (found {detail['input']!r})"
+    # Of several blocks, the message has the values that matter.
+    return f"  {key}: {message} (found {detail['input']!r})" if parts else f"  {message}"

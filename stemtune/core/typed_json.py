@@ -26,10 +26,13 @@ def read(path: Path, kind: type[Content]) -> Content:
         InputError: It does not hold such content.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # What is no text becomes no JSON either.
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise Missing(path) from None
-    return parse(text, str(path), kind, f"delete {path}, and `dvc repro` makes it anew")
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; delete it, and `dvc repro` makes the file") from None
+    return parse(text, str(path), kind, f"delete {path}, and `dvc repro` makes it again")
 
 
 def parse(text: str, name: str, kind: type[Content], remedy: str) -> Content:

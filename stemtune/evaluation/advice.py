@@ -62,6 +62,7 @@ class Recommendation(_Content):
         max_loss: The accuracy that might be lost.
         budget_ms: The milliseconds that might be spent; None: any.
         min_groups: Below so many there is no verdict.
+        groups: How many groups of clips there are, by split.
         more_groups: Estimate of how many more groups of that split would settle it; None: it is
             settled, or the difference is so close to the limit that no estimate makes sense.
         warnings: For people.
@@ -78,6 +79,7 @@ class Recommendation(_Content):
     max_loss: Drop
     budget_ms: float | None = None
     min_groups: Count
+    groups: dict[str, Count] = {}
     more_groups: Count | None = None
     warnings: list[str]
 
@@ -128,9 +130,14 @@ class Recommendation(_Content):
         if self.more_groups is not None:
             more = f" About {self.more_groups} more {found.split} groups would settle it."
         if self.verdict == TOO_FEW:
+            short = " and ".join(
+                f"{count} {split} groups"
+                for split, count in self.groups.items()
+                if count < self.min_groups
+            )
             return (
-                f"No recommendation: {found.groups} {found.split} groups are too few, "
-                f"{self.min_groups} are needed for a verdict. So far it would be {priced}: "
+                f"No recommendation: {short} are too few for a verdict, which needs "
+                f"{self.min_groups} of each. So far it would be {priced}: "
                 f"{change}.{more}"
             )
         if self.candidate is None:
@@ -152,7 +159,7 @@ class Stored(RootModel[Recommendation | None]):
     @model_validator(mode="before")
     @classmethod
     def _is_empty_without_prices(cls, content: Any) -> Any:
-        return content or None
+        return None if content == {} else content
 
 
 # What stands for the sentence if there is no recommendation.

@@ -4,13 +4,14 @@ A float32 file of full frames answers as its model does in predictions/, the oth
 predictions_exported/ has it: frames of smaller sides are rounded before a file sees them.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from stemtune.core import litter
-from stemtune.core.errors import Missing
+from stemtune.core.errors import InputError, Missing
 from stemtune.evaluation import clip_answers, predictions
 from stemtune.evaluation.clip_answers import ClipAnswers
 
@@ -40,13 +41,31 @@ class FileAnswers:
         found = {f"{path.stem}_{FLOAT32}": path for path in _listed(predicted)}
         found |= {path.stem: path for path in _listed(exported)}
         self.files = found
-        self._table = cache(lambda file: pd.read_parquet(found[file]))
+        self._table = cache(lambda file: _read(found[file]))
+        self._folders = {FLOAT32: predicted, INT8: exported}
         self.of = cache(self._of)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raises Missing unless all files of these names have answers; float16 has none."""
+        for name in names:
+            model, _, precision = name.rpartition("_")
+            if precision in self._folders and name not in self.files:
+                stem = model if precision == FLOAT32 else name
+                raise Missing(self._folders[precision] / f"{stem}{predictions.SUFFIX}")
 
     def _of(self, file: str, split: str, frames: int) -> ClipAnswers:
         """Returns a file's answers for the clips of a split, by so many frames of each."""
         table = self._table(file)
         return clip_answers.of_frames(table[table["split"] == split], frames)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        said = str(error).splitlines()[0]
+        remedy = f"delete {path.parent}, and `dvc repro` makes it again"
+        raise InputError(f"{path} is no Parquet file: {said}; {remedy}") from None
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stemtune.core import litter, processor
+from stemtune.core import litter, processor, typed_json
+from stemtune.core.errors import Missing
 from stemtune.core.params import Params
-from stemtune.core.paths import EXPORTED, EXPORTS, LATENCY, MANIFEST, PREDICTIONS
+from stemtune.core.paths import EXPORTED, EXPORTS, LATENCY, MANIFEST, METRICS, PREDICTIONS
 from stemtune.evaluation import (
     cascades,
     clip_answers,
@@ -132,18 +133,28 @@ def read(settings: Params, latency: Path = LATENCY) -> Choice:
         Missing: A file is missing.
         InputError: A file holds something else.
     """
-    size = settings.extract_frames.size
+    # That of the run: params.yaml may have changed since.
+    size = typed_json.read(METRICS, comparison.Comparison).baseline.input_size
     frames = manifest.frame_table(manifest.read(MANIFEST))
     truths = {split: clip_answers.truth(frames, split) for split in (VALIDATION, TEST)}
+    if not EXPORTS.exists():
+        raise Missing(EXPORTS)
     stored = {
         path.name.removesuffix(cascades.SUFFIX): cascades.read(path)
         for path in litter.visible(EXPORTS, f"*{cascades.SUFFIX}")
     }
-    priced = prices.read(latency)
+    priced, answers = prices.read(latency), FileAnswers(PREDICTIONS, EXPORTED)
+    if latency == LATENCY:
+        answers.require(priced)
     busy = max((price.busy_share or 0.0 for price in priced.values()), default=0.0)
-    note = processor.busy_note(busy)
+    notes = [f"On the prices: {note}." for note in [processor.busy_note(busy)] if note]
+    if settings.extract_frames.split.by == "frame":
+        notes.append(
+            "extract_frames.split.by is frame: a clip's frames are in several splits, so its price "
+            "and its answer are those of fewer frames than named, and accuracies are too high."
+        )
     found = offers.of(
-        FileAnswers(PREDICTIONS, EXPORTED),
+        answers,
         priced,
         stored,
         [comparison.BASELINE, comparison.named(comparison.RETRAINED, size)],
@@ -154,5 +165,5 @@ def read(settings: Params, latency: Path = LATENCY) -> Choice:
         groups={split: truth["group"].to_numpy() for split, truth in truths.items()},
         chance=float(truths[TEST]["label"].value_counts(normalize=True).max()),
         draws=Draws(settings.compare.bootstrap_samples, settings.runtime.seed),
-        notes=[f"On the prices: {note}."] if note else [],
+        notes=notes,
     )

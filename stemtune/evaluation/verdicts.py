@@ -102,7 +102,8 @@ def recommend(
     fewest = min((TEST, VALIDATION), key=lambda split: len(np.unique(groups[split])))
     few = len(np.unique(groups[fewest])) < limits.min_groups
     known = _known(candidates, reference, limits) | {
-        "warnings": _guessing(candidates, groups[TEST], limits.draws, chance)
+        "groups": {split: len(np.unique(groups[split])) for split in (VALIDATION, TEST)},
+        "warnings": _guessing(candidates, groups[TEST], limits.draws, chance),
     }
     if not cheaper:
         return Recommendation(verdict=NOT_CONFIRMED, **known)

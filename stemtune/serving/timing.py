@@ -117,7 +117,8 @@ def _require_names(paths: Sequence[Path]) -> None:
     by_name: dict[str, Path] = {}
     for path in paths:
         if not path.is_file():
-            said = "is a folder; name the files in it" if path.is_dir() else "does not exist"
+            said = "is no file" if path.exists() else "does not exist"
+            said = "is a folder; name the files in it" if path.is_dir() else said
             raise InputError(f"{path} {said}")
         if path.name in by_name:
             raise InputError(

@@ -38,6 +38,7 @@ def fit(
     *,
     initial_epoch: int = 0,
     keep_best: bool = False,
+    keep_start: bool = True,
     **compiled: Any,
 ) -> Training:
     """Trains a model from the weights that it has, and leaves it with those of the kept epoch.
@@ -54,7 +55,9 @@ def fit(
         on_epoch: Receives each epoch when it ends, epoch 0 (the start) included.
         initial_epoch: As `keras.Model.fit` takes it.
         keep_best: Whether the model ends with the weights of the epoch with the lowest validation
-            loss, the start included, instead of the last epoch's.
+            loss instead of the last epoch's.
+        keep_start: Whether the start counts as an epoch there. A random one must not: an untrained
+            model that is unsure can have a lower loss than a trained one that is too sure.
         compiled: As `keras.Model.compile` takes it; the optimizer, and what else differs from
             cross-entropy and accuracy.
     """
@@ -66,7 +69,8 @@ def fit(
     log = EpochLog(title, epochs, on_epoch)
     callbacks: list[keras.callbacks.Callback] = [log]
     if keep_best:
-        callbacks.append(BestEpoch(log.note_start(model, validation), epochs))
+        start_loss = log.note_start(model, validation)
+        callbacks.append(BestEpoch(start_loss if keep_start else math.inf, epochs))
     model.fit(
         batches,
         epochs=epochs,
@@ -76,7 +80,9 @@ def fit(
         callbacks=callbacks,
         verbose=0,
     )
-    return Training(log.epochs, callbacks[-1].best_epoch + 1 if keep_best else epochs)
+    kept = callbacks[-1].best_epoch + 1 if keep_best else epochs
+    # No epoch is better than a start that does not count if none has a loss: it diverged.
+    return Training(log.epochs, kept if kept or keep_start else epochs)
 
 
 class EpochLog(keras.callbacks.Callback):
@@ -122,7 +128,7 @@ class EpochLog(keras.callbacks.Callback):
 
 
 class BestEpoch(keras.callbacks.EarlyStopping):
-    """Leaves the weights of the epoch with the lowest validation loss, the start included.
+    """Leaves the weights of the epoch with the lowest validation loss, if it is below the start's.
 
     It never stops early. An epoch whose loss is not a number is never the best.
     """

@@ -163,6 +163,7 @@ def train(
                 on_epoch or record.add,
                 initial_epoch=plan.initial_epoch,
                 keep_best=plan.keep_best,
+                keep_start=bool(plan.weights),
                 optimizer=adam,
                 steps_per_execution=1 if data.live else STEPS_PER_EXECUTION,
             )

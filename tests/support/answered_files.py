@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from dvc.utils.serialize import dump_yaml
 
-from stemtune.core import files
+from stemtune.core import files, typed_json
+from stemtune.core.paths import METRICS
 from stemtune.evaluation import cascades, predictions
 from stemtune.evaluation.file_answers import FileAnswers
 from stemtune.export import joining
 from stemtune.store import manifest
 from tests.support.project import ROOT
+from tests.support.results import COMPARED
 
 CLIPS, FRAMES = 40, 3
 # A frame's milliseconds, by file.
@@ -61,8 +63,11 @@ def make_project(folder: Path, wrong: Mapping[str, int]) -> None:
     prices = {f"{name}.tflite": {"ms_median": ms} for name, ms in MILLISECONDS.items()}
     (folder / "metrics").mkdir()
     files.write_json(folder / "metrics/latency.json", prices)
+    typed_json.write(folder / METRICS, COMPARED)
     (folder / "exports").mkdir()
     planned = joining.plan(answers, ["retrained_112"], "retrained_224", [*MILLISECONDS], table)
+    for name in MILLISECONDS:
+        (folder / f"exports/{name}.tflite").touch()
     for name, cascade in planned.items():
         cascades.write(folder / "exports", name, cascade)
 

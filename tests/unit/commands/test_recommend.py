@@ -1,6 +1,7 @@
 """`stemtune recommend`: other limits and other times give other candidates."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,30 @@ def test_it_says_what_to_run_and_what_is_missing(
     assert "has no price of a full-size model" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     assert main(["recommend"]) == 2
+
+
+def test_files_that_are_damaged_or_missing_are_named(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    answers, export = "predictions_exported/retrained_112_int8.parquet", "exports"
+    Path(answers).write_bytes(Path(answers).read_bytes()[:99])
+    assert main(["recommend"]) == 2
+    assert f"{answers} is no Parquet file: " in capsys.readouterr().err
+    Path(answers).unlink()
+    assert main(["recommend"]) == 2
+    assert f"{answers} is missing; `dvc repro` makes it" in capsys.readouterr().err
+    # Another device may lack it.
+    times = {"baseline_float32.tflite": {"ms_median": 9.0}}
+    files.write_json(Path("pi.json"), times)
+    assert main(["recommend", "--latency", "pi.json"]) == 0
+    shutil.rmtree(export)
+    assert main(["recommend"]) == 2
+    assert f"{export} is missing; `dvc repro` makes it" in capsys.readouterr().err
 
 
 def test_the_report_s_table_has_every_candidate(

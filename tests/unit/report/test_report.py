@@ -86,10 +86,10 @@ def test_it_begins_with_every_candidate_and_what_to_run(
     assert before.index("<img") < before.index(caption)
     assert "no better than guessing" in before
     row = read.row("retrained_108_int8 on 1 frame")
-    assert row[1:6] == ["2.00", "4.00", "93.00%", "83.0 to 98.0", "−2.0"]
-    assert row[6:] == ["−7.0 to +3.0", "chosen, front", "retrained_108_int8.tflite"]
-    assert read.row("baseline_float32 on 4 frames")[7] == "reference, front"
-    assert read.row("as_published_float32 on 4 frames")[7] == ""
+    assert row[1:8] == ["2.00", "4.00", "4.0", "60", "93.00%", "83.0 to 98.0", "−2.0"]
+    assert row[8:] == ["−7.0 to +3.0", "chosen, front", "retrained_108_int8.tflite"]
+    assert read.row("baseline_float32 on 4 frames")[9] == "reference, front"
+    assert read.row("as_published_float32 on 4 frames")[9] == ""
     unpriced = dataclasses.replace(results.make(), candidates=None, recommendation="No: no price.")
     assert "front" not in report.draw(unpriced)
     assert "No: no price." in Reader(report.render(unpriced, drawn)).text
