@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -35,6 +37,10 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 plt.rcParams.update(STYLE)
+# So would fonts of the machine, which a cache in the user's home may prefer.
+font_manager.fontManager.ttflist.clear()
+for font in sorted(Path(matplotlib.get_data_path(), "fonts/ttf").glob("*.ttf")):
+    font_manager.fontManager.addfont(font)
 NARROW, WIDE = (5.2, 3.7), (7.6, 4.6)
 COLORS = {
     comparison.BASELINE: ("#1c2733",),

@@ -3,8 +3,11 @@
 import dataclasses
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+import matplotlib
 import pytest
+from matplotlib import font_manager
 
 from stemtune.core.records import Epoch, Record
 from stemtune.evaluation import comparison
@@ -93,6 +96,13 @@ def test_it_begins_with_every_candidate_and_what_to_run(
     unpriced = dataclasses.replace(results.make(), candidates=None, recommendation="No: no price.")
     assert "front" not in report.draw(unpriced)
     assert "No: no price." in Reader(report.render(unpriced, drawn)).text
+
+
+def test_letters_are_those_of_matplotlib_on_every_machine(drawn: dict[str, str]) -> None:
+    assert drawn
+    own = Path(matplotlib.get_data_path())
+    assert all(own in Path(font.fname).parents for font in font_manager.fontManager.ttflist)
+    assert own in Path(font_manager.findfont("STIXGeneral", fallback_to_default=False)).parents
 
 
 def test_table_1_has_the_paper_s_trial_at_the_same_rate(read: Reader) -> None:
