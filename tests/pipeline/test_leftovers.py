@@ -13,11 +13,12 @@ from tests.support.project import QUICK_STEM, ROOT, UNTRACKED, Project
 # What each stage does before it begins, and track, in the shape of the chain.
 PROGRAM = """
 import sys
-from stemtune.core import leftovers, params, stage
+from stemtune import run
+from stemtune.core import errors, leftovers, params
 if sys.argv[1] == "track":
     leftovers.remove(params.load().add_stem.variants, "track", in_lock=True)
 else:
-    stage.run(sys.argv[1], lambda: None)
+    errors.run(sys.argv[1], lambda: run.run(sys.argv[1], lambda record: None))
 """
 REMOVE = f"{shlex.quote(sys.executable)} remove.py"
 PIPELINE = {

@@ -10,7 +10,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from stemtune.core import files, params
+from stemtune.core import all_params, files
 from tests.support.bucket import serving
 from tests.support.mlflow_tree import children, parents, runs
 from tests.support.project import ROOT, UNTRACKED, Project
@@ -161,7 +161,7 @@ def test_mlflow_run_brings_the_data_and_sets_params(pictures: Project, tmp_path:
     given = [part for key, value in settings.items() for part in ("-P", f"{key}={value}")]
     printed = other.run(*mlflow, *given)
     assert "Running stage 'extract_frames':" in printed
-    found = params.load(other.root / "params.yaml")
+    found = all_params.load(other.root / "params.yaml")
     assert (found.extract_frames.size, found.extract_frames.limits.decode_seconds) == (80, 60)
     assert found.ci.max_stem_gap == 0.00001
     status, printed = other.attempt(*mlflow, "-P", "extract_frames.sizes=80")
