@@ -20,6 +20,8 @@ from stemtune.tracking.pipeline_run import PipelineRun
 from stemtune.tracking.summary import Timings
 
 CANDIDATES = PLOTS / "candidates.csv"
+# Names of metrics, and the columns that they come from.
+WORTH = {"clip_accuracy": "clip_accuracy", "ms_per_clip": "milliseconds"}
 COUNTS = ("clips", "frames", "groups", "quarantined")
 MEANING = {
     "test_accuracy": "share of the test frames classified rightly; bounds: 95%, over groups",
@@ -67,7 +69,7 @@ def of_pipeline(
     ]
     parent = tree.concluded(run, stages, time.time())
     parent.metrics = {f"{row.name}_test_accuracy": row.test_accuracy for row in rows}
-    parent.metrics |= _price(advised)
+    parent.metrics |= _price(advised) | _worth(advised)
     parent.params = _recommended(advised)
     parent.tags = {"dvc.lock": locked.digest, "threads": str(settings.runtime.threads)}
     parent.tags |= environment.describe() | _verdict(advised)
@@ -85,8 +87,8 @@ def of_pipeline(
                 name=row.name,
                 alias=alias,
                 digest=locked.outputs[comparison.folder(row.name).as_posix()],
-                description=f"{row.model}: {row.test_accuracy:.2%} of test frames, "
-                f"{row.clip_accuracy:.2%} of test clips. Its alias moves to the best of its kind.",
+                description=f"{row.model}. Test accuracy: {row.test_accuracy:.2%} of frames, "
+                f"{row.clip_accuracy:.2%} of clips.",
             )
             for alias, row in registered(rows).items()
         ],
@@ -143,14 +145,7 @@ def _price(advised: Recommendation | None) -> dict[str, float]:
     """Returns the numbers of the recommendation: of the candidate that it is about."""
     if not advised or not advised.cost or not advised.difference:
         return {}
-    recommended = {}
-    if name := advised.recommended:
-        is_cheaper = advised.verdict == advice.CONFIRMED
-        cost = advised.cost if is_cheaper else advised.reference_cost
-        recommended["recommended_ms_per_clip"] = cost.milliseconds
-        if (accuracy := _accuracy(name)) is not None:
-            recommended["recommended_clip_accuracy"] = accuracy
-    return recommended | {
+    return {
         "recommendation_ms_per_clip": advised.cost.milliseconds,
         "recommendation_price_share": advised.cost.share,
         "recommendation_difference": advised.difference.difference,
@@ -159,13 +154,18 @@ def _price(advised: Recommendation | None) -> dict[str, float]:
     }
 
 
-def _accuracy(candidate: str) -> float | None:
-    """Returns a candidate's clip accuracy on test; None if the report has none."""
-    if not CANDIDATES.exists():
-        return None
+def _worth(advised: Recommendation | None) -> dict[str, float]:
+    """Returns price and test accuracy of the recommended candidate, as the report lists it."""
+    recommended = advised.recommended if advised else None
+    if not recommended or not CANDIDATES.exists():
+        return {}
     with CANDIDATES.open(encoding="utf-8", newline="") as table:
-        rows = [row for row in csv.DictReader(table) if row["candidate"] == candidate]
-    return float(rows[0]["clip_accuracy"]) if rows else None
+        listed = {row["candidate"]: row for row in csv.DictReader(table)}
+    return {
+        f"recommended_{name}": float(listed[recommended][column])
+        for name, column in WORTH.items()
+        if recommended in listed
+    }
 
 
 def _verdict(advised: Recommendation | None) -> dict[str, str]:
