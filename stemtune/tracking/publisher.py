@@ -83,12 +83,12 @@ class Publisher:
                 continue
             try:
                 is_busy |= self._follow(each)
-            except InputError as error:
-                # What it holds cannot be read, now or ever.
-                outbox.put_aside(each, error)
             except FileNotFoundError:
                 # It was moved or deleted at this moment.
                 continue
+            except InputError as error:
+                # What it holds cannot be read, now or ever.
+                outbox.put_aside(each, error)
             except Exception as error:
                 # Whatever it is, the stages go on, and the outbox is there for another attempt.
                 told = errors.first_line(error)
