@@ -27,7 +27,7 @@ def of(outbox: Outbox) -> Record:
     else:
         parent, keys = _unfinished(outbox, run), _keys(outbox)
     stages = [_stage(record, run, keys) for record in parent.children]
-    # MLflow can be asked for what a run was started with; its parent shows what was changed.
+    # Pipeline runs are compared by the settings that are not the committed ones.
     params = run.changed | parent.params
     return parent.model_copy(
         update={"children": stages, "params": params, "tags": _tags(run) | parent.tags}
