@@ -91,7 +91,7 @@ def note_publisher() -> None:
     files.write_json(outbox.root() / NOTED, noted.model_dump())
 
 
-def wait(waiting: Sequence[Outbox], seconds: float) -> dict[str, str]:
+def wait(waiting: Sequence[Outbox], seconds: float) -> list[tuple[str, str]]:
     """Waits until MLflow shows pipeline runs that are over, and says which it shows.
 
     Args:
@@ -99,31 +99,31 @@ def wait(waiting: Sequence[Outbox], seconds: float) -> dict[str, str]:
         seconds: How long to wait in all; the publisher goes on behind.
 
     Returns:
-        By the name of each one that is not shown, the reason.
+        Name and reason of each one that is not shown.
     """
     since, until, restart = time.time(), time.monotonic() + seconds, 0.0
-    names, left = {each.folder.name: _name(each) for each in waiting}, list(waiting)
-    reasons: dict[str, str] = {}
-    while left and len(reasons) < len(left) and time.monotonic() < until:
+    # Several may have one name, such as that of a commit.
+    names, left = {each.folder: _name(each) for each in waiting}, list(waiting)
+    reasons: dict[Path, str] = {}
+    while len(reasons) < len(left) and time.monotonic() < until:
         if time.monotonic() > restart:
             # Again, if it was killed.
             start()
             restart = time.monotonic() + RESTART_SECONDS
         time.sleep(LOOK_SECONDS)
         left = [each for each in left if each.folder.exists()]
-        found = {names[each.folder.name]: each.problem(since) for each in left}
-        reasons = {name: reason for name, reason in found.items() if reason}
+        reasons = {each.folder: told for each in left if (told := each.problem(since))}
     for each in waiting:
         if shown := each.shown():
             said = "".join(f"\n{note}" for note in shown.notes)
-            say(f"published {names[each.folder.name]} in MLflow, parent run {shown.parent}{said}")
+            say(f"published {names[each.folder]} in MLflow, parent run {shown.parent}{said}")
     late = f"not within {seconds:g} s; the publisher goes on"
-    return {(name := names[each.folder.name]): reasons.get(name, late) for each in left}
+    return [(names[each.folder], reasons.get(each.folder, late)) for each in left]
 
 
-def warn(reasons: dict[str, str]) -> None:
+def warn(reasons: Sequence[tuple[str, str]]) -> None:
     """Says which pipeline runs MLflow does not show, and why."""
-    for name, reason in reasons.items():
+    for name, reason in reasons:
         say(
             f"WARNING: {name} is not, or not all, in MLflow ({store.address()}): {reason}\n"
             "All results are kept; the next `dvc repro`, or `make publish`, publishes them"

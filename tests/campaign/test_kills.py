@@ -29,7 +29,7 @@ ALL, GROUP, DVC, STAGE, PUBLISHER = (
     "the publisher alone",
 )
 # The shortest and the longest time to a kill, in those that a stage takes on average; to one of the
-# reporter, in what it takes until MLflow shows something.
+# publisher, in what it takes until MLflow shows something.
 SOONEST, LATEST = 0.2, 2.2
 # The stage that always runs, and how many kills may hit it before the others are to run again.
 LAST, AT_THE_END = "track", 3

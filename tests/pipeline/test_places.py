@@ -139,7 +139,7 @@ def test_an_experiment_in_a_copy_is_shown_in_the_project_s_own_store(
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Waits for what a reporter does after the end of its stage."""
+    """Waits for what the publisher does after the end of its stage."""
     until = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < until

@@ -320,7 +320,7 @@ def test_a_stage_that_fails_says_why(setting: Setting) -> None:
     assert "(found 'guess')" in printed
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        # The reporter outlives the stage by some seconds.
+        # The publisher outlives the stage by some seconds.
         if len(parents(setting.client)) > before and setting.newest().info.status == "FAILED":
             break
         time.sleep(0.5)
