@@ -82,8 +82,11 @@ class Record(BaseModel):
 
     @contextmanager
     def timed(self, params: dict[str, Any]) -> Iterator[None]:
-        """Runs a block as what the record is about: its settings, start and duration."""
-        self.params, self.started = params, time.time()
+        """Runs a block with these settings, at whose end what the record is about is done.
+
+        It started when the record did: MLflow changes the start of no run that it shows.
+        """
+        self.params = params
         yield
         self.finish()
 

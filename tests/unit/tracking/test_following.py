@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from stemtune import run
-from stemtune.core import dvc, errors, files
+from stemtune.core import dvc, errors, files, records
 from stemtune.core.records import Record
 from stemtune.tracking import dvc_lock, outbox, pipeline_run, publisher, service
 from stemtune.tracking.outbox import Begun, Outbox
@@ -170,6 +170,8 @@ def test_stages_are_followed_by_one_publisher_and_shown_whole_after_the_last(pla
     run = place.runs()["train_best"].info.run_id
     assert [file.path for file in place.client.list_artifacts(run)] == ["report.html"]
     assert place.runs()["train_best"].data.params == {"rate": "0.1"}
+    kept = records.read(place.folder / records.path_of("train_best"))
+    assert place.runs()["train_best"].info.start_time == round(kept.started * 1000)
 
 
 def test_stages_that_start_at_once_have_one_publisher_and_a_killed_one_is_replaced(
