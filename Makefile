@@ -66,8 +66,8 @@ ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 demo: .venv/ready ## a page on 127.0.0.1:5002 that shows a clip to baseline, stem and exports
 	$(BIN)/stemtune demo
 
-publish: .venv/ready ## tell MLflow what a server that was down kept from it
-	$(BIN)/python -m stages.track
+publish: .venv/ready ## upload results that could not reach the MLflow server, and do nothing else
+	$(BIN)/python -m stemtune.tracking.publishing
 
 # CI keeps .dvc/cache between runs, hence no other cache is chosen.
 ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from ci import clips, commands, gates, remote, stages, summary
-from stemtune.core import errors, files, params, printable, records, typed_json
+from stemtune.core import all_params, errors, files, printable, records, typed_json
 from stemtune.core.errors import InputError
 from stemtune.core.markdown import code
 from stemtune.core.paths import (
@@ -33,7 +33,7 @@ from stemtune.core.paths import (
     RECOMMENDATION,
     REPORT,
 )
-from stemtune.core.settings.running import Ci
+from stemtune.core.settings.apart import Ci
 from stemtune.core.typed_json import Content
 from stemtune.evaluation import advice
 from stemtune.evaluation.comparison import Comparison
@@ -64,7 +64,7 @@ def main() -> None:
 
 def play(options: argparse.Namespace) -> list[str]:
     """Pulls, reproduces, compares, tells and pushes; returns why the change is refused."""
-    limits = params.load().ci
+    limits = all_params.load().ci
     base = base_commit(options.base)
     place = remote.choose(options.remote, options.push)
     print(f"ci: {place.said}")

@@ -11,8 +11,8 @@ from dvc.repo import Repo
 
 from stemtune.core import files, printable
 from stemtune.core.errors import InputError
+from stemtune.core.git import git
 from stemtune.core.paths import LOCK
-from stemtune.core.pipeline_run import git
 
 # What git has of the results: which outputs belong to the sources, and the numbers.
 COMMITTED = ("dvc.lock", "metrics")

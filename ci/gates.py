@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stemtune.core.settings.running import Ci
+from stemtune.core.settings.apart import Ci
 from stemtune.evaluation import comparison
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Comparison, Row

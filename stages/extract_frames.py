@@ -3,13 +3,14 @@
 Reads:  data/, block extract_frames of params.yaml
 Writes: frames/, manifest.parquet, metrics/extract_frames.json, records/extract_frames.json,
         records/data_docs.html
-Run:    python -m stages.extract_frames; with --part 2/4: the frames of a part of the clips, alone
+Run:    python -m stemtune.run extract_frames
+        python -m stages.extract_frames --part 2/4: the frames of a part of the clips, alone
 """
 
 import sys
 import time
 
-from stemtune.core import params, records, stage, typed_json
+from stemtune.core import params, typed_json
 from stemtune.core.paths import (
     DATA,
     DATA_DOCS,
@@ -18,6 +19,7 @@ from stemtune.core.paths import (
     MANIFEST,
     UNFINISHED_EXTRACTION,
 )
+from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.ingest import (
     clips,
@@ -34,14 +36,14 @@ from stemtune.networks import weights
 from stemtune.store import manifest
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Samples frames of every clip, reusing the shards of clips that did not change."""
     settings = params.load()
     extract, threads = settings.extract_frames, settings.runtime.threads
     engine = choice.choose(threads)
     # Missing weights should stop the pipeline now, not after an hour of decoding.
     weights.fetch_all(settings.compared_backbones)
-    with records.recording("extract_frames", params.flat("extract_frames", extract)) as record:
+    with record.timed(params.flat("extract_frames", extract)):
         found = clips.find(DATA, extract, threads)
         empty = clips.empty_folders(DATA, found, depth=2 if extract.split.folders else 1)
         group_table = groups.read_table(DATA / clips.GROUPS_FILE)
@@ -77,4 +79,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     if not parts.run(sys.argv[1:]):
-        stage.run("extract_frames", main)
+        raise SystemExit("usage: python -m stages.extract_frames --part k/n")

@@ -44,7 +44,8 @@ def extracted(project: Project) -> dict[str, bytes]:
 
 
 def run(project: Project, *arguments: str) -> tuple[int, str]:
-    return project.attempt("python", "-m", "stages.extract_frames", *arguments)
+    module = ["stages.extract_frames"] if arguments else ["stemtune.run", "extract_frames"]
+    return project.attempt("python", "-m", *module, *arguments)
 
 
 def test_two_parts_and_then_the_stage_give_what_one_run_gives(small: Project) -> None:
