@@ -1,6 +1,6 @@
 # Needs python3, make and git; the rest comes with the environment.
 .DEFAULT_GOAL := help
-.PHONY: help repository cache repro test test-all ui demo publish ci bench check lock clean
+.PHONY: help repository cache repro test test-all ui demo publish ci docs bench check lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
@@ -74,6 +74,9 @@ ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
 	@mkdir -p .dvc/cache
 	@$(BIN)/python -m stemtune.commands.clone_folders
 	$(BIN)/python -m ci $${BASE:+--base="$$BASE"}
+
+docs: .venv/ready ## write the last run's numbers and picture into README and docs/
+	$(BIN)/python -m docs
 
 bench: .venv/ready data ## measure against the plain alternatives, as ratios
 	$(BIN)/python -m bench

@@ -11,6 +11,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from docs.__main__ import PAGES as NUMBERED
+from docs.__main__ import renewed
 from stemtune.commands.main import main
 from stemtune.core import files
 from tests.support.project import ROOT
@@ -20,7 +22,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, ROOT / "samples/README.md"]
 # CHANGELOG.md names what went, too.
 CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
-CODE = ["stemtune", "stages", "ci", "bench", "profiles", "samples", "tests"]
+CODE = ["stemtune", "stages", "ci", "bench", "profiles", "samples", "docs", "tests"]
 
 WORDS, WORDS_OF_A_SENTENCE = 700, 25
 
@@ -177,3 +179,11 @@ def test_readme_is_short_and_so_are_its_sentences() -> None:
     assert len(README.read_text(encoding="utf-8").split()) <= WORDS
     long = [each for each in sentences(README) if len(each.split()) > WORDS_OF_A_SENTENCE]
     assert long == []
+
+
+# Not in `make test`: a run on other clips has other numbers.
+@pytest.mark.footage
+@pytest.mark.parametrize("page", NUMBERED, ids=str)
+def test_numbers_are_those_of_the_committed_run(page: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert renewed(text, times={}) == text, "run `make docs`"
