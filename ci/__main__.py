@@ -169,9 +169,9 @@ def at_base(base: str, path: Path, kind: type[Content]) -> Content | None:
 def require_data(place: remote.Remote) -> None:
     """Stops where the clips that data.dvc names are neither here nor in the remote."""
     if not DATA.exists():
-        where = f"in remote {place.name}" if place.name else "to be had without a remote"
+        where = f"in remote {place.name}" if place.name else "available without a remote"
         raise InputError(
-            f"the clips that data.dvc names are not {where}. Whoever added clips has to "
+            f"the clips that data.dvc names are not {where}. The person who added clips has to "
             "`dvc push` them to the remote that this run uses; a pull request from a fork has no "
             "credentials for another than the sample remote"
         )

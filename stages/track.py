@@ -1,7 +1,7 @@
 """track: shows this pipeline run in MLflow, cached stages included, and prints the comparison.
 
 It always runs and no stage depends on it. metrics/timings.json, which it writes, is a view of the
-run records: times differ from run to run, so that nothing else may depend on them.
+run records: times differ from run to run, so nothing else may depend on them.
 
 Reads:  records/, metrics/, report/, plots/, models/, exports/, dvc.lock, block track of params.yaml
 Writes: metrics/timings.json, and runs in the MLflow store
