@@ -104,7 +104,7 @@ def _rows(name: str, seen: list[list[Cost]], clips: int) -> list[measuring.Row]:
 
 
 def _measure(count: int, stages: Sequence[str]) -> dict[str, Cost]:
-    """Returns what each of these stages costs for so many clips, under DVC."""
+    """Returns the cost of each stage for N clips, under DVC."""
     with tempfile.TemporaryDirectory() as temporary:
         project = NoiseProject(Path(temporary) / "project", count)
         try:

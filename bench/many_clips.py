@@ -2,7 +2,7 @@
 
 The clips are small files of noise, what decoding them would have measured is drawn, and shards are
 small: what grows here grows with the number of clips. Seconds are the processor's, of all processes
-together, so that a machine which others share gives the same numbers.
+together, so a shared machine gives the same numbers.
 
 Run: python -m bench.many_clips 1000 10000 100000
 """
@@ -76,7 +76,7 @@ def _measure(root: Path, count: int) -> dict[str, float]:
 
 
 def _stage(root: Path, random: np.random.Generator) -> Iterator[Step]:
-    """Yields the steps of extract_frames but for decoding."""
+    """Yields the steps of extract_frames except decoding."""
     found: list[clips.Clip] = []
     yield "list and hash clips", lambda: found.extend(clips.find(root / "data", EXTRACT, 2))
     part: list[clips.Clip] = []

@@ -29,7 +29,7 @@ FOLDER = Path("profiles")
 PARAMS = Path("params.yaml")
 # Holds params.yaml as it was, while a profile is over it.
 KEPT = Path(".params.yaml.kept")
-# DVC commits an experiment, for which git wants a name, where whoever runs it has given none.
+# DVC commits an experiment, for which git wants a name, if the user has set none.
 NOBODY = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")

@@ -1,6 +1,6 @@
 """train_best: the head at the best learning rate, behind the frozen backbone: the baseline.
 
-Reads:  embeddings/ (frames/ where features are not cached), manifest.parquet, tuning/best.json,
+Reads:  embeddings/ (frames/ if features are not cached), manifest.parquet, tuning/best.json,
         block train_best of params.yaml
 Writes: models/baseline/, records/train_best.json
 Run:    python -m stemtune.run train_best

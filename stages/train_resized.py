@@ -4,7 +4,7 @@ A head that was trained on full frames does not suit smaller ones. The full side
 sides are compared after the same search. Each tries several learning rates; the rate and the epoch
 with the lowest validation loss are kept.
 
-Reads:  embeddings/, embeddings_augmented/ (frames/ where features are not cached),
+Reads:  embeddings/, embeddings_augmented/ (frames/ if features are not cached),
         manifest.parquet, add_stem.retrained_head, and sides and backbones of compare
 Writes: models/retrained/<side>/, models/retrained/<other backbone>_<side>/,
         records/train_resized.json

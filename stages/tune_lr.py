@@ -1,6 +1,6 @@
 """tune_lr: Keras Tuner tries Adam's learning rates on cached features. The paper's Table 1.
 
-Reads:  embeddings/ (frames/ where features are not cached), manifest.parquet, block tune_lr of
+Reads:  embeddings/ (frames/ if features are not cached), manifest.parquet, block tune_lr of
         params.yaml, and train_best.head
 Writes: tuning/trials.csv, tuning/best.json, records/tune_lr.json
 Run:    python -m stemtune.run tune_lr

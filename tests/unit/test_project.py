@@ -133,42 +133,6 @@ def test_dvc_and_the_project_leave_the_same_files_of_systems_alone() -> None:
     assert [name for name in (*left, *taken) if litter.is_litter(name)] == left
 
 
-PAGES = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "samples/README.md",
-]
-
-
-def anchors(page: Path) -> set[str]:
-    """Returns what the headings of a page are called in links, as GitHub and GitLab have it."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_relative_links_lead_to_what_is_there(page: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
-    links = [link for link in links if not re.match(r"[a-z]+:", link)]
-    for link in links:
-        name, _, anchor = link.partition("#")
-        target = page.parent / name if name else page
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
-
-
-def test_the_table_of_packages_names_every_module() -> None:
-    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]*\|$", page, flags=re.MULTILINE)
-    named = {f"{package}/{module}" for package, listed in rows for module in listed.split(", ")}
-    modules = {
-        path.relative_to(ROOT / "stemtune").with_suffix("").as_posix()
-        for path in (ROOT / "stemtune").rglob("*.py")
-        if path.name != "__init__.py" and path.parent != ROOT / "stemtune"
-    }
-    assert named == modules
-
-
 def test_the_command_is_installed_beside_the_lock_without_a_network(tmp_path: Path) -> None:
     install = r"uv pip install --python \$\(BIN\)/python (.*--offline.*) \.$"
     (options,) = re.findall(install, (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
