@@ -5,6 +5,7 @@ import resource
 import sys
 from functools import cache
 from importlib import metadata
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import av.error
@@ -13,7 +14,7 @@ import pillow_heif
 from PIL import features
 
 from stemtune.core.settings.frames import Limits
-from stemtune.media import jpegs, sampling, stills, video
+from stemtune.media import containers, jpegs, sampling, stills, video
 from stemtune.media.sampling import (
     DecodeError,
     LimitError,
@@ -75,9 +76,12 @@ def sample_frames(
     """
     try:
         sample = None
-        if not jpegs.is_stream(path):
-            sample = stills.sample(path, count, side, limits, span)
-        return sample or video.sample(path, count, side, limits, span)
+        with FileIO(path) as raw:
+            file = BufferedReader(raw)
+            if not (is_stream := jpegs.is_stream(file)):
+                sample = stills.sample(file, path, count, side, limits, span)
+            source = containers.Source(raw, is_stream)
+            return sample or video.sample(source, count, side, limits, span)
     except DecodeError:
         raise
     except MemoryError as error:
