@@ -10,14 +10,7 @@ import sys
 import time
 
 from stemtune.core import errors, params, records, stage, typed_json
-from stemtune.core.paths import (
-    CHECKSUMS,
-    DATA,
-    DATA_DOCS,
-    EXTRACT_METRICS,
-    FRAMES,
-    MANIFEST,
-)
+from stemtune.core.paths import CHECKSUMS, DATA, DATA_DOCS, EXTRACT_METRICS, FRAMES, MANIFEST
 from stemtune.engine import choice
 from stemtune.ingest import (
     clips,
