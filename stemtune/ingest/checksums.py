@@ -3,8 +3,8 @@
 That is what DVC goes by as well. Where nothing is remembered, all is read.
 """
 
+import errno
 import json
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,7 +74,7 @@ def _checksum(clip: Clip, known: tuple[State, str] | None) -> tuple[State, str]:
         return seen, known[1]
     checksum = files.sha256(clip.path)
     if state(clip.path) != seen:
-        raise OSError(0, os.strerror(0), "changed while it was read")
+        raise OSError(errno.EBUSY, "changed while it was read")
     return seen, checksum
 
 
