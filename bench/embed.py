@@ -1,5 +1,6 @@
 """Embedding stored clips, against `predict` fed by tf.data, and against frames in memory."""
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from bench import measuring
 from bench.material import SETTINGS, fill_frame_store, packaged_or_random, read_all
 from stemtune.networks import reproducibility
-from stemtune.store import shards
+from stemtune.store import frame_store
 
 if TYPE_CHECKING:
     import keras
@@ -60,10 +61,10 @@ def _measure(
 
     side = size.side
     store, home = folder / "frames", folder / "features"
-    home.mkdir()
     table = fill_frame_store(store, count, PER_CLIP, side)
     clips = list(table["shard"].unique())
     pixels = read_all(store, table, side)
+    records = _write_records(store, clips, side, folder)
     embed = backbones.embedder(network, PER_CLIP, side, side)
     batched = np.split(pixels, len(clips))
     frames = tf.keras.Input((side, side, 3))
@@ -71,10 +72,12 @@ def _measure(
     features: dict[str, np.ndarray] = {}
 
     def ours() -> None:
-        embeddings.embed_shards(store, home, clips, side, embed, name)
+        shutil.rmtree(home, ignore_errors=True)
+        target = embeddings.Target(home, side)
+        embeddings.fill(store, side, {clip: [target] for clip in clips}, lambda _: embed)
 
     def predict() -> None:
-        features["predict"] = plain.predict(_dataset(store, clips, count, side), verbose=0)
+        features["predict"] = plain.predict(_dataset(records, count, side), verbose=0)
 
     def in_memory() -> None:
         features["in memory"] = np.concatenate([embed(batch) for batch in batched])
@@ -88,7 +91,7 @@ def _measure(
         size.runs, rate(ours), rate(predict), rate(in_memory)
     )
     width = network.output_shape[-1]
-    kept = [shards.read(shards.path_of(home, clip), (width,), embeddings.DTYPE) for clip in clips]
+    kept = [embeddings.read(home, clip, width) for clip in clips]
     for side_name, theirs in features.items():
         _require_equal(f"{name}, {side_name}", np.concatenate(kept), theirs)
     of = f"{count} frames of {side} px"
@@ -106,7 +109,19 @@ def _measure(
     ]
 
 
-def _dataset(store: Path, clips: list[str], count: int, side: int) -> "tf.data.Dataset":
+def _write_records(store: Path, clips: list[str], side: int, folder: Path) -> list[str]:
+    """Writes a TFRecord file for each clip, a record for each frame; returns their paths."""
+    import tensorflow as tf
+
+    paths = [str(folder / f"{clip}.tfrecord") for clip in clips]
+    for clip, path in zip(clips, paths, strict=True):
+        with tf.io.TFRecordWriter(path) as writer:
+            for frame in frame_store.read(store, clip, side):
+                writer.write(frame.tobytes())
+    return paths
+
+
+def _dataset(paths: list[str], count: int, side: int) -> "tf.data.Dataset":
     """Returns batches of the stored frames in [0, 1], read as TensorFlow's guides have it."""
     import tensorflow as tf
 
@@ -114,7 +129,6 @@ def _dataset(store: Path, clips: list[str], count: int, side: int) -> "tf.data.D
         frame = tf.reshape(tf.io.decode_raw(record, tf.uint8), (side, side, 3))
         return tf.cast(frame, tf.float32) / 255.0
 
-    paths = [str(shards.path_of(store, clip)) for clip in clips]
     records = tf.data.TFRecordDataset(paths)
     parsed = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
     counted = parsed.apply(tf.data.experimental.assert_cardinality(count))

@@ -1,8 +1,9 @@
 """What it costs that there are many clips, apart from decoding them and running networks.
 
-The clips are small files of noise, what decoding them would have measured is drawn, and shards are
-small: what grows here grows with the number of clips. Seconds are the processor's, of all processes
-together, so a shared machine gives the same numbers.
+The clips are small files of noise, and what decoding them would have measured is drawn. Entries are
+of real size: 600 kB of frames. Each is linked under many keys, so that a hundred thousand need no
+60 GB. Seconds are the processor's, of all processes together, so that a machine which others share
+gives about the same numbers.
 
 Run: python -m bench.many_clips 1000 10000 100000
 """
@@ -21,23 +22,18 @@ from tabulate import tabulate
 
 from bench import project
 from stemtune.core import params
-from stemtune.ingest import (
-    clips,
-    data_docs,
-    expectations,
-    extraction,
-    ingest_summary,
-    measurements,
-    parts,
-)
+from stemtune.ingest import data_docs, expectations, extraction, ingest_summary, listing
+from stemtune.ingest import manifest as ingest_manifest
 from stemtune.ingest.near_duplicates import clusters
-from stemtune.store import manifest, shards
+from stemtune.store import arrays, frame_store, manifest
+from stemtune.store.frame_store import Measurements
 
 EXTRACT = params.load(project.ROOT / "params.yaml").extract_frames
 CLASSES, FRAMES, BYTES = 100, 4, 2000
-# Clips in a shard, where shards are larger.
-TOGETHER = 100
-SHAPE = (8, 8, 3)
+# With more, DVC hashes 60 GB several times over.
+MOST_FOR_DVC = 10_000
+# Keys of one file; some file systems allow few links.
+LINKS = 1000
 PIPELINE = """
 stages:
   extract_frames:
@@ -57,7 +53,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             columns[count] = _measure(Path(folder), count)
         print(f"{count} clips: {columns[count]}", flush=True)
-    rows = [[step, *(columns[count][step] for count in counts)] for step in columns[counts[0]]]
+    rows = [[step, *(columns[count].get(step) for count in counts)] for step in columns[counts[0]]]
     headers = ["s of the processor", *(f"{count:,} clips" for count in counts)]
     print(tabulate(rows, headers, tablefmt="github", floatfmt=".2f"))
 
@@ -71,46 +67,45 @@ def _measure(root: Path, count: int) -> dict[str, float]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(random.bytes(BYTES))
     taken = {name: _seconds(step) for name, step in _stage(root, random)}
-    taken |= {name: _seconds(step) for name, step in _dvc(root)}
+    if count <= MOST_FOR_DVC:
+        taken |= {name: _seconds(step) for name, step in _dvc(root)}
     return taken | {"MiB at most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def _stage(root: Path, random: np.random.Generator) -> Iterator[Step]:
     """Yields the steps of extract_frames except decoding."""
-    found: list[clips.Clip] = []
-    yield "list and hash clips", lambda: found.extend(clips.find(root / "data", EXTRACT, 2))
-    part: list[clips.Clip] = []
-    wanted = parts.Part(1, 10).has
+    found: list[listing.Listing] = []
+
+    def list_clips() -> None:
+        found.append(listing.read(root / "data", EXTRACT, 2, root / "checksums.json"))
+
+    yield "list and hash all clips", list_clips
+    # Their times are too new to be trusted at once.
+    long_ago = 10**9
+    for clip in found[0].clips:
+        os.utime(clip.path, (long_ago, long_ago))
+    list_clips()
+    yield "list, nothing changed", list_clips
+    clips, store = found[-1].clips, root / "frames"
+    _write_entries(store, [extraction.key_of(clip, EXTRACT) for clip in clips], random)
+    planned: list[dict[str, frame_store.Facts]] = []
     yield (
-        "list all, hash a tenth (--part 1/10)",
-        lambda: part.extend(clips.find(root / "data", EXTRACT, 2, wanted)),
+        "read what is known of all clips",
+        lambda: planned.append(extraction.plan(clips, store, EXTRACT)[0]),
     )
-    outcomes = {extraction.shard_name(clip, EXTRACT): _drawn(random) for clip in found}
-    hashes = [outcome.hashes for outcome in outcomes.values()]
+    # Linked entries have the hashes of few.
+    known = {key: _drawn(random) for key in planned[0]}
+    hashes = [facts.hashes for facts in known.values()]
     yield "near duplicates", lambda: list(clusters(hashes, len(hashes), 10))
-    frames, shape = root / "frames", (FRAMES, *SHAPE)
-    for name in outcomes:
-        shards.write(shards.path_of(frames, name), random.integers(0, 255, shape, np.uint8))
-
-    def check_shards() -> None:
-        for name in outcomes:
-            shards.is_whole(shards.path_of(frames, name), SHAPE, "uint8")
-        shards.remove_others(frames, set(outcomes))
-
-    yield "check all shards, remove others", check_shards
+    yield "look for other entries", lambda: arrays.remove_others(store, known)
     made = []
     without = EXTRACT.model_copy(update={"near_duplicates": None})
     yield (
         "groups, splits, manifest",
-        lambda: made.append(extraction.make_manifest(found, outcomes, {}, None, without)),
+        lambda: made.append(ingest_manifest.build(found[-1], {**known}, without)),
     )
     [table] = made
-
-    def write_and_read() -> None:
-        manifest.write(table, root / "table.parquet")
-        measurements.of_manifest(manifest.read(root / "table.parquet"))
-
-    yield "write and read the manifest", write_and_read
+    yield "write the manifest", lambda: manifest.write(table, root / "table.parquet")
     checked = []
     yield "Great Expectations", lambda: checked.append(expectations.check(table, EXTRACT))
     [validation] = checked
@@ -123,45 +118,49 @@ def _stage(root: Path, random: np.random.Generator) -> Iterator[Step]:
     yield "summary and Data Docs", show
 
 
-def _drawn(random: np.random.Generator) -> measurements.Measurements:
+def _write_entries(store: Path, keys: list[str], random: np.random.Generator) -> None:
+    shape = (FRAMES, EXTRACT.size, EXTRACT.size, 3)
+    for start in range(0, len(keys), LINKS):
+        first, *others = keys[start : start + LINKS]
+        frames = random.integers(0, 256, shape, np.uint8)
+        frame_store.write(store, first, _drawn(random), frames)
+        for key in others:
+            path = arrays.path_of(store, key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.hardlink_to(arrays.path_of(store, first))
+
+
+def _drawn(random: np.random.Generator) -> Measurements:
     hashes = random.integers(0, 2**64, FRAMES, np.uint64, endpoint=False).tolist()
-    return measurements.NOTHING.model_copy(
-        update={
-            "frame_seconds": [0.5 * frame for frame in range(FRAMES)],
-            "frame_side": EXTRACT.size,
-            "available": 100,
-            "width": 320,
-            "height": 240,
-            "duration": float(random.uniform(1, 10)),
-            "brightness": float(random.uniform(50, 200)),
-            "contrast": float(random.uniform(20, 80)),
-            "hashes": [f"{value:016x}" for value in hashes],
-        }
+    return Measurements(
+        frame_seconds=[0.5 * frame for frame in range(FRAMES)],
+        frame_side=EXTRACT.size,
+        available=100,
+        width=320,
+        height=240,
+        duration=float(random.uniform(1, 10)),
+        brightness=float(random.uniform(50, 200)),
+        contrast=float(random.uniform(20, 80)),
+        hashes=[f"{value:016x}" for value in hashes],
     )
 
 
 def _dvc(root: Path) -> Iterator[Step]:
-    """Yields what DVC does with a folder of a file per clip, and with larger shards."""
+    """Yields what DVC does with a folder of an entry per clip."""
 
     def dvc(*arguments: str) -> Callable[[], object]:
         return lambda: project.run(root, "dvc", *arguments)
 
-    together = root / "together"
-    together.mkdir()
-    every = sorted((root / "frames").iterdir())
-    for start in range(0, len(every), TOGETHER):
-        content = b"".join(path.read_bytes() for path in every[start : start + TOGETHER])
-        (together / f"{start:07}").write_bytes(content)
     yield "dvc add data", dvc("add", "--quiet", "data")
     (root / "dvc.yaml").write_text(PIPELINE.format(1))
     yield "dvc repro, frames new", dvc("repro")
     yield "dvc repro, nothing to do", dvc("repro")
     (root / "data/class 0/new.avi").write_bytes(os.urandom(BYTES))
-    shards.write(root / "frames/new.tfrecord", np.zeros((FRAMES, *SHAPE), np.uint8))
+    shape = (FRAMES, EXTRACT.size, EXTRACT.size, 3)
+    facts, frames = _drawn(np.random.default_rng(2)), np.zeros(shape, np.uint8)
+    frame_store.write(root / "frames", "new", facts, frames)
     (root / "dvc.yaml").write_text(PIPELINE.format(2))
     yield "dvc repro, one clip new", dvc("repro")
-    yield f"dvc add, {TOGETHER} clips a shard", dvc("add", "--quiet", "together")
-    yield f"dvc status, {TOGETHER} clips a shard", dvc("status", "together.dvc")
 
 
 def _seconds(step: Callable[[], object]) -> float:

@@ -11,7 +11,7 @@ from stemtune.core.settings.frames import EmbedFrames
 from stemtune.ingest import clips
 from stemtune.media import decoding
 from stemtune.networks import weights
-from stemtune.store import frame_store, manifest, shards
+from stemtune.store import frame_store, manifest
 
 SETTINGS = params.load(ROOT / "params.yaml")
 
@@ -20,7 +20,7 @@ def fill_frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.D
     """Fills a frame store with frames of clips in data/, an equal number of each class.
 
     Args:
-        folder: Where the shards go.
+        folder: Where the entries go.
         count: How many frames.
         per_clip: How many of each clip.
         side: Of the stored frames, px.
@@ -44,7 +44,7 @@ def fill_frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.D
     for number, clip in enumerate(taken[: count // per_clip]):
         sample = decoding.sample_frames(clip.path, per_clip, side, SETTINGS.extract_frames.limits)
         name = f"clip_{number:05}"
-        shards.write(shards.path_of(folder, name), sample.frames)
+        frame_store.write(folder, name, frame_store.Measurements(), sample.frames)
         rows += [
             {
                 "clip": clip.name,
@@ -62,7 +62,7 @@ def fill_frame_store(folder: Path, count: int, per_clip: int, side: int) -> pd.D
 def read_all(folder: Path, table: pd.DataFrame, side: int) -> np.ndarray:
     """Returns the frames of a table's rows in memory, (rows, side, side, 3), uint8."""
     names = table["shard"].unique()
-    return np.concatenate([frame_store.read_clip(folder, name, side) for name in names])
+    return np.concatenate([frame_store.read(folder, name, side) for name in names])
 
 
 def packaged_or_random(backbone: str) -> Path | None:

@@ -61,24 +61,24 @@ def _measure(count: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as temporary:
         project = NoiseProject(Path(temporary) / "project", count)
         full = measuring.seconds(lambda: project.repro("embed_frames"))
-        before = _shards(project)
+        before = _entries(project)
         project.add_pictures(1)
         added = measuring.seconds(lambda: project.repro("embed_frames"))
-        _require_one_more(before, _shards(project), count)
+        _require_one_more(before, _entries(project), count)
     return added, full
 
 
-def _shards(project: NoiseProject) -> dict[str, str]:
-    """Returns the checksum of every shard of frames and of features by its path."""
+def _entries(project: NoiseProject) -> dict[str, str]:
+    """Returns the checksum of every file of frames and of features by its path."""
     return {
         path.relative_to(project.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in ("frames", "embeddings", "embeddings_augmented")
-        for path in (project.root / folder).rglob("*.tfrecord")
+        for path in (project.root / folder).rglob("*.npz")
     }
 
 
 def _require_one_more(before: dict[str, str], after: dict[str, str], count: int) -> None:
-    """Raises AssertionError unless shards of one clip came and the others are what they were."""
-    frames = [sum(path.startswith("frames/") for path in shards) for shards in (before, after)]
+    """Raises AssertionError unless files of one clip came and the others are what they were."""
+    frames = [sum(path.startswith("frames/") for path in files) for files in (before, after)]
     if frames != [count, count + 1] or not before.items() <= after.items():
-        raise AssertionError(f"one_clip/{count}: {frames[0]} shards of frames became {frames[1]}")
+        raise AssertionError(f"one_clip/{count}: {frames[0]} entries of frames became {frames[1]}")

@@ -104,14 +104,9 @@ class _Ours:
         identity = embeddings.Identity(self._network.output_shape[-1], "", SETTINGS.runtime.threads)
         embeddings.prepare(home, BACKBONE, identity, [self._side])
         embed = backbones.embedder(self._network, PER_CLIP, self._side, self._side)
-        embeddings.embed_shards(
-            self._folder / "frames",
-            embeddings.side_folder(home, BACKBONE, self._side),
-            list(self._table["shard"].unique()),
-            self._side,
-            embed,
-            "embedding",
-        )
+        target = embeddings.Target(embeddings.side_folder(home, BACKBONE, self._side), self._side)
+        lacking = {key: [target] for key in self._table["shard"].unique()}
+        embeddings.fill(self._folder / "frames", self._side, lacking, lambda _: embed)
 
     def load(self) -> "Splits":
         from stemtune.training import dataset

@@ -53,12 +53,11 @@ def main(record: Record) -> None:
     with record.timed(flat):
         for each in wanted:
             embeddings.remove_other_backbones(each.folder, keep=list(sources))
-        gaps = []
+        embedded, started = 0, time.perf_counter()
         for name, kind in kinds.items():
-            gaps += [
-                embedding.Embedding(kind, gap, extract.frames_per_clip, extract.size)
-                for gap in embeddings.plan(wanted, name, kind.identity(settings.runtime.threads))
-            ]
-        started = time.perf_counter()
-        if embedded := embedding.fill_all(gaps, engine):
+            gaps = embeddings.plan(wanted, name, kind.identity(settings.runtime.threads))
+            embedded += embedding.fill_all(
+                kind, gaps, extract.frames_per_clip, extract.size, engine
+            )
+        if embedded:
             record.metrics["frames_per_second"] = embedded / (time.perf_counter() - started)

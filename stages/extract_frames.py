@@ -1,24 +1,17 @@
-"""extract_frames: clips in data/ → frames, one shard per clip, and the manifest.
+"""extract_frames: clips in data/ → frames, one entry per clip, and the manifest.
 
 Reads:  data/, block extract_frames of params.yaml
 Writes: frames/, manifest.parquet, metrics/extract_frames.json, records/extract_frames.json,
         records/data_docs.html
 Run:    python -m stemtune.run extract_frames
-        python -m stages.extract_frames --part 2/4: the frames of a part of the clips, alone
+        python -m stages.extract_frames --dry-run: says what it would decode
 """
 
 import sys
 import time
 
-from stemtune.core import params, typed_json
-from stemtune.core.paths import (
-    DATA,
-    DATA_DOCS,
-    EXTRACT_METRICS,
-    FRAMES,
-    MANIFEST,
-    UNFINISHED_EXTRACTION,
-)
+from stemtune.core import errors, params, records, typed_json
+from stemtune.core.paths import CHECKSUMS, DATA, DATA_DOCS, EXTRACT_METRICS, FRAMES, MANIFEST
 from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.ingest import (
@@ -26,40 +19,31 @@ from stemtune.ingest import (
     data_docs,
     expectations,
     extraction,
-    groups,
     ingest_summary,
-    measurements,
-    parts,
-    splits,
+    listing,
+)
+from stemtune.ingest import (
+    manifest as ingest_manifest,
 )
 from stemtune.networks import weights
 from stemtune.store import manifest
 
 
 def main(record: Record) -> None:
-    """Samples frames of every clip, reusing the shards of clips that did not change."""
+    """Samples frames of every clip, reusing the entries of clips that did not change."""
     settings = params.load()
-    extract, threads = settings.extract_frames, settings.runtime.threads
-    engine = choice.choose(threads)
+    extract = settings.extract_frames
+    engine = choice.choose(settings.runtime.threads)
     # Missing weights should stop the pipeline now, not after an hour of decoding.
     weights.fetch_all(settings.compared_backbones)
     with record.timed(params.flat("extract_frames", extract)):
-        found = clips.find(DATA, extract, threads)
-        empty = clips.empty_folders(DATA, found, depth=2 if extract.split.folders else 1)
-        group_table = groups.read_table(DATA / clips.GROUPS_FILE)
-        given = splits.given(found, DATA, extract.split)
+        found = listing.read(DATA, extract, choice.cores(), CHECKSUMS)
+        empty = clips.empty_folders(DATA, found.clips, depth=2 if extract.split.folders else 1)
         before = manifest.read(MANIFEST) if MANIFEST.exists() else None
         started = time.perf_counter()
-        extracted = extraction.extract_all(
-            found,
-            FRAMES,
-            measurements.of_manifest(before),
-            extract,
-            engine,
-            UNFINISHED_EXTRACTION,
-        )
+        extracted = extraction.extract_all(found.clips, FRAMES, extract, engine)
         seconds = time.perf_counter() - started
-        table = extraction.make_manifest(found, extracted.outcomes, group_table, given, extract)
+        table = ingest_manifest.build(found, extracted.outcomes, extract)
         manifest.write(table, MANIFEST)
         decoded, contents = len(extracted.decoded), len(extracted.outcomes)
         # Before all that may fail: why clips were left out is often why it does.
@@ -77,6 +61,17 @@ def main(record: Record) -> None:
         expectations.require(validation.results, str(DATA_DOCS))
 
 
+def dry_run() -> None:
+    """Says how many clips have no frames yet, and about how long decoding them takes."""
+    extract = params.load().extract_frames
+    found = listing.read(DATA, extract, choice.cores(), CHECKSUMS)
+    known, jobs = extraction.plan(found.clips, FRAMES, extract)
+    path = records.path_of("extract_frames")
+    rate = records.read(path).metrics.get("frames_per_second") if path.exists() else None
+    print(ingest_summary.outlook(len(known), len(jobs), extract.frames_per_clip, rate))
+
+
 if __name__ == "__main__":
-    if not parts.run(sys.argv[1:]):
-        raise SystemExit("usage: python -m stages.extract_frames --part k/n")
+    if sys.argv[1:] != ["--dry-run"]:
+        raise SystemExit("usage: python -m stages.extract_frames --dry-run")
+    errors.run("extract_frames", dry_run)

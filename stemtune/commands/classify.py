@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stemtune.commands import arguments
 from stemtune.core import printable
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ examples:
   stemtune classify --model exports/baseline_int8.tflite holiday.mp4        starts fastest
   stemtune classify --model models:/stemtune@stem --json holiday.mp4 > answers.json
   stemtune classify --every 10 camera.mkv        what is seen in each 10 seconds
+  find clips -name '*.mp4' | stemtune classify --jsonl - | head
 
 A clip that cannot be read is named with the reason, and the others are classified. Frames are
 sampled as extract_frames does. ms is the time to read and classify a clip, or a part of it.
@@ -31,12 +33,15 @@ sampled as extract_frames does. ms is the time to read and classify a clip, or a
 exit codes:
   0  all clips are classified
   1  some could not be read
-  2  none could be classified: there is no such model, or the arguments are wrong
+  2  none could be classified: none could be read, there is no such model, or the arguments
+     are wrong
 """
 # Frames that are decoded in one go where a long video is cut into parts: 150 MB of 224 px.
 CHUNK = 1024
 # Of one clip, or one go; who runs the command can end it as well.
-DECODE_SECONDS, PIXELS, FRAMES, MEMORY_MIB = 600, 8192 * 8192, 10_000_000, 4096
+SECONDS, FRAMES = 600, 10_000_000
+# In place of a clip: names come from standard input.
+STANDARD_INPUT = "-"
 # A shorter rest behind the last whole part is a matter of rounding.
 SHORTEST_REST = 1e-3
 
@@ -71,7 +76,12 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("clips", nargs="+", metavar="CLIP", help="a video or a picture")
+    parser.add_argument(
+        "clips",
+        nargs="+",
+        metavar="CLIP",
+        help="a video or a picture; -: those whose names standard input has, one a line",
+    )
     parser.add_argument(
         "--model",
         default="models/baseline",
@@ -79,10 +89,14 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         "cascade of two (.cascade.json), or models:/stemtune@stem "
         "(default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
+    printed.add_argument(
+        "--jsonl", action="store_true", help="print JSON Lines, each as soon as it is known"
+    )
     parser.add_argument(
         "--frames",
-        type=_count,
+        type=arguments.whole(1),
         metavar="N",
         help="how many frames of a clip, or of a part of it (default: as the model was trained)",
     )
@@ -105,34 +119,54 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from stemtune.commands import models
-    from stemtune.core.settings.frames import Limits
-    from stemtune.media.sampling import DecodeError
+    from stemtune.media import sampling
     from stemtune.media.sandbox import Sandbox
 
-    limits = Limits(
-        decode_seconds=DECODE_SECONDS, pixels=PIXELS, frames=FRAMES, memory_mib=MEMORY_MIB
-    )
-    sandbox = Sandbox(limits, decoders=1, at_once=True)
-    model = models.load(options.model)
-    count, side = options.frames or model.specification.frames_per_clip, model.specification.size
-    # The first call compiles the model, the second for any number of frames: no clip's time.
-    for number in (count, count + 1):
-        model.frames(np.zeros((number, side, side, 3), np.uint8))
+    limits = sampling.LIMITS.model_copy(update={"decode_seconds": SECONDS, "frames": FRAMES})
     answers: list[Answer] = []
     problems: dict[str, str] = {}
-    for clip in tqdm(options.clips, desc="classifying", unit="clip", disable=None, leave=False):
-        try:
-            answers += _answers(clip, model, sandbox, count, options.every)
-        except DecodeError as error:
-            problems[clip] = str(error)
-            told = printable.message(f"{options.name}: {printable.name(clip)} {error}")
-            tqdm.write(told, file=sys.stderr)
-    sandbox.close()
+    # Decoders start while the model is loaded.
+    with Sandbox(limits, decoders=1, at_once=True) as sandbox:
+        model = models.load(options.model)
+        count = options.frames or model.specification.frames_per_clip
+        # The first call compiles the model, the second for any number of frames: no clip's time.
+        for number in (count, count + 1):
+            size = model.specification.size
+            model.frames(np.zeros((number, size, size, 3), np.uint8))
+        named = tqdm(_named(options.clips), "classifying", unit="clip", disable=None, leave=False)
+        for clip in named:
+            try:
+                for answer in _answers(clip, model, sandbox, count, options.every):
+                    answers.append(answer)
+                    if options.jsonl:
+                        _print_line(_as_row(answer))
+            except sampling.DecodeError as error:
+                problems[clip] = str(error)
+                told = printable.message(f"{options.name}: {printable.name(clip)} {error}")
+                tqdm.write(told, file=sys.stderr)
+                if options.jsonl:
+                    _print_line({"clip": clip, "error": str(error)})
     if options.json:
-        print(_as_json(answers, problems))
-    elif answers:
+        rows = [*map(_as_row, answers), *({"clip": c, "error": e} for c, e in problems.items())]
+        # ASCII alone: no name in it steers a terminal, and each is exact.
+        print(json.dumps(rows, indent=2))
+    elif answers and not options.jsonl:
         print(_as_table(answers))
-    return 1 if problems else 0
+    return 0 if not problems else 1 if answers else 2
+
+
+def _named(clips: Sequence[str]) -> Iterator[str]:
+    """Yields the names of clips, those of standard input as they come."""
+    for clip in clips:
+        if clip == STANDARD_INPUT:
+            yield from (name for line in sys.stdin if (name := line.rstrip("\r\n")))
+        else:
+            yield clip
+
+
+def _print_line(row: dict[str, Any]) -> None:
+    # At once: a reader waits for it.
+    print(json.dumps(row), flush=True)
 
 
 def _answers(
@@ -200,23 +234,16 @@ def _are_equal(one: "Span", other: "Span") -> bool:
     return math.isclose(one.end - one.start, other.end - other.start, rel_tol=SHORTEST_REST)
 
 
-def _as_json(answers: Sequence[Answer], problems: dict[str, str]) -> str:
-    rows: list[dict[str, Any]] = []
-    for answer in answers:
-        part = answer.part and {"from": answer.part.start, "to": answer.part.end}
-        rows.append(
-            {
-                "clip": answer.clip,
-                **(part or {}),
-                "class": answer.best,
-                "probability": answer.probabilities[answer.best],
-                "ms": round(answer.milliseconds, 3),
-                "probabilities": answer.probabilities,
-            }
-        )
-    rows += [{"clip": clip, "error": problem} for clip, problem in problems.items()]
-    # ASCII alone: no name in it steers a terminal, and each is exact.
-    return json.dumps(rows, indent=2)
+def _as_row(answer: Answer) -> dict[str, Any]:
+    part = answer.part and {"from": answer.part.start, "to": answer.part.end}
+    return {
+        "clip": answer.clip,
+        **(part or {}),
+        "class": answer.best,
+        "probability": answer.probabilities[answer.best],
+        "ms": round(answer.milliseconds, 3),
+        "probabilities": answer.probabilities,
+    }
 
 
 def _as_table(answers: Sequence[Answer]) -> str:
@@ -243,12 +270,6 @@ def _clock(seconds: float) -> str:
     hours, minutes = divmod(int(minutes), 60)
     shown = f"{rest:04.1f}".removesuffix(".0")
     return f"{hours}:{minutes:02}:{shown}" if hours else f"{minutes}:{shown}"
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on is expected, not {text!r}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

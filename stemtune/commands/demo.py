@@ -5,6 +5,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+from stemtune.commands import arguments
 from stemtune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument(
         "--port",
-        type=int,
-        choices=range(65536),
+        type=arguments.whole(0, 65535),
         metavar="N",
         default=PORT,
         help="where the page is (0: a free one; default: %(default)s)",

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stemtune.commands import arguments
 from stemtune.core import printable
 from stemtune.core.errors import InputError
 
@@ -40,7 +40,6 @@ exit codes:
 """
 # As extract_frames has them.
 FRAMES, SIDE, BITS = 4, 224, 10
-DECODE_SECONDS, PIXELS, MOST_FRAMES, MEMORY_MIB = 120, 8192 * 8192, 200_000, 4096
 SPLITS, FOLDERS, NOTHING = "splits", "folders", "nothing"
 
 
@@ -92,8 +91,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--all", action="store_true", help="print sets within one folder too")
     parser.add_argument(
         "--frames",
-        type=int,
-        choices=range(1, 257),
+        type=arguments.whole(1, 256),
         metavar="N",
         default=FRAMES,
         help="how many frames of a clip to look at; more find shorter overlaps "
@@ -101,8 +99,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument(
         "--bits",
-        type=int,
-        choices=range(32),
+        type=arguments.whole(0, 31),
         metavar="N",
         default=BITS,
         help="how many bits of two like frames may differ (0 to 31, default: %(default)s)",
@@ -116,9 +113,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: There is no such folder, or nothing in it.
     """
-    from stemtune.core.settings.frames import Limits
-    from stemtune.ingest import clips
-    from stemtune.media import parallel
+    from stemtune.engine import choice
+    from stemtune.ingest import clips, near_duplicates
+    from stemtune.media import parallel, sampling
     from stemtune.media.sandbox import Sandbox
 
     if not options.data.is_dir():
@@ -129,11 +126,8 @@ def run(options: argparse.Namespace) -> int:
     problems = {entry.name: entry.problem for entry in entries if not _is_readable(entry)}
     readable = [entry for entry in entries if entry.name not in problems]
     jobs = [Job(entry.path, options.frames) for entry in readable]
-    limits = Limits(
-        decode_seconds=DECODE_SECONDS, pixels=PIXELS, frames=MOST_FRAMES, memory_mib=MEMORY_MIB
-    )
     seen: dict[str, Seen] = {}
-    with Sandbox(limits, os.cpu_count() or 1) as sandbox:
+    with Sandbox(sampling.LIMITS, choice.cores()) as sandbox:
         looked = parallel.results(sandbox, look, jobs, "looking")
         for entry, outcome in zip(readable, looked, strict=True):
             if isinstance(outcome, Seen):
@@ -143,7 +137,10 @@ def run(options: argparse.Namespace) -> int:
     for name in sorted(problems):
         told = f"{options.name}: {printable.name(name)} {problems[name]}"
         print(printable.message(told), file=sys.stderr)
-    found = shared(seen, options.bits)
+    try:
+        found = shared(seen, options.bits)
+    except near_duplicates.TooAlikeError as error:
+        raise InputError(f"{error}; compare them with fewer --bits") from error
     shown = [each for each in found if options.all or each.across != NOTHING]
     print(_as_json(shown, seen, problems) if options.json else _as_text(shown, found, len(seen)))
     if any(each.across != NOTHING for each in found):

@@ -15,6 +15,16 @@ from stemtune.core.errors import InputError
 DONE, FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
 
 
+class _Version(argparse.Action):
+    """Looks the version up only if it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        print(f"{parser.prog} {metadata.version('stemtune')}")
+        parser.exit(DONE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand and returns its exit code: 2 if it could not be done, 1 if it is at fault.
 
@@ -26,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Classifies clips, finds footage that splits share, and times exported files.",
         epilog="stemtune COMMAND --help has examples and exit codes.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (classify, leaks, compare, recommend, time_files, demo):
         command.add(commands)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,8 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    # Drawn, as machines that share a folder number their processes alike.
+    beside = path.with_name(f".{secrets.token_hex(8)}.{path.name}")
     try:
         with needing_room(path):
             yield beside

@@ -34,8 +34,9 @@ RECOMMENDATION = Path("metrics/recommendation.json")
 TIMINGS = Path("metrics/timings.json")
 # DVC's own: what each stage made of what.
 LOCK = Path("dvc.lock")
-# No outputs: the state of an extraction, and of a search, that was cut off.
-UNFINISHED_EXTRACTION = Path(".extraction")
+# No output: checksums of clips, so that those that did not change are not read again.
+CHECKSUMS = Path(".extraction/checksums.json")
+# No output: the state of a search that was cut off.
 UNFINISHED_SEARCH = Path(".search")
 # No output either: what MLflow has not been told yet.
 TRACKING = Path(".tracking")

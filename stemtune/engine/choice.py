@@ -3,9 +3,9 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stemtune.core import dvc, files
 from stemtune.core.errors import InputError
@@ -14,6 +14,11 @@ from stemtune.engine.ray_engine import RayEngine
 
 ENGINE_VARIABLE, ADDRESS_VARIABLE = "STEMTUNE_ENGINE", "RAY_ADDRESS"
 FILE = Path(".stemtune.yaml")
+ALLOWED = {
+    "engine": "local or ray",
+    "address": "HOST:PORT, auto or nothing",
+    "workers": "a whole number from 1 on",
+}
 
 
 class Choice(BaseModel):
@@ -23,12 +28,24 @@ class Choice(BaseModel):
         engine: In this process (local), or on a Ray cluster (ray).
         address: Of the head of that cluster, or "auto": the one that this machine belongs to; "":
             a cluster of this machine alone, which lives as long as the stage.
+        workers: Of the engine local, how many clips are decoded, and files judged, at a time;
+            None: as many as there are cores that this process may use.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     engine: Literal["local", "ray"] = "local"
     address: str = ""
+    workers: Annotated[int, Field(ge=1)] | None = None
+
+
+def cores() -> int:
+    """Returns how many cores this process may use, which may be fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        # macOS has none.
+        return os.cpu_count() or 1
 
 
 def read() -> Choice:
@@ -63,7 +80,7 @@ def choose(threads: int, prepare: Callable[[], None] | None = None) -> Engine:
     """Returns the engine that is chosen, of which nothing is started before it is used.
 
     Args:
-        threads: Of this machine, and of a network elsewhere.
+        threads: Of a network elsewhere.
         prepare: Is run once in each process elsewhere, before anything is loaded there; None:
             chunks run no network.
 
@@ -72,13 +89,12 @@ def choose(threads: int, prepare: Callable[[], None] | None = None) -> Engine:
     """
     choice = read()
     if choice.engine == "local":
-        return Local(threads)
+        return Local(choice.workers or cores())
     return RayEngine(choice.address, threads, prepare)
 
 
 def _explain(detail: Any, origin: dict[str, str]) -> str:
     [key] = detail["loc"]
     if key not in origin:
-        return f"{FILE}: unknown key {key!r}; it takes {' and '.join(origin)}"
-    allowed = "local or ray" if key == "engine" else "HOST:PORT, auto or nothing"
-    return f"{origin[key]}: must be {allowed}; got {detail['input']!r}"
+        return f"{FILE}: unknown key {key!r}; it takes {', '.join(origin)}"
+    return f"{origin[key]}: must be {ALLOWED[key]}; got {detail['input']!r}"

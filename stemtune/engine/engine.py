@@ -14,7 +14,8 @@ class Engine(Protocol):
 
     What is handed over is importable by name or can be pickled, and is small: frames and features
     are read and written where the function runs, in the folder that all machines share. A chunk may
-    be begun again where a machine died, so that a function skips what is there already.
+    be begun again where a machine died, so a function skips what is there already. A function that
+    needs a network caches it: a process runs many chunks.
     """
 
     @property
@@ -28,11 +29,6 @@ class Engine(Protocol):
     def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
         """Yields what a function returns for each chunk, in order; raises what it raises."""
 
-    def map_loaded(
-        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
-    ) -> Iterator[Result]:
-        """Does as `map`, with a function that holds a network, loaded once in each process."""
-
 
 @dataclass(frozen=True)
 class Local:
@@ -45,12 +41,6 @@ class Local:
     def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
         """Does as `Engine.map`."""
         return map(function, chunks)
-
-    def map_loaded(
-        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
-    ) -> Iterator[Result]:
-        """Does as `Engine.map_loaded`."""
-        return map(load(), chunks)
 
 
 def split(engine: Engine, items: Sequence[Item], size: int) -> list[Sequence[Item]]:

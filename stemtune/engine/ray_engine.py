@@ -1,7 +1,7 @@
-"""Runs chunks on the machines of a Ray cluster.
+"""Runs chunks on the machines of a Ray cluster, as tasks.
 
-Ray starts what a machine's death ended again, on another one. The project lies in a folder that
-all machines see under one path; its code is imported from there.
+Ray begins a task again whose process or machine died, wherever there is room. The project is in a
+folder that all machines see under one path; its code is imported from there.
 """
 
 import atexit
@@ -12,9 +12,8 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ class EngineError(InputError):
 
 @dataclass
 class RayEngine:
-    """Runs chunks as tasks, and those that need a network in actors that hold it.
+    """Runs each chunk as a task.
 
     Attributes:
         address: Of a cluster; "": one of this machine is started.
@@ -52,8 +51,6 @@ class RayEngine:
     address: str
     threads: int
     prepare: Callable[[], None] | None
-    # Actors that hold a network, or may, and have nothing to do.
-    _free: list[Any] = field(default_factory=list)
 
     workers = 1
     spreads = True
@@ -63,55 +60,12 @@ class RayEngine:
         if not chunks:
             return
         ray = self._connected()
-        # They would keep their processors.
-        self._free.clear()
-        task = ray.remote(_run).options(max_retries=RETRIES, **self._needs())
+        # A process on a GPU would end after each task, and with it the networks that it keeps.
+        task = ray.remote(max_calls=0)(_run).options(max_retries=RETRIES, **self._needs())
         packed = [pickle.dumps((function, chunk)) for chunk in chunks]
         waiting = [task.remote(Path.cwd(), self.prepare, each) for each in packed]
         for reference in waiting:
             yield _result(reference)
-
-    def map_loaded(
-        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
-    ) -> Iterator[Result]:
-        """Does as `Engine.map_loaded`: as many actors as there is room for share the chunks.
-
-        A chunk whose actor died goes to whichever is free first, an old one or a new one: where a
-        machine died too, there may be no room for a new one.
-        """
-        if not chunks:
-            return
-        ray = self._connected()
-        packed = pickle.dumps(load)
-        actor = ray.remote(_Loaded).options(**self._needs())
-        going: dict[Any, tuple[Any, int | None]] = {}
-        waiting, tries, results = deque(range(len(chunks))), Counter[int | None](), {}
-
-        def start() -> None:
-            started = actor.remote(Path.cwd(), self.prepare)
-            going[started.ready.remote()] = (started, None)
-
-        for _ in range(min(self._places(), len(chunks)) - len(self._free)):
-            start()
-        for number in range(len(chunks)):
-            while number not in results:
-                while waiting and self._free:
-                    free, following = self._free.pop(), waiting.popleft()
-                    begun = free.run.remote(packed, pickle.dumps(chunks[following]))
-                    going[begun] = (free, following)
-                [over], _ = ray.wait([*going])
-                free, held = going.pop(over)
-                try:
-                    results[held] = _result(over)
-                    self._free.append(free)
-                except ray.exceptions.RayActorError as error:
-                    tries[held] += 1
-                    if tries[held] > RETRIES:
-                        raise _died(error) from error
-                    if held is not None:
-                        waiting.appendleft(held)
-                    start()
-            yield results.pop(number)
 
     def _connected(self) -> Any:
         """Returns Ray, connected to the cluster."""
@@ -151,30 +105,6 @@ class RayEngine:
             return {"num_cpus": 1}
         most = _most("CPU")
         return {"num_cpus": min(self.threads, most) or 1, "num_gpus": min(_most("GPU"), 1)}
-
-    def _places(self) -> int:
-        """Returns for how many networks the cluster has room; 1 or more."""
-        needs = self._needs()
-        taken = {"CPU": needs["num_cpus"], "GPU": needs.get("num_gpus", 0)}
-        return max(1, sum(_room(machine, taken) for machine in _machines()))
-
-
-class _Loaded:
-    """An actor: a process with a network in it."""
-
-    def __init__(self, project: Path, prepare: Callable[[], None] | None) -> None:
-        _enter(project, prepare)
-        self._loaded = b""
-        self._function: Callable[[Any], Any] | None = None
-
-    def ready(self) -> None:
-        """Returns once the process is prepared."""
-
-    def run(self, load: bytes, chunk: bytes) -> Any:
-        """Runs what `load` returns over a chunk, both pickled; loads it anew if it is another."""
-        if self._function is None or load != self._loaded:
-            self._function, self._loaded = pickle.loads(load)(), load  # noqa: S301
-        return self._function(pickle.loads(chunk))  # noqa: S301
 
 
 def _private_folder() -> str:
@@ -226,25 +156,18 @@ def _enter(project: Path, prepare: Callable[[], None] | None) -> None:
 _entered: list[Path] = []
 
 
-def _machines() -> list[dict[str, float]]:
+def _most(resource: str) -> float:
+    """Returns how much of a resource the machine has that has most of it."""
     import ray
 
-    return [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
-
-
-def _most(resource: str) -> float:
-    return max((machine.get(resource, 0) for machine in _machines()), default=0)
-
-
-def _room(machine: dict[str, float], taken: dict[str, float]) -> int:
-    return min(int(machine.get(name, 0) // amount) for name, amount in taken.items() if amount)
+    machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
+    return max((machine.get(resource, 0) for machine in machines), default=0)
 
 
 def _result(reference: Any) -> Any:
     """Returns what came of a task.
 
     Raises:
-        RayActorError: The actor died.
         EngineError: Whatever the task ran in died, each time.
         Exception: What the function raised.
     """
@@ -255,8 +178,6 @@ def _result(reference: Any) -> Any:
         return ray.get(reference)
     except exceptions.RayTaskError as error:
         raise error.cause from error
-    except exceptions.RayActorError:
-        raise
     except exceptions.RayError as error:
         raise _died(error) from error
 

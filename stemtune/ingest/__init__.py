@@ -1,5 +1,5 @@
 """From a data folder to the frame store and the manifest, checked.
 
 In: data/ and block extract_frames. Out: frames/, manifest.parquet, the verdict on them.
-Read first: extraction.py, then clips.py.
+Read first: listing.py, then extraction.py and manifest.py.
 """

@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 
 from stemtune.core import printable
-from stemtune.core.settings.frames import ExtractFrames, Split
+from stemtune.core.settings.frames import ExtractFrames
 from stemtune.ingest import clips, groups, splits, words
 from stemtune.store import manifest
 from stemtune.store.manifest import SPLITS, TEST, TRAIN, VALIDATION
@@ -42,7 +42,7 @@ def of(column: str, table: pd.DataFrame, params: ExtractFrames) -> list[str]:
 def _quarantine(table: pd.DataFrame, used: pd.DataFrame, params: ExtractFrames) -> list[str]:
     reasons = Counter(table.loc[table["quarantined"] != "", "quarantined"])
     listed = [f"{count} clip(s): {why}" for why, count in reasons.most_common()]
-    told = f"Mend or replace the clips that are quarantined ({words.some(listed, '; ', 3)})"
+    told = f"Repair or replace the clips that are quarantined ({words.some(listed, '; ', 3)})"
     if used.empty:
         told = f"No clip is left to train on. {told}."
     else:
@@ -60,12 +60,12 @@ def _too_few(table: pd.DataFrame, used: pd.DataFrame, params: ExtractFrames) -> 
     found = []
     if lost:
         found.append(
-            f"All clips of {words.some(lost)} are quarantined, for the reasons above: mend them, "
+            f"All clips of {words.some(lost)} are quarantined, for the reasons above: repair them, "
             "or take the class out of data/."
         )
     if alike := [told for name in short.index if (told := _alike(name, used, params))]:
         return [*found, alike[0]]
-    if missing := _missing(short, params.split):
+    if missing := _missing(short, params):
         setting = "lists" if params.split.lists else "folders"
         found.append(
             f"extract_frames.split.{setting} gives {words.some(missing)}: have clips of each class "
@@ -76,18 +76,20 @@ def _too_few(table: pd.DataFrame, used: pd.DataFrame, params: ExtractFrames) -> 
     return found
 
 
-def _missing(short: pd.DataFrame, split: Split) -> list[str]:
+def _missing(short: pd.DataFrame, params: ExtractFrames) -> list[str]:
     """Returns what a given split lacks of classes, in words; nothing where none is given."""
+    split, least = params.split, params.min_clips
     if not split.lists and not split.folders:
         return []
     given = short.copy()
     if not (split.folders and split.folders.validation):
         given[TRAIN] += given.pop(VALIDATION)
     return [
-        f"no {name} clip of {label}"
+        f"{counts[name] or 'no'} {name} clip{'s' if counts[name] > 1 else ''} of {label}"
+        + (f" where min_clips asks for {least}" if least > 1 else "")
         for label, counts in given.iterrows()
         for name in given.columns
-        if not counts[name]
+        if counts[name] < least
     ]
 
 
@@ -107,11 +109,23 @@ def _deals(used: pd.DataFrame, params: ExtractFrames) -> str:
                 f"With extract_frames.split.seed: {seed} each class that has clips would have "
                 "enough in each split. More clips help, too."
             )
-    units = used.groupby("class")[column].nunique().sort_values()
+    # Where a split is given, what is test is not dealt.
+    dealt_to = [TRAIN, VALIDATION] if is_given else [*SPLITS]
+    units = used[used["split"].isin(dealt_to)].groupby("class")[column].nunique().sort_values()
+    fewest, name = int(units.iloc[0]), printable.name(units.index[0])
+    why = f"for there are too few {unit}s: {fewest} of {name}"
+    if fewest >= len(dealt_to) * params.min_clips:
+        shares = {VALIDATION: params.split.validation} | (
+            {} if is_given else {TEST: params.split.test}
+        )
+        smallest = min(shares, key=shares.__getitem__)
+        why = (
+            f"as {smallest} gets too small a share, {shares[smallest]:.1%} of the {fewest} {unit}s "
+            f"of {name}: raise extract_frames.split.{smallest}"
+        )
     return (
-        f"No seed below {SEEDS} deals these clips so, for there are too few {unit}s: "
-        f"{units.iloc[0]} of {printable.name(units.index[0])}, for {len(SPLITS)} splits of "
-        f"{params.min_clips} clip(s) or more. Add clips"
+        f"No seed below {SEEDS} deals these clips so, {why}, for {len(dealt_to)} splits "
+        f"({', '.join(dealt_to)}) of {params.min_clips} clip(s) or more. Add clips"
         + (" of other footage" if unit == "group" else "")
         + (", or lower extract_frames.min_clips." if params.min_clips > 1 else ".")
     )
@@ -130,14 +144,8 @@ def _alike(label: str, used: pd.DataFrame, params: ExtractFrames) -> str:
     return (
         f"{len(largest)} of {len(used)} clips are one group, for their footage looks alike, as "
         "that of a fixed camera does; a group lies in one split, whatever the seed. Set "
-        f"{_telling_more_apart(params)}, and say in data/groups.csv which clips are of one "
-        "recording."
+        f"{groups.telling_more_apart(params.near_duplicates)}, and {groups.SAY_BY_HAND}."
     )
-
-
-def _telling_more_apart(params: ExtractFrames) -> str:
-    lower = f", or to a number below {params.near_duplicates}" if params.near_duplicates else ""
-    return f"extract_frames.near_duplicates: null{lower}"
 
 
 def _leak(used: pd.DataFrame, params: ExtractFrames) -> list[str]:
@@ -159,8 +167,9 @@ def _leak(used: pd.DataFrame, params: ExtractFrames) -> list[str]:
         "extract_frames.split.by: clip."
     ]
     by = set(torn["grouped_by"])
-    if groups.BY_FOOTAGE in by:
-        found.append(f"If such clips only look alike, set {_telling_more_apart(params)}.")
+    if groups.BY_FOOTAGE in by and params.near_duplicates is not None:
+        apart = groups.telling_more_apart(params.near_duplicates)
+        found.append(f"If such clips only look alike, set {apart}.")
     if groups.BY_TABLE in by:
         found.append("If they are of different footage, give them different groups in groups.csv.")
     return found

@@ -1,22 +1,20 @@
-"""Finds the clips of a data folder: what they show (class) and what is in them (checksum)."""
+"""Finds the clips of a data folder by their names, and tells what cannot be one."""
 
 import codecs
 import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from stemtune.core import dvc, litter, printable
 from stemtune.core.errors import InputError
-from stemtune.core.files import sha256
 from stemtune.core.settings.frames import ExtractFrames, SplitFolders
 from stemtune.core.text import composed
-from stemtune.ingest import layout, words
+from stemtune.ingest import layout, retries, words
 
 GROUPS_FILE = "groups.csv"
 # Lists of the official splits of UCF101 (Soomro, Zamir and Shah, 2012).
@@ -41,9 +39,10 @@ class Clip:
             written as `\\xff`.
         path: Where the file lies.
         label: The class, by the folders that it lies in.
-        sha256: Checksum of the content; empty when it cannot be read.
+        sha256: Checksum of the content; empty before `checksums.add`, or with a problem.
         problem: Why it cannot be read; empty for the others.
         split: Its split, where `extract_frames.split.folders` gives it; else empty.
+        state: Of the file when its checksum was computed; see `checksums.state`.
     """
 
     name: str
@@ -52,6 +51,7 @@ class Clip:
     sha256: str
     problem: str
     split: str = ""
+    state: tuple[int, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -66,22 +66,22 @@ class Entry(NamedTuple):
     problem: str
 
 
-def find(
-    data: Path, params: ExtractFrames, workers: int, wanted: Callable[[str], bool] | None = None
-) -> list[Clip]:
+def find(data: Path, params: ExtractFrames) -> list[Clip]:
     """Returns the clips of a data folder that is laid out as the settings say.
 
     Args:
-        data, workers, wanted: As of `find_clips`, which says what is raised.
+        data: As of `find_clips`, which says what is raised.
         params: The settings.
 
     Raises:
+        LayoutError: Also if classes are missing, or others than those of the settings.
         ClipsError: Also if the DVC that runs this stage takes names of clips for others.
     """
     lists = params.split.lists
     names = (lists.train, lists.test) if lists else ()
-    split, classes = params.split.folders, params.classes or ()
-    found = find_clips(data, names, workers, split, classes, wanted)
+    found = find_clips(data, names, params.split.folders, params.classes or ())
+    if params.classes is not None:
+        layout.require_classes({clip.label for clip in found}, params.classes)
     _refuse_other_names(data, found)
     return found
 
@@ -89,12 +89,10 @@ def find(
 def find_clips(
     data: Path,
     lists: Collection[str] = (),
-    workers: int = 1,
     folders: SplitFolders | None = None,
     classes: Collection[str] = (),
-    wanted: Callable[[str], bool] | None = None,
 ) -> list[Clip]:
-    """Returns the clips below a data folder, sorted by name.
+    """Returns the clips below a data folder, sorted by name; no clip is read.
 
     Hidden files and folders are left out, and what systems leave in folders of others. Links are
     followed inside the data folder and into DVC's cache; what is behind others, and what is no
@@ -103,14 +101,13 @@ def find_clips(
     Args:
         data: The folder.
         lists: Names of further files right below it that are no clips.
-        workers: Number of threads that compute checksums.
         folders: The folders that are splits, if there are such.
         classes: Names of folders that are classes for sure.
-        wanted: Whether the clip of a name is returned; None: all are.
 
     Raises:
         ClipsError: There is no folder or no clip, or something lies outside a class folder.
         LayoutError: The folders are not those of two classes or more.
+        UnreadError: The system fails to list a folder.
     """
     if not data.is_dir():
         raise ClipsError(
@@ -126,12 +123,11 @@ def find_clips(
             f"{data}/ holds no clips; put clips of at least two classes into {data}/<class>/"
         )
     places = layout.places([entry.name for entry in found], folders, classes)
-    chosen = [
-        each for each in zip(found, places, strict=True) if wanted is None or wanted(each[0].name)
+    made = [
+        Clip(entry.name, entry.path, place.label, "", entry.problem, place.split)
+        for entry, place in zip(found, places, strict=True)
     ]
-    with ThreadPoolExecutor(workers) as threads:
-        clips = threads.map(lambda each: _clip(*each), chosen)
-    return sorted(clips, key=lambda clip: clip.name)
+    return sorted(made, key=lambda clip: clip.name)
 
 
 def entries(data: Path, lists: Collection[str] = ()) -> list[Entry]:
@@ -141,7 +137,8 @@ def entries(data: Path, lists: Collection[str] = ()) -> list[Entry]:
         data: The folder.
         lists: Names of further files right below it that are no clips.
     """
-    return [entry for entry in _walk(data, data) if not _is_table(entry.name, lists)]
+    above = (data.resolve(),)
+    return [entry for entry in _walk(data, data, above) if not _is_table(entry.name, lists)]
 
 
 def empty_folders(data: Path, clips: Iterable[Clip], depth: int) -> list[str]:
@@ -184,20 +181,25 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or litter.is_litter(name)
 
 
-def _walk(folder: Path, data: Path) -> Iterator[Entry]:
-    """Yields every visible path that is no folder, with the problem that it has, if any."""
+def _walk(folder: Path, data: Path, above: tuple[Path, ...]) -> Iterator[Entry]:
+    """Yields every visible path that is no folder, with the problem that it has, if any.
+
+    Args:
+        folder: To look into.
+        data: The data folder.
+        above: Where this folder and those on the way to it really are.
+    """
     try:
-        paths = sorted(folder.iterdir())
+        paths = retries.reading(lambda: sorted(folder.iterdir()))
     except OSError as error:
-        yield _entry(folder, data, f"cannot be read: {error.strerror}")
-        return
+        raise retries.unread(f"the folder {folder}", error.strerror) from error
     for path in paths:
         if _is_hidden(path.name):
             continue
-        if problem := _problem(path, data):
+        if problem := _problem(path, data, above):
             yield _entry(path, data, problem)
         elif path.is_dir():
-            yield from _walk(path, data)
+            yield from _walk(path, data, (*above, path.resolve()))
         else:
             yield _entry(path, data, "")
 
@@ -214,14 +216,15 @@ def _name(path: Path, data: Path) -> str:
     return os.fsencode(path.relative_to(data).as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _problem(path: Path, data: Path) -> str:
+def _problem(path: Path, data: Path, above: Sequence[Path]) -> str:
     if path.is_symlink():
         if not path.exists():
             return LEADS_NOWHERE
         target = path.resolve()
         if not target.is_relative_to(data.resolve()) and not CACHED.search(str(target)):
             return LEADS_OUT
-        if path.parent.resolve().is_relative_to(target):
+        # Through one link after the other, too.
+        if any(each.is_relative_to(target) for each in above):
             return "is a link to a folder that it lies in"
     if not path.is_file() and not path.is_dir():
         return "is no file but a device, socket or pipe"
@@ -272,7 +275,7 @@ def _is_of_dvc(entry: Entry) -> bool:
         with entry.path.open("rb") as file:
             return re.search(rb"^outs:$", file.read(4096), flags=re.MULTILINE) is not None
     except OSError:
-        # What cannot be read is quarantined, or refused, as what it is: a clip.
+        # What cannot be read is told when it is to be read as what it is: a clip.
         return False
 
 
@@ -300,13 +303,3 @@ def _refuse_strays(data: Path, entries: Sequence[Entry]) -> None:
             f"{data}/ holds {len(strays)} file(s) outside a class folder: {words.some(strays)}; "
             f"move them into {data}/<class>/ or out of {data}/"
         )
-
-
-def _clip(entry: Entry, place: layout.Place) -> Clip:
-    checksum, problem = "", entry.problem
-    if not problem:
-        try:
-            checksum = sha256(entry.path)
-        except OSError as error:
-            problem = f"cannot be read: {error.strerror}"
-    return Clip(entry.name, entry.path, place.label, checksum, problem, place.split)

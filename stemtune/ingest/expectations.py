@@ -13,11 +13,13 @@ from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import ExtractFrames
 from stemtune.core.text import composed
 from stemtune.ingest import advice, words
-from stemtune.ingest.extraction import MIN_CONTRAST
+from stemtune.ingest.manifest import MIN_CONTRAST
 from stemtune.store import manifest
 
 # Great Expectations reports usage unless told not to.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
+# What these expect holds by the way in which the manifest is made: a failure is a fault of ours.
+INVARIANT = "invariant: "
 # The column of the view that says what another is about; the others are about a clip.
 SUBJECTS = {"fewest_clips_in_a_split": "class_and_split", "splits_of_group": "group"}
 
@@ -90,7 +92,7 @@ def require(results: list[Result], page: str) -> None:
         advice = [f"  - {each}" for result in results for each in result.advice]
         listed, helps = "\n".join(failures), "\n".join(advice)
         raise ExpectationsError(
-            f"the data are not fit for training. Expected, but not so:\n{listed}\n"
+            f"the data are not fit for training. These checks failed:\n{listed}\n"
             f"All of it: {page}\n"
             f"What helps, before `dvc repro`:\n{helps}"
         )
@@ -106,7 +108,9 @@ def _suite(params: ExtractFrames) -> list[Any]:
         )
 
     suite = [
-        expect.ExpectColumnValuesToBeUnique(column="clip", description="every clip is listed once"),
+        expect.ExpectColumnValuesToBeUnique(
+            column="clip", description=f"{INVARIANT}every clip is listed once"
+        ),
         expect.ExpectColumnMeanToBeBetween(
             column="quarantined",
             max_value=params.max_quarantined,
@@ -117,9 +121,13 @@ def _suite(params: ExtractFrames) -> list[Any]:
             f"each class has at least {params.min_clips} clip(s) in each split",
             params.min_clips,
         ),
-        between("classes_of_content", "no content stands in two classes", None, 1),
-        between("frame_side", f"frames are of {params.size} px", params.size, params.size),
-        between("contrast", "every clip has frames that are not of one colour", MIN_CONTRAST),
+        between("classes_of_content", f"{INVARIANT}no content stands in two classes", None, 1),
+        between(
+            "frame_side", f"{INVARIANT}frames are of {params.size} px", params.size, params.size
+        ),
+        between(
+            "contrast", f"{INVARIANT}every clip has frames that are not of one colour", MIN_CONTRAST
+        ),
         expect.ExpectColumnStdevToBeBetween(
             column="brightness",
             min_value=0,

@@ -1,31 +1,46 @@
-"""Brings the frame store in step with the clips, decoding what is missing, and lists it."""
+"""Brings the frame store in step with the clips: decodes those that have no entry."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from stemtune.core import files
+from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import ExtractFrames, Limits
 from stemtune.engine.engine import Engine, split
-from stemtune.ingest import groups, journal, near_duplicates, splits
+from stemtune.ingest import checksums, near_duplicates, retries
 from stemtune.ingest.clips import Clip
-from stemtune.ingest.measurements import NOTHING, Failure, Measurements, Outcome
 from stemtune.media import decoding, parallel, sampling
 from stemtune.media.sandbox import Sandbox
-from stemtune.store import frame_store, manifest, shards
+from stemtune.store import arrays, frame_store
+from stemtune.store.frame_store import Facts, Measurements, Refusal
 
 # How many a chunk has that is decoded elsewhere.
-CLIPS = 32
-# Frames of less contrast, all of a clip's together, show one flat colour.
-MIN_CONTRAST = 1.0
+CLIPS_PER_CHUNK = 32
+# If more clips than these cannot be read, the disk or the network is away, and waiting is no use.
+MOST_UNREAD = 10
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip has no entry after this run; the next one tries again.
+
+    Attributes:
+        reason: In words.
+        unread: Whether the system failed to read it, which says nothing about the clip.
+    """
+
+    reason: str
+    unread: bool = False
+
+
+# What is known of a clip's content after a run.
+Outcome = Facts | Failure
 
 
 class Extracted(NamedTuple):
-    """What the frame store holds now: outcomes by shard name, and the names of those just made."""
+    """What the frame store holds now: outcomes by key, and the keys of those just decoded."""
 
     outcomes: dict[str, Outcome]
     decoded: list[str]
@@ -33,10 +48,15 @@ class Extracted(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to decode, and where its frames go."""
+    """One clip to decode, and the key of its entry.
+
+    Attributes:
+        state: Of the file when its checksum was computed; see `checksums.state`.
+    """
 
     clip: Path
-    shard: Path
+    state: tuple[int, ...]
+    key: str
     frames: int
     side: int
 
@@ -44,24 +64,51 @@ class Job:
         return f"the clip {self.clip}"
 
 
-def shard_name(clip: Clip, params: ExtractFrames) -> str:
-    """Returns the shard's name, by the clip's content and what is done with it."""
-    return files.key(clip.sha256, params.frames_per_clip, params.size, decoding.DECODER_VERSION)
+@dataclass(frozen=True)
+class Chunk:
+    """Clips to decode.
+
+    Attributes:
+        jobs: One for each clip.
+        store: The frame store.
+        workers: Number of processes.
+        limits: Of each clip.
+        libraries: With which versions of libraries their keys were made.
+    """
+
+    jobs: Sequence[Job]
+    store: Path
+    workers: int
+    limits: Limits
+    libraries: str
 
 
-def extract(sandbox: Sandbox, job: Job) -> Outcome:
-    """Decodes a clip into its shard; returns what the manifest says about it, or why there is none.
+def key_of(clip: Clip, params: ExtractFrames) -> str:
+    """Returns the key of a clip's entry: by content, and by all that decides about its pixels."""
+    return files.key(clip.sha256, params.frames_per_clip, params.size, decoding.libraries())
 
-    What a limit kept from being decoded, or a library in a way of its own, is tried again in the
-    next run; what is no clip is not.
+
+def extract(sandbox: Sandbox, store: Path, job: Job) -> Outcome:
+    """Decodes a clip into its entry; returns what the entry says, or why there is none.
+
+    A clip that cannot be decoded at all is refused for good. A limit, a library that fails in a way
+    of its own, and a disk that does not answer are not the content's fault: there is no entry.
     """
     try:
-        sample = sandbox.sample(job.clip, job.frames, job.side)
+        sample = retries.reading(
+            lambda: sandbox.sample(job.clip, job.frames, job.side), sampling.ReadError
+        )
+        if tuple(checksums.state(job.clip)) != job.state:
+            return Failure("changed while it was decoded", unread=True)
+    except (sampling.ReadError, OSError) as error:
+        return Failure(str(error), unread=True)
+    except (sampling.LimitError, sampling.UnexpectedError) as error:
+        return Failure(str(error))
     except sampling.DecodeError as error:
-        again = isinstance(error, sampling.LimitError | sampling.UnexpectedError)
-        return Failure(str(error), again)
-    shards.write(job.shard, sample.frames)
-    return Measurements(
+        refusal = Refusal(str(error))
+        frame_store.write(store, job.key, refusal, [])
+        return refusal
+    measured = Measurements(
         frame_seconds=[round(float(second), 6) for second in sample.seconds],
         frame_side=sample.frames.shape[1],
         available=sample.available,
@@ -72,225 +119,94 @@ def extract(sandbox: Sandbox, job: Job) -> Outcome:
         contrast=round(float(sample.frames.std()), 4),
         hashes=near_duplicates.hashes(sample.frames),
     )
+    frame_store.write(store, job.key, measured, sample.frames)
+    return measured
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Clips to decode one after another, and where what comes of them is noted.
-
-    Attributes:
-        jobs: By shard name.
-        notes: Folder of the journal.
-        workers: Number of processes.
-        limits: Of each clip.
-    """
-
-    jobs: Mapping[str, Job]
-    notes: Path
-    workers: int
-    limits: Limits
-
-    @property
-    def name(self) -> str:
-        """In the journal: equal clips, equal name."""
-        return files.key(*self.jobs)
-
-
-def decode(chunk: Chunk) -> dict[str, Failure]:
-    """Decodes a chunk, except clips that were done when it was begun before.
+def decode(chunk: Chunk) -> dict[str, Outcome]:
+    """Decodes a chunk, except clips that have an entry since it was begun before.
 
     Returns:
-        Why clips have no shard, by shard name. What the others came to is in the journal.
+        Outcomes by key. They are handed back, as another machine may not see new files at once.
+
+    Raises:
+        UnreadError: Many clips cannot be read.
+        InputError: This machine has other libraries than the one that started the stage.
     """
-    noted = journal.read(chunk.notes, chunk.name, Measurements)
-    jobs = {name: job for name, job in chunk.jobs.items() if not _is_done(job, noted.get(name))}
+    if chunk.libraries != decoding.libraries():
+        raise InputError(
+            "a machine of the cluster decodes with other versions of libraries: "
+            f"{decoding.libraries()} in place of {chunk.libraries}; install requirements.lock there"
+        )
+    outcomes: dict[str, Outcome] = {}
+    outcomes |= frame_store.all_facts(chunk.store, [job.key for job in chunk.jobs])
+    jobs = [job for job in chunk.jobs if job.key not in outcomes]
     if not jobs:
-        return {}
-    failures = {}
-    with (
-        Sandbox(chunk.limits, min(chunk.workers, len(jobs))) as sandbox,
-        journal.noting(chunk.notes, chunk.name) as note,
-    ):
-        decoded = parallel.results(sandbox, extract, [*jobs.values()], "decoding")
-        for name, outcome in zip(jobs, decoded, strict=True):
-            if isinstance(outcome, Failure):
-                failures[name] = outcome
-            else:
-                note(name, outcome)
-    return failures
+        return outcomes
+    unread = 0
+    with Sandbox(chunk.limits, min(chunk.workers, len(jobs))) as sandbox:
+
+        def run(sandbox: Sandbox, job: Job) -> Outcome:
+            return extract(sandbox, chunk.store, job)
+
+        for job, outcome in zip(
+            jobs, parallel.results(sandbox, run, jobs, "decoding"), strict=True
+        ):
+            outcomes[job.key] = outcome
+            if isinstance(outcome, Failure) and outcome.unread:
+                unread += 1
+            if isinstance(outcome, Failure) and unread > MOST_UNREAD:
+                raise retries.unread(f"{unread} clips, {job.clip} among them,", outcome.reason)
+    return outcomes
+
+
+def plan(
+    found: Sequence[Clip], store: Path, params: ExtractFrames
+) -> tuple[dict[str, Facts], list[Job]]:
+    """Returns what the frame store knows of clips, by key, and the clips to decode."""
+    jobs = {
+        (key := key_of(clip, params)): Job(
+            clip.path, clip.state, key, params.frames_per_clip, params.size
+        )
+        for clip in found
+        if not clip.problem
+    }
+    known = frame_store.all_facts(store, [*jobs])
+    return known, [job for key, job in jobs.items() if key not in known]
 
 
 def extract_all(
-    found: Sequence[Clip],
-    folder: Path,
-    known: Mapping[str, Outcome],
-    params: ExtractFrames,
-    engine: Engine,
-    notes: Path,
+    found: Sequence[Clip], store: Path, params: ExtractFrames, engine: Engine
 ) -> Extracted:
-    """Makes the folder hold the shards of these clips and no others.
+    """Makes the frame store hold the entries of these clips and no others.
 
     Args:
-        found: Clips; two of equal content share a shard. Those with a problem are left out.
-        folder: The frame store.
-        known: Outcomes of an earlier run by shard name, from `measurements.of_manifest`. One whose
-            shard is whole is not decoded again.
+        found: Clips; two of equal content share an entry. Those with a problem are left out.
+        store: The frame store.
         params: How many frames of which size, and what a clip may take.
         engine: Where clips are decoded.
-        notes: Folder where outcomes are noted as they come, so that a run which was cut off goes on
-            where it stopped. Deleted at the end.
-    """
-    outcomes, missing = _done_and_missing(found, folder, known, params, notes)
-    chunks = [
-        Chunk({name: missing[name] for name in names}, notes, engine.workers, params.limits)
-        for names in split(engine, [*missing], CLIPS)
-    ]
-    for failures in engine.map(decode, chunks):
-        outcomes |= failures
-    decoded = journal.read_all(notes, Measurements)
-    outcomes |= {name: decoded[name] for name in missing if name not in outcomes}
-    made = {name for name, outcome in outcomes.items() if not isinstance(outcome, Failure)}
-    shards.remove_others(folder, keep=made)
-    shutil.rmtree(notes, ignore_errors=True)
-    return Extracted(outcomes, [*missing])
-
-
-def extract_some(
-    found: Sequence[Clip],
-    folder: Path,
-    known: Mapping[str, Outcome],
-    params: ExtractFrames,
-    workers: int,
-    notes: Path,
-) -> tuple[list[str], dict[str, Failure]]:
-    """Makes the folder hold the shards of these clips too, for `extract_all` to find.
-
-    Args:
-        found, folder, known, params, notes: As of `extract_all`; what is noted stays.
-        workers: Number of processes.
-
-    Returns:
-        Names of the shards that were missing, and why some still are.
-    """
-    _, missing = _done_and_missing(found, folder, known, params, notes)
-    return [*missing], decode(Chunk(missing, notes, workers, params.limits))
-
-
-def _done_and_missing(
-    found: Sequence[Clip],
-    folder: Path,
-    known: Mapping[str, Outcome],
-    params: ExtractFrames,
-    notes: Path,
-) -> tuple[dict[str, Outcome], dict[str, Job]]:
-    """Returns, by shard name, the outcomes that stand and the clips to decode; makes the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {**known, **journal.read_all(notes, Measurements)}
-    outcomes, missing = {}, {}
-    for clip in found:
-        if clip.problem:
-            continue
-        name = shard_name(clip, params)
-        path = shards.path_of(folder, name)
-        job = Job(clip.path, path, params.frames_per_clip, params.size)
-        if _is_done(job, known.get(name)):
-            outcomes[name] = known[name]
-        else:
-            missing[name] = job
-    return outcomes, missing
-
-
-def _is_done(job: Job, outcome: Outcome | None) -> bool:
-    """Returns whether a clip needs no decoding: it has an outcome and, if that is one, a shard."""
-    if isinstance(outcome, Measurements):
-        return shards.is_whole(job.shard, frame_store.shape(job.side), frame_store.DTYPE)
-    return outcome is not None
-
-
-def make_manifest(
-    found: Sequence[Clip],
-    outcomes: Mapping[str, Outcome],
-    group_table: Mapping[str, str],
-    given: splits.Given | None,
-    params: ExtractFrames,
-) -> pd.DataFrame:
-    """Makes the manifest.
-
-    Args:
-        found: Clips.
-        outcomes: By shard name; of each clip without a problem.
-        group_table: Group by clip name, from `groups.read_table`.
-        given: The split that comes with the clips, from `splits.given`.
-        params: How clips are grouped, dealt and left out.
-
-    Returns:
-        A row per clip, in the order of `found`.
 
     Raises:
-        ClipsError: The group table does not fit the clips.
+        UnreadError: The system fails to read clips, which is tried several times. The others are
+            decoded, except if they are many.
     """
-    names = ["" if clip.problem else shard_name(clip, params) for clip in found]
-    results = [
-        Failure(clip.problem, again=True) if clip.problem else outcomes[name]
-        for clip, name in zip(found, names, strict=True)
+    known, jobs = plan(found, store, params)
+    outcomes: dict[str, Outcome] = {**known}
+    store.mkdir(parents=True, exist_ok=True)
+    chunks = [
+        Chunk(some, store, engine.workers, params.limits, decoding.libraries())
+        for some in split(engine, jobs, CLIPS_PER_CHUNK)
     ]
-    seen = {
-        clip.sha256: groups.Footage(result.hashes, result.duration)
-        for clip, result in zip(found, results, strict=True)
-        if not isinstance(result, Failure)
-    }
-    grouped = groups.assign(found, group_table, seen, params.near_duplicates)
-    classes = _classes_by_content(found)
-    rows = []
-    for clip, name, result in zip(found, names, results, strict=True):
-        group = grouped[clip.name]
-        if isinstance(result, Failure):
-            measured, reason, shard = NOTHING, result.reason, "" if result.again else name
-        else:
-            measured, shard = result, name
-            reason = _unfit(clip, result, classes[clip.sha256], given, params)
-        count = 0 if reason else len(measured.frame_seconds)
-        dealt = splits.frame_splits(clip, group.name, count, params.split, given)
-        row = {
-            "clip": clip.name,
-            "class": clip.label,
-            "group": group.name,
-            "grouped_by": group.by,
-            "sha256": clip.sha256,
-            "shard": shard,
-            "split": dealt[0] if len(set(dealt)) == 1 else manifest.MIXED if dealt else "",
-            "frame_splits": dealt,
-            **measured.model_dump(),
-            "quarantined": reason,
-        }
-        rows.append(row)
-    return pd.DataFrame(rows)
+    for decoded in engine.map(decode, chunks):
+        outcomes |= decoded
+    _require_all_read(outcomes, jobs)
+    keep = {key for key, outcome in outcomes.items() if not isinstance(outcome, Failure)}
+    arrays.remove_others(store, keep)
+    return Extracted(outcomes, [job.key for job in jobs])
 
 
-def _classes_by_content(found: Sequence[Clip]) -> dict[str, list[str]]:
-    classes: dict[str, set[str]] = {}
-    for clip in found:
-        classes.setdefault(clip.sha256, set()).add(clip.label)
-    return {content: sorted(labels) for content, labels in classes.items()}
-
-
-def _unfit(
-    clip: Clip,
-    measured: Measurements,
-    classes: Sequence[str],
-    given: splits.Given | None,
-    params: ExtractFrames,
-) -> str:
-    """Returns why a clip that was decoded is left out all the same; empty if it is not."""
-    if len(classes) > 1:
-        return f"has the same content as a clip of another class: {', '.join(classes)}"
-    if given is not None and clip.name not in given:
-        return "is in neither list of extract_frames.split.lists"
-    if params.short_clips == "quarantine" and measured.available < len(measured.frame_seconds):
-        return (
-            f"has {measured.available} of the {params.frames_per_clip} frames that "
-            "extract_frames.frames_per_clip asks for"
-        )
-    if measured.contrast < MIN_CONTRAST:
-        return "shows one flat colour"
-    return ""
+def _require_all_read(outcomes: Mapping[str, Outcome], jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        outcome = outcomes[job.key]
+        if isinstance(outcome, Failure) and outcome.unread:
+            raise retries.unread(f"the clip {job.clip}", outcome.reason)

@@ -14,6 +14,7 @@ from stemtune.ingest.clips import Clip, ClipsError, Names
 
 # UCF101 (Soomro, Zamir and Shah, 2012): clips of one group were cut from one video.
 UCF101_NAME = re.compile(r"(v_.+_g\d+)_c\d+")
+SAY_BY_HAND = "say in data/groups.csv which clips are of one recording"
 BY_TABLE, BY_NAME, BY_FOOTAGE, BY_CONTENT = "groups.csv", "name", "footage", "content"
 
 
@@ -42,20 +43,19 @@ def assign(
     A clip's row in groups.csv comes first, then a UCF101 name. The others share a group with
     whatever shows the same footage: that of a clip with a row or name, if there is one, else one
     named after the longest of them, so that a cut which is added moves none of the others. Copies
-    of one content are always together.
+    of one content are always together: two groups that hold one are a single group.
 
     Args:
         clips: All clips.
-        table: Group by clip name, from `read_table`.
+        table: Group by clip name, from `of_clips`.
         seen: By checksum; contents that could not be decoded are not in it.
         near_duplicates: How many bits two hashes of the same footage differ by at most; None:
             only equal contents share a group.
 
     Raises:
-        ClipsError: The table names a clip that does not exist, or one clip in two ways.
+        ClipsError: So many clips look alike that comparing them has no use.
     """
-    rows = _rows(clips, table)
-    given = {clip.name: group for clip in clips if (group := _given(clip, rows))}
+    given = _united(clips, {clip.name: each for clip in clips if (each := _given(clip, table))})
     by_content: dict[str, Group] = {}
     for clip in clips:
         if clip.name in given:
@@ -110,25 +110,53 @@ def _cells(written: Sequence[str]) -> list[str]:
     return [cell.strip().strip('"').casefold() for cell in written]
 
 
-def _rows(clips: Sequence[Clip], table: Mapping[str, str]) -> dict[str, str]:
-    """Returns the table's groups by the names that the clips' files have."""
-    names = Names(clip.name for clip in clips)
-    unknown = [written for written in table if not names.meant(written)]
+def of_clips(table: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Returns a table's groups by the names that the clips' files have.
+
+    Args:
+        table: From `read_table`.
+        names: Of all clips.
+
+    Raises:
+        ClipsError: The table names a clip that does not exist, or one clip in two ways.
+    """
+    known = Names(names)
+    unknown = [written for written in table if not known.meant(written)]
     if unknown:
         raise ClipsError(
             f"groups.csv names {len(unknown)} clip(s) that do not exist: {words.some(unknown)}; "
             "remove these rows or add the clips. Names are paths below data/, such as "
-            f"{shown(clips[0].name)}"
+            f"{shown(names[0])}"
         )
     rows: dict[str, str] = {}
     for written, group in table.items():
-        for name in names.meant(written):
+        for name in known.meant(written):
             if rows.setdefault(name, group) != group:
                 raise ClipsError(
                     f"groups.csv names {shown(name)} in two ways, in group {shown(rows[name])} and "
                     f"in {shown(group)}; a clip has one group"
                 )
     return rows
+
+
+def _united(clips: Sequence[Clip], given: Mapping[str, Group]) -> dict[str, Group]:
+    """Returns given groups, those that share a content as one, named after the first of them."""
+    # A group that was united leads to one whose name comes before its own.
+    united: dict[str, str] = {}
+
+    def name(group: str) -> str:
+        while group in united:
+            group = united[group]
+        return group
+
+    holder: dict[str, str] = {}
+    for clip in clips:
+        if clip.sha256 and clip.name in given:
+            group = given[clip.name].name
+            first, second = sorted([name(group), name(holder.setdefault(clip.sha256, group))])
+            if first != second:
+                united[second] = first
+    return {clip: group._replace(name=name(group.name)) for clip, group in given.items()}
 
 
 def _given(clip: Clip, rows: Mapping[str, str]) -> Group | None:
@@ -152,12 +180,23 @@ def _by_footage(
     others = [content for content in sorted(seen) if content in given]
     hashes = [seen[content].hashes for content in free + others]
     found: dict[str, Group] = {}
-    for members, nearest in near_duplicates.clusters(hashes, len(free), bits):
+    try:
+        sets = [*near_duplicates.clusters(hashes, len(free), bits)]
+    except near_duplicates.TooAlikeError as error:
+        raise ClipsError(f"{error}. Set {telling_more_apart(bits)}, and {SAY_BY_HAND}") from error
+    for members, nearest in sets:
         contents = [free[member] for member in members]
         longest = min(contents, key=lambda content: (-seen[content].duration, content))
         name = _named_after(longest) if nearest is None else given[others[nearest]].name
         found |= dict.fromkeys(contents, Group(name, BY_FOOTAGE))
     return found
+
+
+def telling_more_apart(bits: int) -> str:
+    """Returns which setting has fewer clips of fixed cameras taken for the same footage."""
+    return "extract_frames.near_duplicates: null" + (
+        f", or to a number below {bits}" if bits else ""
+    )
 
 
 def _named_after(content: str) -> str:

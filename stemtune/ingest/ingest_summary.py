@@ -127,6 +127,24 @@ def summary(
     return printable.message("\n".join(lines))
 
 
+def outlook(known: int, jobs: int, frames: int, rate: float | None) -> str:
+    """Returns what a run of the stage would have to decode.
+
+    Args:
+        known: How many different contents have an entry.
+        jobs: How many have none.
+        frames: Of each clip at most.
+        rate: Frames a second in an earlier run; None: there was none.
+    """
+    told = f"extract_frames: {known + jobs} different clips; {known} have frames, {jobs} are new"
+    if not jobs:
+        return told
+    if rate is None:
+        return f"{told}. No earlier run tells how long they take"
+    minutes = jobs * frames / rate / 60
+    return f"{told}, about {minutes:.3g} minutes at the {rate:.3g} frames/s of the last time"
+
+
 def _moved(table: pd.DataFrame, before: pd.DataFrame | None) -> list[str]:
     """Returns the clips whose split is another than before."""
     if before is None:

@@ -3,7 +3,7 @@
 import io
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from typing import NamedTuple
 
 from stemtune.core import printable
@@ -144,6 +144,25 @@ def _flow(train: str | None, validation: str | None, test: str | None) -> str:
     writer.default_flow_style, writer.width = True, 1000
     writer.dump({"train": train, "validation": validation, "test": test}, written)
     return written.getvalue().strip()
+
+
+def require_classes(labels: Set[str], classes: Collection[str]) -> None:
+    """Raises LayoutError if the classes of data/ are not all those that a setting lists."""
+    wanted = {composed(name) for name in classes}
+    if labels == wanted:
+        return
+    told = [
+        f"{what}: {words.some(sorted(names))}"
+        for what, names in (
+            ("without clips", wanted - labels),
+            ("in data/ and not in the list", labels - wanted),
+        )
+        if names
+    ]
+    raise LayoutError(
+        f"data/ does not consist of the classes that {CLASSES} lists; {'; '.join(told)}. Rename, "
+        "add or remove folders of data/, or change the list"
+    )
 
 
 def _refuse_two_spellings(labels: Iterable[str]) -> None:

@@ -11,11 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stemtune.core.errors import InputError
+
 HASH_BITS = 64
 # A frame with less contrast shows nothing that could tell footage apart: black, a fade.
 MIN_HASHED_CONTRAST = 4.0
 # So many pairs of frames are compared at once: a processor's cache holds them.
 COMPARED_AT_ONCE = 2**18
+# Pairs of clips with like frames: some for each clip, and some more, as few clips cost little. Past
+# that nearly all look alike, and time and memory would grow with the square of the clips.
+MOST_PAIRS_OF_A_CLIP, MOST_PAIRS_MORE = 100, 200_000
+
+
+class TooAlikeError(InputError):
+    """So many clips look alike that they are not compared with one another."""
 
 
 class Frames(NamedTuple):
@@ -60,6 +69,9 @@ def clusters(
         free: How many of the clips, from the first, are to be put together; the rest is compared
             with them but not among itself.
         bits: From 0 to 31.
+
+    Raises:
+        TooAlikeError: Nearly all look alike.
 
     Yields:
         Positions of free clips, and among the rest, counted from its first, the one nearest to any
@@ -112,10 +124,19 @@ def _pairs(frames: Frames, free: int, bits: int) -> Iterator[tuple[int, int, flo
 def _with_a_near_frame(frames: Frames, free: int, bits: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yields each free clip and the later clips with a frame that is near one of its frames."""
     total, found = len(frames.starts) - 1, [np.empty(0, int)]
+    most = MOST_PAIRS_MORE + MOST_PAIRS_OF_A_CLIP * total
     for one, other in _near_frames(frames.hashes, frames.clips < free, bits):
         clips, others = frames.clips[one], frames.clips[other]
         # As one number a pair is sorted, and found again, at once.
         found.append(np.unique((clips * total + others)[clips < others]))
+        if sum(map(len, found)) > 2 * most:
+            # A pair is found by several of its frames.
+            found = [np.unique(np.concatenate(found))]
+            if len(found[0]) > most:
+                raise TooAlikeError(
+                    f"{total} clips look so much alike that more than {most} pairs of them have "
+                    "like frames, as clips of fixed cameras have"
+                )
     clips, others = np.divmod(np.unique(np.concatenate(found)), max(total, 1))
     each, firsts = np.unique(clips, return_index=True)
     yield from zip(each.tolist(), np.split(others, firsts[1:]), strict=False)

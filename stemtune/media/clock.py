@@ -1,6 +1,6 @@
 """When the frames of a video are shown, as ffmpeg's command line finds it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 
 import av
@@ -11,6 +11,9 @@ from av.video.stream import VideoStream
 # These containers hold no times of showing, and of these codecs' frames ffmpeg does not know their
 # order before it decodes them: the times that it makes up follow the order of decoding.
 FORMATS_WITHOUT_PTS, CODECS_WITHOUT_PTS = {"avi", "asf"}, {"h264", "hevc"}
+# Where a key frame can be gone to by its time, and how far away it has to be for that, seconds:
+# packets that are nearer are read as they come.
+SEEKABLE_FORMATS, SEEK_SECONDS = ("mov,", "matroska,"), 60
 # In a stream whose clock may jump, how far forward, and how far back, a packet's time is a jump,
 # seconds (fftools/ffmpeg_demux.c, ts_discontinuity_detect).
 JUMP_AHEAD, JUMP_BACK = 10, 0.1
@@ -52,6 +55,40 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator["av.Pack
             packet.pts = None if packet.pts is None else packet.pts + offset
             packet.dts = None if packet.dts is None else packet.dts + offset
         yield packet
+
+
+def needed_packets(
+    container: InputContainer,
+    stream: VideoStream,
+    needed: Mapping[int, object],
+    awaited: Collection[int],
+) -> Iterator["av.Packet[VideoStream]"]:
+    """Yields packets in order, without those that are far from a needed key frame.
+
+    If seeking misses the key frame, decoding everything finds it.
+
+    Args:
+        needed: By the time of each key frame that is still to come.
+        awaited: Times of frames whose packets follow the last key frame; both shrink meanwhile.
+    """
+    base = stream.time_base or Fraction(1)
+    can_seek = container.format.name.startswith(SEEKABLE_FORMATS)
+    at, sought = 0, None
+    following: int | None = min(needed)
+    while following is not None:
+        if can_seek and following != sought and (following - at) * base > SEEK_SECONDS:
+            # Indexes have times of decoding, which are a little earlier.
+            container.seek(int(following - 1 / base), stream=stream)
+            sought = following
+        following = None
+        for packet in packets(container, stream):
+            yield packet
+            at = at if packet.pts is None else packet.pts
+            nearest = min(needed, default=at)
+            if not awaited and nearest != sought and (nearest - at) * base > SEEK_SECONDS:
+                following = nearest if can_seek else None
+            if following is not None:
+                break
 
 
 class Clock:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
-from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from stemtune.core.settings.frames import Limits
-from stemtune.media import formats, jpegs, sampling
+from stemtune.media import formats, sampling
 from stemtune.media.sampling import DecodeError
 
 OPTIONS = {
@@ -26,8 +26,20 @@ OPTIONS = {
 STILL_FORMATS = ("_pipe", "image2")
 
 
+class Source(NamedTuple):
+    """A video's file, opened once, however often its packets are read.
+
+    Attributes:
+        file: Without a buffer; ffmpeg has its own.
+        is_stream: As `jpegs.is_stream` has it: without a name ffmpeg takes such for one picture.
+    """
+
+    file: FileIO
+    is_stream: bool
+
+
 @contextmanager
-def opened(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(source: Source, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Yields the container and its main video stream, decoded by one thread.
 
     The file is handed over open and without its name, so it is judged by its content alone: a name
@@ -38,11 +50,11 @@ def opened(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoSt
         LimitError: Its frames have more pixels than `limits` allow.
         av.error.FFmpegError: ffmpeg cannot read it.
     """
-    with _container(path, OPTIONS | {"max_pixels": str(limits.pixels)}) as container:
+    with _container(source, OPTIONS | {"max_pixels": str(limits.pixels)}) as container:
         stream = _video_stream(container)
         if not stream.width * stream.height:
             # ffmpeg hides the size of what has more pixels than `max_pixels`.
-            with _container(path, OPTIONS) as unlimited:
+            with _container(source, OPTIONS) as unlimited:
                 hidden = _video_stream(unlimited)
                 sampling.require_few_pixels(hidden.width, hidden.height, limits)
             raise DecodeError(
@@ -65,18 +77,17 @@ def is_still(container: InputContainer) -> bool:
 
 
 @contextmanager
-def _container(path: Path, options: dict[str, str]) -> Iterator[InputContainer]:
-    # Without a name ffmpeg takes a stream of JPEGs for the first one.
-    kind = "mjpeg" if jpegs.is_stream(path) else None
-    with FileIO(path) as file:
-        file.name = ""
-        try:
-            opened = av.open(file, "r", kind, options=options, metadata_errors="replace")
-        except av.error.ArgumentError as error:
-            # Of a container that is not listed.
-            raise DecodeError(sampling.NO_CLIP) from error
-        with opened as container:
-            yield container
+def _container(source: Source, options: dict[str, str]) -> Iterator[InputContainer]:
+    kind = "mjpeg" if source.is_stream else None
+    source.file.seek(0)
+    source.file.name = ""
+    try:
+        opened = av.open(source.file, "r", kind, options=options, metadata_errors="replace")
+    except av.error.ArgumentError as error:
+        # Of a container that is not listed.
+        raise DecodeError(sampling.NO_CLIP) from error
+    with opened as container:
+        yield container
 
 
 def _video_stream(container: InputContainer) -> VideoStream:

@@ -1,19 +1,53 @@
 """Takes frames from a clip: pictures are decoded with Pillow, videos with PyAV."""
 
+import errno
 import resource
 import sys
+from functools import cache
+from importlib import metadata
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import av.error
+import PIL
+import pillow_heif
+from PIL import features
 
 from stemtune.core.settings.frames import Limits
-from stemtune.media import jpegs, sampling, stills, video
-from stemtune.media.sampling import DecodeError, LimitError, Sample, Span, UnexpectedError
+from stemtune.media import containers, jpegs, sampling, stills, video
+from stemtune.media.sampling import (
+    DecodeError,
+    LimitError,
+    ReadError,
+    Sample,
+    Span,
+    UnexpectedError,
+)
 
-# A change that changes pixels has to change this, so that shards are not reused.
+# A change of this package that changes pixels has to change this; libraries tell by themselves.
 DECODER_VERSION = "4"
+# What a damaged file has the system say, by a place outside it; all else is the disk's.
+OF_CONTENT = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)
 # How much of an unexpected error stands in the reason, characters.
 SAID = 200
+
+
+@cache
+def libraries() -> str:
+    """Returns which code decodes here, with versions: another one may give other pixels."""
+    codecs = ("jpg", "libjpeg_turbo", "jpg_2000", "webp", "avif", "libtiff", "zlib", "littlecms2")
+    parts = [
+        ("decoder", DECODER_VERSION),
+        ("av", av.__version__),
+        *((name, ".".join(map(str, version))) for name, version in av.library_versions.items()),
+        ("pillow", PIL.__version__),
+        *((name, features.version(name)) for name in codecs),
+        ("pillow_heif", pillow_heif.__version__),
+        *pillow_heif.libheif_info()["decoders"].items(),
+        ("libheif", pillow_heif.libheif_version()),
+        ("imagehash", metadata.version("imagehash")),
+    ]
+    return ", ".join(f"{name} {version}" for name, version in parts)
 
 
 def sample_frames(
@@ -37,22 +71,31 @@ def sample_frames(
     Raises:
         DecodeError: The file is neither video nor picture, has no frames, or is damaged.
         LimitError: It has more pixels or frames, or takes more memory, than `limits` allow.
+        ReadError: The system failed to read it.
         UnexpectedError: A library failed otherwise.
     """
     try:
         sample = None
-        if not jpegs.is_stream(path):
-            sample = stills.sample(path, count, side, limits, span)
-        return sample or video.sample(path, count, side, limits, span)
+        with FileIO(path) as raw:
+            file = BufferedReader(raw)
+            if not (is_stream := jpegs.is_stream(file)):
+                sample = stills.sample(file, path, count, side, limits, span)
+            source = containers.Source(raw, is_stream)
+            return sample or video.sample(source, count, side, limits, span)
     except DecodeError:
         raise
     except MemoryError as error:
-        raise LimitError(
-            f"takes more memory than limits.memory_mib allows, {_memory(limits)}"
-        ) from error
+        raise _out_of_memory(limits) from error
     except av.error.InvalidDataError as error:
         raise DecodeError(sampling.NO_CLIP) from error
-    except (av.error.FFmpegError, OSError) as error:
+    except av.error.FFmpegError as error:
+        # Its codes are those of the system, but tell of the content.
+        raise DecodeError(f"cannot be decoded: {error.strerror or error}") from error
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise _out_of_memory(limits) from error
+        if error.errno and error.errno not in OF_CONTENT:
+            raise ReadError(f"cannot be read: {error.strerror}") from error
         raise DecodeError(f"cannot be decoded: {error.strerror or error}") from error
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:SAID]
@@ -79,6 +122,10 @@ def limit_memory(memory_mib: int) -> None:
             f"limits.memory_mib is not held: this system does not limit memory ({error})",
             file=sys.stderr,
         )
+
+
+def _out_of_memory(limits: Limits) -> LimitError:
+    return LimitError(f"takes more memory than limits.memory_mib allows, {_memory(limits)}")
 
 
 def _memory(limits: Limits) -> str:

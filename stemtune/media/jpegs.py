@@ -2,8 +2,7 @@
 
 import re
 import struct
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 import av.error
@@ -38,17 +37,17 @@ class _Header(NamedTuple):
     width: int
 
 
-def is_stream(path: Path) -> bool:
-    """Tells whether a file is a bare stream of JPEGs, a video that is no picture.
+def is_stream(file: BinaryIO) -> bool:
+    """Tells whether an open file is a bare stream of JPEGs, a video that is no picture.
 
     That is one of at least three pictures of one size, without an index of several pictures: those
     behind a camera's photograph are smaller, or in such an index.
     """
-    with path.open("rb") as file:
-        data = file.read(len(BEGIN))
-        if data != BEGIN:
-            return False
-        data += file.read(PROBED)
+    file.seek(0)
+    data = file.read(len(BEGIN))
+    if data != BEGIN:
+        return False
+    data += file.read(PROBED)
     starts = [0, *(match.end() for match in BETWEEN.finditer(data))]
     if len(starts) < 3:
         return False

@@ -8,6 +8,8 @@ import numpy as np
 
 from stemtune.core.settings.frames import Limits
 
+# Of a clip, where no settings say otherwise.
+LIMITS = Limits(decode_seconds=120, pixels=8192 * 8192, frames=200_000, memory_mib=4096)
 NO_CLIP = "cannot be decoded: it is damaged, or is no picture or video of a kind that is read here"
 
 
@@ -21,6 +23,10 @@ class LimitError(DecodeError):
 
 class UnexpectedError(DecodeError):
     """A library failed in a way of its own; another version of it may not."""
+
+
+class ReadError(DecodeError):
+    """The system failed to read the file, which says nothing of the clip; try again."""
 
 
 @dataclass(frozen=True)

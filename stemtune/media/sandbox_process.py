@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stemtune.core.settings.frames import Limits
@@ -42,12 +42,15 @@ def main() -> None:
     # A core would hold pictures.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     decoding.limit_memory(limits.memory_mib)
-    connection.sendall(sandbox_protocol.READY)
+    # The owner may be gone, or have no job for it: nobody wants to read of that.
+    with suppress(EOFError, ConnectionError):
+        connection.sendall(sandbox_protocol.READY)
+        _answer_all(connection, limits)
+
+
+def _answer_all(connection: socket.socket, limits: Limits) -> None:
     while True:
-        try:
-            job, descriptors = sandbox_protocol.receive_job(connection)
-        except EOFError:
-            return
+        job, descriptors = sandbox_protocol.receive_job(connection)
         signal.setitimer(signal.ITIMER_PROF, limits.decode_seconds)
         with _path(job, descriptors) as path:
             answer = _answer(path, job, limits)

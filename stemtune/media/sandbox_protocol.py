@@ -13,13 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from stemtune.media.sampling import DecodeError, LimitError, Sample, Span, UnexpectedError
+from stemtune.media.sampling import (
+    DecodeError,
+    LimitError,
+    ReadError,
+    Sample,
+    Span,
+    UnexpectedError,
+)
 
 READY = b"ready"
 LENGTH = struct.Struct("<I")
 # Of a decoder's words; only a broken decoder says more.
 MOST_BYTES = 2**24
-PROBLEMS = {kind.__name__: kind for kind in (DecodeError, LimitError, UnexpectedError)}
+PROBLEMS = {kind.__name__: kind for kind in (DecodeError, LimitError, ReadError, UnexpectedError)}
 
 
 class BrokenAnswerError(ValueError):

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -56,7 +56,7 @@ pillow_heif.options.DECODE_THREADS = AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
 def sample(
-    path: Path, count: int, side: int, limits: Limits, span: Span | None = None
+    file: BinaryIO, path: Path, count: int, side: int, limits: Limits, span: Span | None = None
 ) -> Sample | None:
     """Returns frames of a picture; None where the file is none, or one that ffmpeg has to decode.
 
@@ -64,7 +64,8 @@ def sample(
     equal parts of its duration.
 
     Args:
-        path: Of the file, which is judged by its content alone.
+        file: Open; it is judged by its content alone.
+        path: Of the file, for what has to be read by itself.
         count: How many frames to take of an animation, from 1 on.
         side: Of the squares that they are scaled to, px.
         limits: Of pixels and frames; the caller limits seconds and memory.
@@ -78,23 +79,23 @@ def sample(
     """
     # Pillow's own limit, which counts twice as many, also holds for pictures inside others.
     Image.MAX_IMAGE_PIXELS = limits.pixels
-    with path.open("rb") as file:
-        begin = file.read(BEGIN).ljust(BEGIN, b"\0")
-        kinds = [] if begin[4:8] == b"ftyp" and begin[8:12] in SEQUENCES else _kinds(begin)
-        if not kinds:
-            return None
-        file.seek(0)
-        with warnings.catch_warnings(), _errors_told(kinds, limits):
-            # About metadata, which the picture does not need.
-            warnings.simplefilter("ignore")
-            # Its end may be missing.
-            jpeg = file.read() + jpegs.END if "JPEG" in kinds else b""
-            source = io.BytesIO(jpeg) if jpeg else file
-            with Image.open(source, formats=kinds) as picture:
-                sampling.require_few_pixels(*picture.size, limits)
-                if jpeg and jpegs.is_damaged(jpeg):
-                    raise ValueError("damaged")
-                return _sample(picture, path, count, Converter(side), limits, span)
+    file.seek(0)
+    begin = file.read(BEGIN).ljust(BEGIN, b"\0")
+    kinds = [] if begin[4:8] == b"ftyp" and begin[8:12] in SEQUENCES else _kinds(begin)
+    if not kinds:
+        return None
+    file.seek(0)
+    with warnings.catch_warnings(), _errors_told(kinds, limits):
+        # About metadata, which the picture does not need.
+        warnings.simplefilter("ignore")
+        # Its end may be missing.
+        jpeg = file.read() + jpegs.END if "JPEG" in kinds else b""
+        source = io.BytesIO(jpeg) if jpeg else file
+        with Image.open(source, formats=kinds) as picture:
+            sampling.require_few_pixels(*picture.size, limits)
+            if jpeg and jpegs.is_damaged(jpeg):
+                raise ValueError("damaged")
+            return _sample(picture, path, count, Converter(side), limits, span)
 
 
 def _kinds(begin: bytes) -> list[str]:

@@ -1,9 +1,9 @@
 """Decodes videos with PyAV and samples their frames uniformly in time, as ffmpeg itself would."""
 
 import bisect
+import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from stemtune.core.settings.frames import Limits
 from stemtune.media import clock, containers, presentation, sampling
+from stemtune.media.containers import Source
 from stemtune.media.sampling import DecodeError, Sample, Span
 from stemtune.media.scaling import Converter
 
@@ -53,11 +54,17 @@ class _Timeline(NamedTuple):
     is_cut: bool
 
 
-def sample(path: Path, count: int, side: int, limits: Limits, span: Span | None = None) -> Sample:
+# The timeline of the last file: the parts of a long video are asked for one after the other.
+_last: dict[tuple[int, ...], _Timeline] = {}
+
+
+def sample(
+    source: Source, count: int, side: int, limits: Limits, span: Span | None = None
+) -> Sample:
     """Returns the frames shown in the middle of `count` equal parts of a video's duration.
 
     Args:
-        path: Of the video.
+        source: The video.
         count: How many frames to take, from 1 on; of a still one is taken.
         side: Of the squares that they are scaled to, px.
         limits: Of pixels and frames; the caller limits seconds and memory.
@@ -68,17 +75,23 @@ def sample(path: Path, count: int, side: int, limits: Limits, span: Span | None 
         LimitError: It has more pixels or frames than `limits` allow.
         av.error.FFmpegError: ffmpeg cannot read it.
     """
-    timeline = _timeline(path, limits)
-    if timeline.is_cut:
-        timeline = _from_first_shown(path, timeline, limits)
+    file = os.fstat(source.file.fileno())
+    key = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+    if key not in _last:
+        timeline = _timeline(source, limits)
+        if timeline.is_cut:
+            timeline = _from_first_shown(source, timeline, limits)
+        _last.clear()
+        _last[key] = timeline
+    timeline = _last[key]
     count = 1 if timeline.still else count
     moments = sampling.moments(timeline.start, timeline.end, count, span)
     shower = _Shower(side)
-    taken = _pick(path, moments, timeline, shower, limits)
+    taken = _pick(source, moments, timeline, shower, limits)
     if not taken:
         taken = [
             (shower.show(frame, angle), time)
-            for frame, time, angle in _decode_all(path, moments, timeline, limits, shower)
+            for frame, time, angle in _decode_all(source, moments, timeline, limits, shower)
         ]
     if not taken:
         raise DecodeError("cannot be decoded: none of its frames is whole")
@@ -104,7 +117,7 @@ class _Shower:
         return self._converter.convert(frame, steps)
 
 
-def _timeline(path: Path, limits: Limits) -> _Timeline:
+def _timeline(source: Source, limits: Limits) -> _Timeline:
     """Reads start, end and length of a clip from its packets, without decoding.
 
     Raises:
@@ -114,7 +127,7 @@ def _timeline(path: Path, limits: Limits) -> _Timeline:
     packets, complete, is_cut = 0, True, False
     times: list[int] = []
     keys: list[int] = []
-    with containers.opened(path, limits) as (container, stream):
+    with containers.opened(source, limits) as (container, stream):
         for number, packet in enumerate(clock.packets(container, stream)):
             if not packet.size:
                 continue
@@ -155,12 +168,12 @@ def _timeline(path: Path, limits: Limits) -> _Timeline:
         )
 
 
-def _from_first_shown(path: Path, timeline: _Timeline, limits: Limits) -> _Timeline:
+def _from_first_shown(source: Source, timeline: _Timeline, limits: Limits) -> _Timeline:
     """Returns the timeline without the frames at its start that cannot be decoded.
 
     That is where a stream was cut within a group of frames, of which the first one is not there.
     """
-    with containers.opened(path, limits) as (container, stream):
+    with containers.opened(source, limits) as (container, stream):
         if not clock.has_times(container, stream):
             sampling.require_few_frames(timeline.packets, limits)
             frames = sum(1 for _ in _frames(container, stream, is_cut=True))
@@ -203,7 +216,7 @@ def _is_trusted(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def _pick(
-    path: Path, moments: np.ndarray, timeline: _Timeline, shower: _Shower, limits: Limits
+    source: Source, moments: np.ndarray, timeline: _Timeline, shower: _Shower, limits: Limits
 ) -> list[tuple[np.ndarray, float]]:
     """Returns, for each moment, the last frame that starts no later, converted, and when.
 
@@ -217,7 +230,7 @@ def _pick(
     chosen = [timeline.times[place] for place in sampling.shown_at(seconds, moments)]
     frames: dict[int | None, np.ndarray] = {}
     try:
-        for frame in _decode_chosen(path, set(chosen), timeline, limits, shower):
+        for frame in _decode_chosen(source, set(chosen), timeline, limits, shower):
             frames[frame.pts] = shower.show(frame, presentation.angle(frame))
     except av.error.InvalidDataError:
         return []
@@ -227,7 +240,7 @@ def _pick(
 
 
 def _decode_chosen(
-    path: Path, chosen: set[int], timeline: _Timeline, limits: Limits, shower: _Shower
+    source: Source, chosen: set[int], timeline: _Timeline, limits: Limits, shower: _Shower
 ) -> Iterator[av.VideoFrame]:
     """Yields the frames of these times, decoding from the key frame before each.
 
@@ -241,7 +254,7 @@ def _decode_chosen(
             return
         needed.setdefault(timeline.keys[before - 1], set()).add(time)
     awaited: set[int] = set()
-    with containers.opened(path, limits) as (container, stream):
+    with containers.opened(source, limits) as (container, stream):
         shower.presentation = presentation.of_stream(stream)
         context = stream.codec_context
         may_turn = context.codec.canonical_name in TURNING_CODECS
@@ -249,7 +262,7 @@ def _decode_chosen(
             # The message stands at the first.
             needed.setdefault(timeline.keys[0], set()).add(timeline.keys[0])
         begins = True
-        for packet in clock.packets(container, stream):
+        for packet in clock.needed_packets(container, stream, needed, awaited):
             if packet.is_keyframe and packet.pts in needed:
                 awaited |= needed.pop(packet.pts)
             if not awaited:
@@ -277,7 +290,7 @@ def _decode_chosen(
 
 
 def _decode_all(
-    path: Path, moments: np.ndarray, timeline: _Timeline, limits: Limits, shower: _Shower
+    source: Source, moments: np.ndarray, timeline: _Timeline, limits: Limits, shower: _Shower
 ) -> Iterator[tuple[av.VideoFrame, float, int]]:
     """Yields, for each moment in ascending order, the last frame that starts no later.
 
@@ -286,7 +299,7 @@ def _decode_all(
     """
     sampling.require_few_frames(timeline.packets, limits)
     waiting = list(moments)
-    with containers.opened(path, limits) as (container, stream):
+    with containers.opened(source, limits) as (container, stream):
         shower.presentation = presentation.of_stream(stream)
         times = clock.Clock(container, stream, timeline.start)
         shown, angle = None, 0

@@ -1,9 +1,9 @@
 """Fills gaps in the embeddings with backbones that are built once in each process."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -49,26 +49,19 @@ class Backbone:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Gaps of one backbone to fill, all of the same frames per clip.
+    """Clips that a backbone has to embed.
 
     Attributes:
         backbone: Whose features are missing.
-        gap: Where, and of which clips.
+        lacking: The targets without features, by clip.
         frames_per_clip: The most that a clip has.
         size: Side of the stored frames, px.
     """
 
     backbone: Backbone
-    gap: Gap
+    lacking: embeddings.Work
     frames_per_clip: int
     size: int
-
-    def parts(self, engine: Engine) -> list["Embedding"]:
-        """Returns it in chunks of clips."""
-        return [
-            replace(self, gap=replace(self.gap, missing=names))
-            for names in split(engine, self.gap.missing, CLIPS)
-        ]
 
 
 @cache
@@ -77,24 +70,23 @@ def network(backbone: Backbone) -> keras.Model:
     return backbones.build(backbone.name, backbone.source, backbone.seed, backbone.input_size)
 
 
-@lru_cache(maxsize=1)
+@cache
 def embedder(backbone: Backbone, frames: int, size: int, side: int) -> embeddings.Embed:
-    """Returns `backbones.embedder`, compiled once, as gaps at one side follow one another."""
+    """Returns `backbones.embedder`, compiled once: clip by clip, frames are seen at all sides."""
     return backbones.embedder(network(backbone), frames, size, side)
 
 
 def fill(wanted: Embedding) -> int:
-    """Fills a gap, and returns how many frames were embedded."""
-    gap, clips = wanted.gap, clips_at_once(wanted.frames_per_clip)
-    frames = wanted.frames_per_clip * len(gap.views) * clips
-    at_once = min(frames, FRAMES_ON_PROCESSOR if clips == 1 else FRAMES_ON_GPU)
-    embed = embedder(wanted.backbone, at_once, wanted.size, gap.side)
-    return embeddings.fill(gap, FRAMES, wanted.size, embed, clips)
+    """Embeds clips, and returns how many frames were embedded."""
+    clips = clips_at_once(wanted.frames_per_clip)
 
+    def embed(target: embeddings.Target) -> embeddings.Embed:
+        frames = wanted.frames_per_clip * len(target.views) * clips
+        at_once = min(frames, FRAMES_ON_PROCESSOR if clips == 1 else FRAMES_ON_GPU)
+        return embedder(wanted.backbone, at_once, wanted.size, target.side)
 
-def load() -> Callable[[Embedding], int]:
-    """Returns `fill`, in a process that keeps its network."""
-    return fill
+    name = wanted.backbone.name
+    return embeddings.fill(FRAMES, wanted.size, wanted.lacking, embed, clips, name)
 
 
 def clips_at_once(frames_per_clip: int) -> int:
@@ -108,18 +100,30 @@ def clips_at_once(frames_per_clip: int) -> int:
     return max(1, FRAMES_ON_GPU // frames_per_clip)
 
 
-def fill_all(wanted: Sequence[Embedding], engine: Engine) -> int:
-    """Fills gaps, says what it did for each, and returns how many frames it embedded."""
-    parts = [each.parts(engine) for each in wanted]
-    counts = engine.map_loaded(load, [part for several in parts for part in several])
-    total, started = 0, time.perf_counter()
-    for each, several in zip(wanted, parts, strict=True):
-        count = sum(next(counts) for _ in several)
-        now = time.perf_counter()
+def fill_all(
+    backbone: Backbone, gaps: Sequence[Gap], frames_per_clip: int, size: int, engine: Engine
+) -> int:
+    """Fills a backbone's gaps, says what it did, and returns how many frames it embedded.
+
+    Args:
+        backbone: Whose features are missing.
+        gaps: From `embeddings.plan`.
+        frames_per_clip: The most that a clip has.
+        size: Side of the stored frames, px.
+        engine: Where clips are embedded.
+    """
+    lacking, started = embeddings.work(gaps), time.perf_counter()
+    chunks = [
+        Embedding(backbone, {key: lacking[key] for key in keys}, frames_per_clip, size)
+        for keys in split(engine, [*lacking], CLIPS)
+    ]
+    count = sum(engine.map(fill, chunks))
+    seconds = time.perf_counter() - started
+    for gap in gaps:
+        more = "" if 0 in gap.target.views else f", {len(gap.target.views)} more views"
         print(
-            f"embed_frames: {each.gap.title}: {len(each.gap.missing)} clips embedded, "
-            f"{each.gap.kept} reused; {count} frames in {now - started:.1f} s",
-            flush=True,
+            f"embed_frames: {backbone.name} at {gap.target.side} px{more}: "
+            f"{len(gap.missing)} clips embedded, {gap.kept} reused"
         )
-        total, started = total + count, now
-    return total
+    print(f"embed_frames: {backbone.name}: {count} frames in {seconds:.1f} s", flush=True)
+    return count

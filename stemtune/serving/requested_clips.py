@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import Limits
+from stemtune.media import sampling
 
 FOLDER, SIZE, MOST = "STEMTUNE_CLIPS", "STEMTUNE_CLIP_MIB", "STEMTUNE_REQUEST_FRAMES"
-# Those of params.yaml, except the seconds: MLflow's server answers for itself after 60.
-LIMITS = Limits(decode_seconds=50, pixels=8192 * 8192, frames=200_000, memory_mib=4096)
+# MLflow's server answers for itself after 60 seconds.
+LIMITS = sampling.LIMITS.model_copy(update={"decode_seconds": 50})
 CLIP_MIB, REQUEST_FRAMES = 64, 4096
 SHOWN = 200
 # Characters of a path, as Linux has it, and of what stands before the bytes of a clip.

@@ -1,11 +1,11 @@
 """Embeddings: a frozen backbone's features of every frame, computed once and kept.
 
-`embeddings/<backbone>/<side>/<shard>.tfrecord` holds the features of the frames in
-`frames/<shard>.tfrecord`, seen at that side. `embeddings/<backbone>/backbone.json` says which
-network computed them. Of several views a shard holds all frames in one view after the other.
+`embeddings/<backbone>/<side>/<prefix>/<key>.npz` holds the features of the frames of the entry
+`key` of the frame store, seen at that side, as the array `features`: all frames in one view after
+the other. `embeddings/<backbone>/backbone.json` says which network computed them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -15,10 +15,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from stemtune.core import files, litter, views
-from stemtune.store import shards
-from stemtune.store.frame_store import read_clip
+from stemtune.store import arrays, frame_store
 
-DTYPE = "float32"
+DTYPE, FEATURES = "float32", "features"
 IDENTITY_FILE = "backbone.json"
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -36,45 +35,48 @@ class Identity:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Features that a folder has to hold: of these shards, seen at these sides, px.
+    """Features that a folder has to hold: of these clips, seen at these sides, px.
 
     Attributes:
+        keys: Of the clips' entries in the frame store.
         views: Of each frame, as `views.view` numbers them.
     """
 
     folder: Path
     sides: Sequence[int]
-    shards: Sequence[str]
+    keys: Sequence[str]
     views: Sequence[int] = (0,)
 
 
 @dataclass(frozen=True)
-class Gap:
-    """What a backbone's features at one side lack.
+class Target:
+    """Where a backbone's features of frames go, seen at one side in some views."""
 
-    Attributes:
-        backbone: Its name.
-        folder: Where the features of that side lie.
-        side: At which the backbone sees the frames, px.
-        missing: Shards without features.
-        kept: How many shards have theirs.
-        features: Of a frame.
-        views: Of each frame.
-    """
-
-    backbone: str
     folder: Path
     side: int
+    views: tuple[int, ...] = (0,)
+
+    def path_of(self, key: str) -> Path:
+        """Returns where a clip's features go."""
+        return arrays.path_of(self.folder, key)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What a backbone's features lack in one target.
+
+    Attributes:
+        missing: Keys of clips without features.
+        kept: How many clips have theirs.
+    """
+
+    target: Target
     missing: Sequence[str]
     kept: int
-    features: int
-    views: Sequence[int]
 
-    @property
-    def title(self) -> str:
-        """What is said to be embedded."""
-        more = f", {len(self.views)} more views" if 0 not in self.views else ""
-        return f"{self.backbone} at {self.side} px{more}"
+
+# The targets that lack a clip's features, by key.
+Work = Mapping[str, Sequence[Target]]
 
 
 def remove_other_backbones(folder: Path, keep: Sequence[str]) -> None:
@@ -101,7 +103,7 @@ def prepare(folder: Path, backbone: str, identity: Identity, sides: Sequence[int
 
 
 def side_folder(folder: Path, backbone: str, side: int) -> Path:
-    """Returns where the features of frames of that side lie."""
+    """Returns where the features of frames of that side are."""
     return folder / backbone / str(side)
 
 
@@ -111,81 +113,71 @@ def sides(folder: Path, backbones: Sequence[str]) -> list[int]:
     return sorted(int(name) for name in set.intersection(*seen) - {IDENTITY_FILE})
 
 
-def missing(folder: Path, names: Sequence[str], features: int) -> list[str]:
-    """Returns the shards that a side's folder lacks, after deleting those of removed clips."""
-    shards.remove_others(folder, keep=set(names))
-    return [name for name in names if not _has(folder, name, features)]
-
-
 def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Gap]:
-    """Makes room for a backbone, and returns what it lacks at each side of each folder."""
+    """Makes room for a backbone, and returns what it lacks in each target.
+
+    Features of removed clips are deleted. Those that are there are judged by name and size.
+    """
     gaps = []
     for each in wanted:
-        prepare(each.folder, backbone, replace(identity, views=tuple(each.views)), each.sides)
+        shown = tuple(each.views)
+        prepare(each.folder, backbone, replace(identity, views=shown), each.sides)
         for side in each.sides:
-            folder = side_folder(each.folder, backbone, side)
-            lacking = missing(folder, each.shards, identity.features)
-            kept = len(each.shards) - len(lacking)
-            gaps.append(Gap(backbone, folder, side, lacking, kept, identity.features, each.views))
+            target = Target(side_folder(each.folder, backbone, side), side, shown)
+            arrays.remove_others(target.folder, each.keys)
+            there = arrays.keys(target.folder, identity.features * np.dtype(DTYPE).itemsize)
+            missing = [key for key in each.keys if key not in there]
+            gaps.append(Gap(target, missing, len(each.keys) - len(missing)))
     return gaps
 
 
-def fill(gap: Gap, frames: Path, size: int, embed: Embed, clips: int = 1) -> int:
-    """Embeds what a backbone's features lack at one side; what is whole by now stays.
-
-    Args:
-        gap: From `plan`, or a part of one.
-        frames: The frame store.
-        size: Side of the stored frames, px.
-        embed: As `embed_shards` takes it.
-        clips: As `embed_shards` takes it.
-
-    Returns:
-        The number of frames embedded.
-    """
-    lacking = [name for name in gap.missing if not _has(gap.folder, name, gap.features)]
-    return embed_shards(frames, gap.folder, lacking, size, embed, gap.title, clips, gap.views)
+def work(gaps: Sequence[Gap]) -> dict[str, list[Target]]:
+    """Returns the targets that lack a clip's features by key, so that its frames are read once."""
+    lacking: dict[str, list[Target]] = {}
+    for gap in gaps:
+        for key in gap.missing:
+            lacking.setdefault(key, []).append(gap.target)
+    return lacking
 
 
-def embed_shards(
+def fill(
     frames: Path,
-    folder: Path,
-    names: Sequence[str],
     size: int,
-    embed: Embed,
-    description: str,
+    lacking: Work,
+    embed: Callable[[Target], Embed],
     clips: int = 1,
-    shown: Sequence[int] = (0,),
+    description: str = "embedding",
 ) -> int:
-    """Embeds shards of frames.
+    """Embeds clips; features that are there by now stay.
 
     Args:
         frames: The frame store.
-        folder: Where the features go.
-        names: Shards to embed.
         size: Side of the stored frames, px.
-        embed: From frames (n, size, size, 3), uint8, to features (n, d), float32.
-        description: For the progress bar, which shows on a terminal only.
-        clips: Of how many clips the frames are embedded at a time. Of one, a clip's features depend
+        lacking: The targets by key.
+        embed: By target, from frames (n, size, size, 3), uint8, to features (n, d), float32.
+        clips: Of how many clips frames are embedded at a time. Of one, a clip's features depend
             on nothing but the clip; of more, its neighbours may change their last bits.
-        shown: The views of frames to embed.
+        description: For the progress bar, which shows on a terminal only.
 
     Returns:
         The number of frames embedded, each view counted.
     """
-    count = 0
-    with tqdm(total=len(names), desc=description, unit="clip", disable=None) as progress:
-        for some in (names[start : start + clips] for start in range(0, len(names), clips)):
-            stored = [read_clip(frames, name, size) for name in some]
-            ends = np.cumsum([len(clip) for clip in stored])
-            together = np.concatenate(stored)
-            features = embed(np.concatenate([views.view(together, one) for one in shown]))
-            by_view = [np.split(of_one, ends[:-1]) for of_one in np.split(features, len(shown))]
-            for name, *of_clip in zip(some, *by_view, strict=True):
-                shards.write(shards.path_of(folder, name), np.concatenate(of_clip))
-            count += ends[-1] * len(shown)
+    count, keys = 0, [*lacking]
+    with tqdm(total=len(keys), desc=description, unit="clip", disable=None) as progress:
+        for start in range(0, len(keys), clips):
+            some = keys[start : start + clips]
+            left = {
+                key: [each for each in lacking[key] if not each.path_of(key).exists()]
+                for key in some
+            }
+            stored = {key: frame_store.read(frames, key, size) for key in some if left[key]}
+            for target in dict.fromkeys(each for key in some for each in left[key]):
+                asked = {key: of for key, of in stored.items() if target in left[key]}
+                for key, features in _features(asked, target, embed(target)):
+                    arrays.write(target.path_of(key), **{FEATURES: features})
+                    count += len(features)
             progress.update(len(some))
-    return int(count)
+    return count
 
 
 def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame) -> np.ndarray:
@@ -208,15 +200,40 @@ def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame
     rows_of = frames.groupby("shard").indices
     for backbone, width, end in zip(backbones, widths, accumulate(widths), strict=True):
         home = side_folder(folder, backbone, side)
-        for name, rows in rows_of.items():
-            clip = shards.read(shards.path_of(home, str(name)), (width,), DTYPE)
-            by_view = clip.reshape(shown, -1, width)
+        for key, rows in rows_of.items():
+            by_view = read(home, str(key), width).reshape(shown, -1, width)
             features[:, rows, end - width : end] = by_view[:, indexes[rows]]
     return features.reshape(-1, sum(widths))
 
 
-def _has(folder: Path, name: str, features: int) -> bool:
-    return shards.is_whole(shards.path_of(folder, name), (features,), DTYPE)
+def read(home: Path, key: str, width: int) -> np.ndarray:
+    """Returns the features of a clip (views x frames, width), float32.
+
+    Args:
+        home: From `side_folder`.
+        key: Of the clip.
+        width: How many features a frame has.
+
+    Raises:
+        DamagedError: The file is damaged, or has features of another width.
+    """
+    path = arrays.path_of(home, key)
+    with arrays.opened(path) as held:
+        features = held[FEATURES]
+    if features.shape[1:] != (width,) or features.dtype != DTYPE:
+        raise arrays.damaged(path, f"features of {features.shape[1:]} where {width} are expected")
+    return features
+
+
+def _features(
+    clips: Mapping[str, np.ndarray], target: Target, embed: Embed
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the features of each clip, in one view after the other."""
+    together, ends = np.concatenate([*clips.values()]), np.cumsum([*map(len, clips.values())])
+    features = embed(np.concatenate([views.view(together, one) for one in target.views]))
+    by_view = [np.split(of_one, ends[:-1]) for of_one in np.split(features, len(target.views))]
+    for key, *of_clip in zip(clips, *by_view, strict=True):
+        yield key, np.concatenate(of_clip)
 
 
 def _read_identity(home: Path) -> Identity:

@@ -9,8 +9,7 @@ Columns of manifest.parquet:
 | group | string | source that the clip shares with others |
 | grouped_by | string | what says so: groups.csv, name, footage, or content for a clip alone |
 | sha256 | string | checksum of the file; empty when it cannot be read |
-| shard | string | name of the shard with its frames, without suffix; empty when another run may |
-|  |  | get further with the clip than this one did |
+| shard | string | key of its entry in the frame store; empty when it has none |
 | split | string | train, validation or test; "mixed" when frames are dealt one by one |
 | frame_splits | list of string | split of each frame |
 | frame_seconds | list of float | when each frame is shown, from the clip's start |

@@ -1,7 +1,7 @@
 """The paper's Table 1: Keras Tuner searches Adam's learning rate for the head, on features."""
 
-from collections.abc import Callable
-from functools import partial
+import pickle
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ class LearningRateSearch(keras_tuner.Tuner):
             for rate in rates
             for seed in params.seeds
         ]
-        for _ in engine.map_loaded(partial(_trainer, load, self._kept), plans):
+        for _ in engine.map(partial(_train, load, self._kept), plans):
             pass
 
     def require_coverage(self) -> None:
@@ -149,13 +149,14 @@ class LearningRateSearch(keras_tuner.Tuner):
         )
 
 
-def _trainer(load: Load, kept: Kept) -> Callable[[HeadPlan], None]:
-    data = load()
+def _train(load: Load, kept: Kept, plan: HeadPlan) -> None:
+    heads.train([plan], _loaded(pickle.dumps(load)), TITLE, memory=kept)
 
-    def train(plan: HeadPlan) -> None:
-        heads.train([plan], data, TITLE, memory=kept)
 
-    return train
+@lru_cache(maxsize=1)
+def _loaded(load: bytes) -> Splits:
+    """Returns what a pickled `load` loads, once in a process that trains several rates."""
+    return pickle.loads(load)()  # noqa: S301
 
 
 def _name(trial_id: str) -> str:

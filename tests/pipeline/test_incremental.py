@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stemtune.store import manifest
+from stemtune.store import arrays, manifest
 from tests.support.project import ROOT, UNTRACKED, Project
 
 FOLDERS = ("frames", "embeddings", "embeddings_augmented")
@@ -54,7 +54,7 @@ def shards(root: Path) -> dict[str, tuple[int, int, bytes]]:
     return {
         path.relative_to(root).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns, data)
         for folder in FOLDERS
-        for path in sorted((root / folder).rglob("*.tfrecord"))
+        for path in sorted((root / folder).rglob("*.npz"))
         if (data := path.read_bytes())
     }
 
@@ -67,7 +67,7 @@ def shards_of(root: Path, path: Path) -> set[str]:
     homes = ["embeddings", *further.get(row["split"], [])]
     folders = [folder for home in homes for folder in root.glob(f"{home}/small/*/")]
     names = ["frames", *(folder.relative_to(root).as_posix() for folder in folders)]
-    return {f"{name}/{row['shard']}.tfrecord" for name in names}
+    return {str(arrays.path_of(Path(name), row["shard"])) for name in names}
 
 
 def add(clip: Path) -> Path:

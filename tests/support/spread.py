@@ -18,11 +18,3 @@ class Spread(Local):
         for chunk in chunks:
             copied, of_chunk = pickle.loads(pickle.dumps((function, chunk)))  # noqa: S301
             yield copied(of_chunk)
-
-    def map_loaded(
-        self, load: Callable[[], Callable[[Chunk], Result]], chunks: Sequence[Chunk]
-    ) -> Iterator[Result]:
-        """Does as `Engine.map_loaded`."""
-        function = pickle.loads(pickle.dumps(load))()  # noqa: S301
-        for chunk in chunks:
-            yield function(pickle.loads(pickle.dumps(chunk)))  # noqa: S301

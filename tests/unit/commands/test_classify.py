@@ -1,7 +1,11 @@
 """What `stemtune classify` prints of clips, of a long video, and of what it cannot read."""
 
+import io
 import json
 import re
+import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ from stemtune.networks import classifier
 from stemtune.serving.requested_clips import LIMITS
 from tests.support import clips
 from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
+from tests.support.project import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,55 @@ def test_each_clip_is_a_row_and_what_cannot_be_read_is_named(
     assert answer["probability"] == answer["probabilities"][answer["class"]]
     assert problem["clip"] == str(broken)
     assert "cannot be decoded" in problem["error"]
+
+
+def test_names_come_from_standard_input_and_answers_as_lines(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    good = clips.write_frames(tmp_path / "good one.mp4", clips.scene(1))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{good}\nnone.mp4\n\n"))
+    assert main(["classify", "--model", str(model), "--jsonl", "-", str(good)]) == 1
+    first, missing, again = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["clip"] == again["clip"] == str(good)
+    assert first["probabilities"] == pytest.approx(expected(model, good, 3), abs=1e-6)
+    assert missing == {"clip": "none.mp4", "error": "does not exist"}
+    assert main(["classify", "--model", str(model), "--json", "none.mp4"]) == 2
+    assert json.loads(capsys.readouterr().out) == [missing]
+
+
+@pytest.mark.parametrize("clip", ["missing.mp4", __file__])
+def test_where_there_is_no_model_nothing_but_that_is_said(clip: str) -> None:
+    command = [sys.executable, "-m", "stemtune", "classify", "--model", "nowhere", clip]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["demo", "--port", "70000"], "a whole number from 0 to 65535 is expected, not '70000'"),
+        (["leaks", "--frames", "300", "."], "a whole number from 1 to 256 is expected, not '300'"),
+        (["leaks", "--bits", "-1", "."], "a whole number from 0 to 31 is expected, not '-1'"),
+    ],
+)
+def test_a_number_out_of_range_is_told_in_a_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err) < 500
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"stemtune {metadata.version('stemtune')}\n"
 
 
 def test_a_long_video_is_a_row_per_part(

@@ -51,7 +51,7 @@ def test_a_choice_in_an_experiment_s_copy_is_that_of_the_project(
     [
         ({"STEMTUNE_ENGINE": "dask"}, "", "STEMTUNE_ENGINE: must be local or ray; got 'dask'"),
         ({}, "engine: rays", ".stemtune.yaml: must be local or ray; got 'rays'"),
-        ({}, "adress: x", "unknown key 'adress'; it takes engine and address"),
+        ({}, "adress: x", "unknown key 'adress'; it takes engine, address, workers"),
         ({}, "address: 5", ".stemtune.yaml: must be HOST:PORT, auto or nothing; got 5"),
         ({}, "ray", "must have lines such as `engine: ray`; got 'ray'"),
         ({"RAY_ADDRESS": "ray://head:10001"}, "", "RAY_ADDRESS: 'ray://head:10001' is no address"),

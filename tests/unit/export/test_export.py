@@ -33,7 +33,7 @@ from stemtune.networks import classifier, images
 from stemtune.report import exports_page as page
 from stemtune.serving import timing
 from stemtune.serving.litert import LiteRTClassifier
-from stemtune.store import manifest, shards
+from stemtune.store import frame_store, manifest
 from tests.support import clips
 from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
 from tests.support.project import ROOT
@@ -237,7 +237,7 @@ def test_a_file_is_judged_against_its_classifier(
 ) -> None:
     monkeypatch.setattr(judging, "FRAMES", tmp_path)
     monkeypatch.setattr(judging, "EXPORTED", tmp_path)
-    shards.write(shards.path_of(tmp_path, "one"), FRAMES)
+    frame_store.write(tmp_path, "one", frame_store.Measurements(), FRAMES)
     rows = pd.DataFrame(
         {"shard": "one", "index": range(8), "clip": list("aabbccdd"), "group": list("aabbccdd")}
     )

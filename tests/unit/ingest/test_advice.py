@@ -71,7 +71,7 @@ def test_a_class_that_is_wholly_quarantined_is_told_apart_from_one_that_is_dealt
     good = [(f"a/{split}", split, split) for split in manifest.SPLITS]
     said = too_few(table(*good, ("b/1", "b1", "is damaged"), ("b/2", "b2", "is damaged")))
     assert said == (
-        "All clips of b are quarantined, for the reasons above: mend them, or take the class out "
+        "All clips of b are quarantined, for the reasons above: repair them, or take the class out "
         "of data/."
     )
 
@@ -92,6 +92,26 @@ def test_a_given_split_that_lacks_a_class_is_told_and_no_seed(
     found = too_few(table(("a/1", "a1", "train"), ("a/2", "a2", "train")), by(split))
     assert said in found
     assert "seed" not in found
+
+
+def test_a_short_split_is_told_by_the_groups_that_are_dealt_to_it() -> None:
+    tested = [
+        (f"{label}/t{number}", f"{label}t{number}", "test")
+        for label in "ab"
+        for number in range(50)
+    ]
+    lone = [("a/1", "a1", "train"), ("b/1", "b1", "train"), ("b/2", "b2", "validation")]
+    said = too_few(table(*tested, *lone), by({"lists": LISTS}))
+    assert "too few groups: 1 of a, for 2 splits (train, validation)" in said
+    many = [
+        (f"{label}/{number}", f"{label}{number}", "train") for label in "ab" for number in range(50)
+    ]
+    said = too_few(table(*many), by({"validation": 1e-6}))
+    assert "validation gets too small a share, 0.0% of the 50 groups" in said
+    assert "raise extract_frames.split.validation" in said
+    two = by({"lists": LISTS}, min_clips=2)
+    said = too_few(table(*many, ("a/t", "at", "test"), ("b/t", "bt", "test"), *tested[50:]), two)
+    assert "gives 1 test clip of a where min_clips asks for 2" in said
 
 
 def test_a_leak_of_a_given_split_names_the_clips_and_the_ways_out() -> None:

@@ -108,6 +108,18 @@ def test_a_class_folder_linked_from_elsewhere_is_told_with_what_to_do(tmp_path: 
         clips.find_clips(tmp_path / "data")
 
 
+def test_two_folders_that_link_to_each_other_are_walked_once_each(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.mp4", "b/2.mp4")
+    for link, target in (("a/x", "../b"), ("b/y", "../a")):
+        (tmp_path / link).symlink_to(target)
+    found = {clip.name: clip.problem for clip in clips.find_clips(tmp_path)}
+    circle = "is a link to a folder that it lies in"
+    assert found == {
+        "a/1.mp4": "", "a/x/2.mp4": "", "a/x/y": circle,
+        "b/2.mp4": "", "b/y/1.mp4": "", "b/y/x": circle,
+    }  # fmt: skip
+
+
 def test_two_files_whose_names_look_alike_are_two_clips_of_one_class(tmp_path: Path) -> None:
     make(tmp_path, "caf\u00e9/1.mp4", "cafe\u0301/1.mp4", "b/e\u0301.mp4", "b/\u00e9.mp4")
     found = clips.find_clips(tmp_path)
@@ -174,7 +186,7 @@ def test_names_that_dvc_takes_for_others_are_refused(tmp_path: Path) -> None:
         "from pathlib import Path; from stemtune.core import errors, params\n"
         "from stemtune.ingest import clips\n"
         f"settings = params.load(Path({str(ROOT / 'params.yaml')!r})).extract_frames\n"
-        "errors.run('stage', lambda: print(len(clips.find(Path('data'), settings, 1))))"
+        "errors.run('stage', lambda: print(len(clips.find(Path('data'), settings))))"
     )
     (tmp_path / "dvc").write_text(f'PYTHONUTF8=1 "{sys.executable}" -c "$PROGRAM"; exit $?\n')
     variables = project.inherited() | {"PROGRAM": program, "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""From clips to shards and manifest: what is decoded, reused, quarantined and refused."""
+"""From clips to entries and manifest: what is decoded, reused, quarantined and refused."""
 
 import re
 import subprocess
@@ -13,7 +13,8 @@ from stages import extract_frames
 from stemtune.core import params
 from stemtune.core.records import Record
 from stemtune.engine.engine import Local
-from stemtune.ingest import clips, data_docs, expectations, extraction, ingest_summary, measurements
+from stemtune.ingest import data_docs, expectations, extraction, ingest_summary, listing
+from stemtune.ingest import manifest as ingest_manifest
 from stemtune.store import manifest
 from tests.support.clips import WriteClip
 from tests.support.project import ROOT
@@ -31,15 +32,10 @@ def data(tmp_path: Path, write_clip: WriteClip) -> Path:
 
 
 def extract(data: Path) -> tuple[pd.DataFrame, int]:
-    store = data.parent / "frames"
     path = data.parent / "manifest.parquet"
-    found = clips.find_clips(data)
-    before = manifest.read(path) if path.exists() else None
-    extracted = extraction.extract_all(
-        found, store, measurements.of_manifest(before), EXTRACT, Local(2), data.parent / "journal"
-    )
-    table = extraction.make_manifest(found, extracted.outcomes, {}, None, EXTRACT)
-    manifest.write(table, path)
+    found = listing.read(data, EXTRACT, 2, data.parent / "checksums.json")
+    extracted = extraction.extract_all(found.clips, data.parent / "frames", EXTRACT, Local(2))
+    manifest.write(ingest_manifest.build(found, extracted.outcomes, EXTRACT), path)
     return manifest.read(path), len(extracted.decoded)
 
 
@@ -48,7 +44,7 @@ def test_only_what_is_new_is_decoded(data: Path, write_clip: WriteClip) -> None:
     assert decoded == len(table) == 6
     before = (data.parent / "manifest.parquet").read_bytes()
     store = data.parent / "frames"
-    shards = {path.name: path.read_bytes() for path in store.iterdir()}
+    entries = {path.name: path.read_bytes() for path in store.glob("*/*")}
     _, decoded = extract(data)
     assert decoded == 0
     assert (data.parent / "manifest.parquet").read_bytes() == before
@@ -60,20 +56,20 @@ def test_only_what_is_new_is_decoded(data: Path, write_clip: WriteClip) -> None:
     table, decoded = extract(data)
     assert decoded == 1
     assert "light/renamed.mp4" in set(table["clip"])
-    after = {path.name: path.read_bytes() for path in store.iterdir()}
-    assert f"{removed}.tfrecord" not in after
+    after = {path.name: path.read_bytes() for path in store.glob("*/*")}
+    assert f"{removed}.npz" not in after
     assert len(after) == 6
-    assert all(after[name] == content for name, content in shards.items() if name in after)
+    assert all(after[name] == content for name, content in entries.items() if name in after)
 
 
-def test_a_damaged_shard_is_decoded_again(data: Path) -> None:
+def test_a_damaged_entry_is_decoded_again(data: Path) -> None:
     extract(data)
-    shard = next((data.parent / "frames").iterdir())
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[:-5])
+    entry = next((data.parent / "frames").glob("*/*"))
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[:-5])
     _, decoded = extract(data)
     assert decoded == 1
-    assert shard.read_bytes() == whole
+    assert entry.read_bytes() == whole
 
 
 def test_no_clip_changes_its_split_when_others_come_and_go(
@@ -106,24 +102,25 @@ def test_an_extraction_that_was_killed_goes_on_where_it_stopped(
 ) -> None:
     for number in range(10):
         write_clip(f"data/dark/long {number}.mp4", list(range(20 + number, 80)), size=(640, 480))
-    journal = data.parent / "journal"
+    store = data.parent / "frames"
     program = "import sys, pathlib; from tests.unit.ingest import test_extraction as t; "
     program += "t.extract(pathlib.Path(sys.argv[1]))"
     running = subprocess.Popen([sys.executable, "-c", program, data], cwd=ROOT)
-    while not any(path.read_text().strip() for path in journal.glob("*")):
+    while not any(store.glob("*/*.npz")):
         assert running.poll() is None
         time.sleep(0.01)
     running.kill()
     running.wait()
-    [notes] = journal.iterdir()
-    noted = sum(map(bool, notes.read_text().splitlines()))
-    with notes.open("a") as file:
-        file.write('["torn')
+    kept = {path: path.stat().st_mtime_ns for path in store.glob("*/*.npz")}
+    (store / "ab/.torn.npz").parent.mkdir(exist_ok=True)
+    (store / "ab/.torn.npz").write_bytes(b"half of an entry")
     table, decoded = extract(data)
-    assert 1 <= noted < 16
-    assert decoded == 16 - noted
+    assert 1 <= len(kept) < 16
+    assert decoded == 16 - len(kept)
     assert (table["quarantined"] == "").all()
-    assert not journal.exists()
+    entries = {path: path.stat().st_mtime_ns for path in store.glob("*/*")}
+    assert len(entries) == 16
+    assert kept.items() <= entries.items()
 
 
 def test_a_short_video_repeats_frames_or_is_quarantined_as_asked(
@@ -133,10 +130,10 @@ def test_a_short_video_repeats_frames_or_is_quarantined_as_asked(
     table, _ = extract(data)
     assert table.set_index("clip")["available"]["dark/short.mp4"] == 2
     assert (table["quarantined"] == "").all()
-    found = clips.find_clips(data)
+    found = listing.read(data, EXTRACT, 1, data.parent / "checksums.json")
     strict = EXTRACT.model_copy(update={"short_clips": "quarantine"})
-    outcomes = measurements.of_manifest(table)
-    table = extraction.make_manifest(found, outcomes, {}, None, strict)
+    known, _ = extraction.plan(found.clips, data.parent / "frames", EXTRACT)
+    table = ingest_manifest.build(found, {**known}, strict)
     left_out = table[table["quarantined"] != ""]
     assert list(left_out["clip"]) == ["dark/short.mp4"]
     assert "has 2 of the 4 frames" in left_out["quarantined"].item()

@@ -19,7 +19,8 @@ def names(
     seen: dict[str, groups.Footage] | None = None,
     near_duplicates: int | None = 10,
 ) -> list[str]:
-    by_name = groups.assign(found, table or {}, seen or {}, near_duplicates)
+    rows = groups.of_clips(table or {}, [each.name for each in found])
+    by_name = groups.assign(found, rows, seen or {}, near_duplicates)
     return [by_name[each.name].name for each in found]
 
 
@@ -84,6 +85,21 @@ def test_black_frames_tell_nothing() -> None:
     found = [clip("a/1.mp4"), clip("a/2.mp4")]
     seen = {found[0].sha256: shown(black, scene(1)), found[1].sha256: shown(black, black)}
     assert len(set(names(found, seen=seen))) == 2
+
+
+def test_given_groups_that_share_a_content_are_one_however_they_were_given() -> None:
+    found = [
+        clip("a/v_Dive_g03_c01.avi", "one"),
+        clip("a/v_Dive_g07_c01.avi", "one"),
+        clip("a/v_Dive_g07_c02.avi"),
+        clip("a/1.mp4", "two"),
+        clip("a/2.mp4", "two"),
+        clip("a/3.mp4"),
+        clip("a/v_Dive_g09_c01.avi", "two"),
+        clip("a/v_Dive_g10_c01.avi"),
+    ]
+    grouped = names(found, {"a/1.mp4": "home", "a/2.mp4": "away", "a/3.mp4": "home"})
+    assert grouped == ["v_Dive_g03"] * 3 + ["away"] * 4 + ["v_Dive_g10"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Trees that are a split are refused with the setting that takes them, and taken with it."""
 
+from pathlib import Path
+
 import pytest
 
-from stemtune.core import files
+from stemtune.core import files, params
 from stemtune.core.settings.frames import SplitFolders
-from stemtune.ingest import layout
+from stemtune.ingest import clips, layout
+from tests.support.project import ROOT
 
 
 def tree(*folders: str) -> list[str]:
@@ -76,3 +79,24 @@ def test_a_tree_that_does_not_fit_the_setting_is_refused(names: list[str], said:
     folders = SplitFolders(train="train", validation=None, test="test")
     with pytest.raises(layout.LayoutError, match=said):
         layout.places(names, folders, ())
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["dive", "swim", "row"], "lists; without clips: row. Rename"),
+        (["dive", "row"], "without clips: row; in data/ and not in the list: swim. Rename"),
+        (["dive"], "lists; in data/ and not in the list: swim. Rename"),
+    ],
+)
+def test_data_have_to_consist_of_the_classes_that_are_listed(
+    classes: list[str], said: str, tmp_path: Path
+) -> None:
+    settings = params.load(ROOT / "params.yaml").extract_frames
+    for name in tree("dive", "swim"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    good = settings.model_copy(update={"classes": ["swim", "dive"]})
+    assert len(clips.find(tmp_path, good)) == 4
+    with pytest.raises(layout.LayoutError, match=said):
+        clips.find(tmp_path, settings.model_copy(update={"classes": classes}))

@@ -1,11 +1,14 @@
 """Which clips share footage is found without comparing all with all, and none is missed."""
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stemtune.ingest import near_duplicates
+from stemtune.ingest import groups, near_duplicates
+from stemtune.ingest.clips import Clip, ClipsError
 from tests.support.clips import scene
 
 Hashes = list[list[str]]
@@ -90,3 +93,23 @@ def test_no_two_near_frames_are_missed_however_hashes_are_cut(
 @pytest.mark.parametrize("few", [[], [[]], [["00ff00ff00ff00ff"]], [[], ["00ff00ff00ff00ff"]]])
 def test_fewer_than_two_clips_share_nothing(few: Hashes) -> None:
     assert list(near_duplicates.clusters(few, len(few), 10)) == []
+
+
+def test_clips_of_a_fixed_camera_end_with_advice_before_they_fill_the_memory() -> None:
+    bits, camera = np.random.default_rng(1), 0x0F1E2D3C4B5A6978
+    seen = {
+        f"{number:04}": groups.Footage(
+            [f"{camera ^ (1 << int(bit)):016x}" for bit in bits.integers(0, 64, 4)], 1.0
+        )
+        for number in range(1500)
+    }
+    found = [Clip(f"a/{content}", Path(content), "a", content, "") for content in seen]
+    began = time.process_time()
+    with pytest.raises(ClipsError, match="as clips of fixed cameras have") as error:
+        groups.assign(found, {}, seen, 10)
+    assert time.process_time() - began < 5
+    assert "Set extract_frames.near_duplicates: null, or to a number below 10" in str(error.value)
+    assert "say in data/groups.csv which clips are of one recording" in str(error.value)
+    # Few clips that look alike are one group, as before.
+    few = dict([*seen.items()][:100])
+    assert len({group.name for group in groups.assign(found[:100], {}, few, 10).values()}) == 1

@@ -15,9 +15,11 @@ from PIL import ImageCms
 
 from stemtune.core import params
 from stemtune.engine.engine import Local
-from stemtune.ingest import clips, extraction, measurements
-from stemtune.ingest.measurements import Failure
+from stemtune.ingest import checksums, clips, extraction
+from stemtune.ingest import manifest as ingest_manifest
+from stemtune.ingest.listing import Listing
 from stemtune.store import manifest
+from stemtune.store.frame_store import Measurements
 from tests.support.odd_files import (
     H264,
     PICTURE,
@@ -194,13 +196,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
     shutil.copy(data / "odd/slides.mp4", data / "odd/copy.mp4")
     limits = EXTRACT.limits.model_copy(update={"decode_seconds": SECONDS})
     settings = EXTRACT.model_copy(update={"limits": limits})
-    found = clips.find_clips(data)
+    found = checksums.add(clips.find_clips(data), 2, root / "checksums.json")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        extracted = extraction.extract_all(
-            found, root / "frames", {}, settings, Local(2), root / "journal"
-        )
-    table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
+        extracted = extraction.extract_all(found, root / "frames", settings, Local(2))
+    table = ingest_manifest.build(Listing(found, {}, None), extracted.outcomes, settings)
     manifest.write(table, root / "manifest.parquet")
     yield {row["clip"]: row for row in manifest.read(root / "manifest.parquet").to_dict("records")}
     shutil.rmtree(root)
@@ -249,20 +249,12 @@ def test_a_clip_past_a_limit_is_tried_again_in_the_next_run(
 ) -> None:
     path = tmp_path / name
     ffmpeg(path, made)
-    found = [clips.Clip(f"a/{name}", path, "a", "content", "")]
+    found = [clips.Clip(f"a/{name}", path, "a", "", "")]
+    found = checksums.add(found, 1, tmp_path / "checksums.json")
     settings = EXTRACT.model_copy(update={"limits": EXTRACT.limits.model_copy(update=limits)})
-    extracted = extraction.extract_all(
-        found, tmp_path / "frames", {}, settings, Local(1), tmp_path / "journal"
-    )
-    table = extraction.make_manifest(found, extracted.outcomes, {}, None, settings)
+    extracted = extraction.extract_all(found, tmp_path / "frames", settings, Local(1))
+    table = ingest_manifest.build(Listing(found, {}, None), extracted.outcomes, settings)
     assert said in table["quarantined"].item()
-    again = extraction.extract_all(
-        found,
-        tmp_path / "frames",
-        measurements.of_manifest(table),
-        EXTRACT,
-        Local(1),
-        tmp_path / "journal",
-    )
+    again = extraction.extract_all(found, tmp_path / "frames", EXTRACT, Local(1))
     assert len(again.decoded) == 1
-    assert not isinstance(again.outcomes[again.decoded[0]], Failure)
+    assert isinstance(again.outcomes[again.decoded[0]], Measurements)

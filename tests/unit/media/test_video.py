@@ -1,13 +1,16 @@
 """Which frames are sampled, with which pixels, and what becomes of files that are no videos."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from stemtune.media import decoding, sampling
-from tests.support import reference
+from stemtune.media import clock, decoding, sampling
+from stemtune.media.sampling import Span
+from tests.support import clips, reference
 from tests.support.clips import WriteClip
 
 
@@ -247,3 +250,40 @@ def test_containers_and_codecs_outside_the_list_are_refused(tmp_path: Path) -> N
     camera.write_bytes(camera.read_bytes().replace(b"ASV1", b"ULTI"))
     with pytest.raises(sampling.DecodeError, match=r"its codec \(ultimotion\) is none of those"):
         sample_frames(camera, 4, 32)
+
+
+class CountedPath(type(Path())):  # type: ignore[misc]
+    """A path that counts how often its file is opened."""
+
+    opened = 0
+
+    def __fspath__(self) -> str:
+        type(self).opened += 1
+        return str(self)
+
+
+def test_a_video_is_opened_once_and_its_packets_are_listed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [np.full((64, 96, 3), 20 + number % 200, np.uint8) for number in range(400)]
+    path = clips.write_frames(tmp_path / "long.mp4", frames, rate=1)
+    read, packets = [0], clock.packets
+
+    def counted(*asked: Any) -> Iterator[Any]:
+        for packet in packets(*asked):
+            read[0] += 1
+            yield packet
+
+    monkeypatch.setattr(clock, "packets", counted)
+    spans = [Span(0, 400), Span(300, 310), Span(390, 400)]
+    seen = [decoding.sample_frames(path, 4, 32, reference.LIMITS, span) for span in spans]
+    # Listing takes 401 of them, each time without a memory. Key frames are 250 s apart.
+    assert read[0] < 1200
+    monkeypatch.setattr(clock, "SEEK_SECONDS", 1000)
+    for span, sample in zip(spans, seen, strict=True):
+        whole = decoding.sample_frames(path, 4, 32, reference.LIMITS, span)
+        assert np.array_equal(sample.frames, whole.frames)
+        assert sample.seconds.tolist() == whole.seconds.tolist()
+    CountedPath.opened = 0
+    decoding.sample_frames(CountedPath(path), 4, 32, reference.LIMITS)
+    assert CountedPath.opened == 1

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from stemtune.networks import backbones, classifier, cost, stem
 from stemtune.report import insides
-from stemtune.store import embeddings, frame_store, shards
+from stemtune.store import embeddings, frame_store
 from stemtune.store.manifest import TRAIN
 from stemtune.training import dataset, heads
 from tests.support.classifiers import CLASSES, SIDE, head_of, small_backbone, tiny_classifier
@@ -71,7 +71,7 @@ def test_random_starts_come_from_their_seeds_whatever_was_drawn_before() -> None
 
 
 def batches(folder: Path, seed: int | None, views: int = 1, **more: Any) -> dataset.FrameBatches:
-    shards.write(shards.path_of(folder, "one"), FRAMES)
+    frame_store.write(folder, "one", frame_store.Measurements(), FRAMES)
     rows = pd.DataFrame(
         {"shard": "one", "index": range(6), "label": [0, 1, 2, 0, 1, 2], "split": TRAIN}
     )
@@ -208,17 +208,16 @@ def test_an_embedding_depends_on_its_frame_alone() -> None:
 def test_clips_that_are_embedded_together_have_the_features_of_each_alone(tmp_path: Path) -> None:
     clips = {"one": FRAMES[:2], "two": FRAMES[2:3], "three": FRAMES[3:5], "four": FRAMES[5:]}
     for name, stored in clips.items():
-        shards.write(shards.path_of(tmp_path, name), stored)
+        frame_store.write(tmp_path, name, frame_store.Measurements(), stored)
     for folder, at_once in (("alone", 1), ("together", 3)):
         embed = backbones.embedder(small_backbone(), 2 * at_once, SIDE, SIDE)
-        counted = embeddings.embed_shards(
-            tmp_path, tmp_path / folder, [*clips], SIDE, embed, "", at_once
-        )
+        embeds = {embeddings.Target(tmp_path / folder, SIDE): embed}
+        lacking = {key: [*embeds] for key in clips}
+        counted = embeddings.fill(tmp_path, SIDE, lacking, embeds.__getitem__, at_once)
         assert counted == len(FRAMES)
     for name, stored in clips.items():
         alone, together = (
-            shards.read(shards.path_of(tmp_path / folder, name), (4,), embeddings.DTYPE)
-            for folder in ("alone", "together")
+            embeddings.read(tmp_path / folder, name, 4) for folder in ("alone", "together")
         )
         assert alone.shape == (len(stored), 4)
         assert np.allclose(together, alone, rtol=1e-4), name

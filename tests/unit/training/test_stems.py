@@ -20,7 +20,7 @@ from stemtune.core.settings.training import Attempt
 from stemtune.engine.engine import Local
 from stemtune.networks import classifier
 from stemtune.networks.classifier import Classifier
-from stemtune.store import embeddings, manifest, shards
+from stemtune.store import arrays, embeddings, frame_store, manifest
 from stemtune.training import fit, heads, stem_search, stems
 from stemtune.training.kept import Kept
 from stemtune.training.stems import StemTask, TrainedStem
@@ -49,13 +49,15 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for side in (SIDE, LARGE):
         folder = embeddings.side_folder(EMBEDDINGS, "efficientnet_lite0", side)
         for number, features in enumerate(FEATURES):
-            shards.write(shards.path_of(folder, str(number)), np.stack([features] * 3))
+            held = {embeddings.FEATURES: np.stack([features] * 3)}
+            arrays.write(arrays.path_of(folder, str(number)), **held)
     classifier.save_network(replace(tiny_classifier(None), name="baseline"), BASELINE)
 
 
 def write_frames(pixels: np.ndarray) -> None:
     for number, frame in enumerate(pixels):
-        shards.write(shards.path_of(FRAMES, str(number)), np.stack([frame] * 3))
+        facts = frame_store.Measurements()
+        frame_store.write(FRAMES, str(number), facts, [frame] * 3)
 
 
 def store(labels: list[int]) -> None:

@@ -1,0 +1,20 @@
+"""Kinds of arguments that several subcommands take."""
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Returns what reads a whole number in a range, for `add_argument(type=…)`.
+
+    argparse's own `choices` would print each number of the range.
+    """
+    allowed = f"from {least} to {most}" if most is not None else f"from {least} on"
+
+    def read(text: str) -> int:
+        if text.isdecimal() and least <= int(text) <= (math.inf if most is None else most):
+            return int(text)
+        raise argparse.ArgumentTypeError(f"a whole number {allowed} is expected, not {text!r}")
+
+    return read
