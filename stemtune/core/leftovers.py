@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Collection
 
-from stemtune.core import files, records
+from stemtune.core import lockfile, records
 from stemtune.core.paths import LOCK, STEMS, UNFINISHED_SEARCH
 
 STAGE = "add_stem@"
@@ -31,9 +31,9 @@ def remove(variants: Collection[str], stage: str, in_lock: bool = False) -> None
     """
     gone = {path.name for path in STEMS.glob("*") if NAME.fullmatch(path.name)}
     gone |= {path.stem.removeprefix(STAGE) for path in records.FOLDER.glob(f"{STAGE}*.json")}
-    if in_lock and LOCK.exists():
-        stages = (files.read_yaml(LOCK) or {}).get("stages", {})
-        gone |= {name.removeprefix(STAGE) for name in stages if name.startswith(STAGE)}
+    if in_lock:
+        locked = lockfile.entries(LOCK)
+        gone |= {name.removeprefix(STAGE) for name in locked if name.startswith(STAGE)}
     gone -= set(variants)
     if not gone:
         return

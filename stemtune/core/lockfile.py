@@ -1,11 +1,30 @@
 """Entries of dvc.lock: DVC's hash of each path, whichever of two ways it is written in."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from stemtune.core import files
 from stemtune.core.errors import InputError
+
+
+def entries(path: Path) -> dict[str, Any]:
+    """Returns the entries of a dvc.lock by stage; none if it is missing, or DVC is writing it.
+
+    It is parsed once, as long as it does not change: that takes most of a second.
+    """
+    try:
+        return _parsed(path, path.stat().st_mtime_ns)
+    except (FileNotFoundError, InputError):
+        return {}
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(path: Path, _modified: int) -> dict[str, Any]:
+    return (files.read_yaml(path) or {}).get("stages") or {}
 
 
 def hashes(parts: Sequence[Mapping[str, Any]] | None) -> dict[str, str]:

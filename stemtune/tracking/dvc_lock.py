@@ -1,6 +1,5 @@
 """What DVC notes of the stages of a pipeline run, in dvc.lock."""
 
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +48,7 @@ def read(names: Sequence[str]) -> Locked:
     Raises:
         InputError: It is missing, or lacks one of the stages.
     """
-    locked = _entries(LOCK)
+    locked = lockfile.entries(LOCK)
     if missing := [name for name in names if name not in locked]:
         raise InputError(f"{LOCK} lacks {', '.join(missing)}; run `dvc repro`, then track")
     chosen = {name: locked[name] for name in names}
@@ -71,25 +70,12 @@ def key_of(record: Record, folder: Path) -> str:
         folder: Where it ran. DVC may delete that of an experiment at any time.
     """
     path = path_of(record.name)
-    entry = _entries(folder / LOCK).get(record.name) or {}
+    entry = lockfile.entries(folder / LOCK).get(record.name) or {}
     noted = lockfile.hashes(entry.get("outs")).get(path.as_posix())
     try:
         return _key(entry) if noted and noted == files.md5(folder / path) else ""
     except FileNotFoundError:
         return ""
-
-
-def _entries(path: Path) -> dict[str, Any]:
-    """Returns the entries by stage; none if the file is missing, or DVC is writing it."""
-    try:
-        return _parsed(path, path.stat().st_mtime_ns)
-    except (FileNotFoundError, InputError):
-        return {}
-
-
-@functools.lru_cache(maxsize=8)
-def _parsed(path: Path, _modified: int) -> dict[str, Any]:
-    return (files.read_yaml(path) or {}).get("stages") or {}
 
 
 def _key(entry: dict[str, Any]) -> str:

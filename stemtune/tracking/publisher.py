@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from stemtune.tracking.runs import Runs
 
-LOOK_SECONDS, RETRY_SECONDS = 0.5, 15
+LOOK_SECONDS, RETRY_SECONDS = 0.2, 15
 # How long it waits for work: to import MLflow takes as long as what there is to do.
 LINGER_SECONDS = 60
 # How long another one has to end, such as one that only looked.

@@ -476,12 +476,12 @@ def test_a_publisher_that_is_cut_off_anywhere_leaves_nothing_double(
 
     monkeypatch.setattr("mlflow.tracking.MlflowClient", Counted)
     cut_off = 0
-    exported = outcome().model_copy(update={"exports": {"as_published": {"x.tflite": "m1"}}})
     for number in range(1, 200, 2):
         run, calls = pipeline(f"cut {number}"), number
         kept = kept_of(run)
         kept.link(Path("report.html"), "exports/x.tflite")
-        kept.conclude(exported)
+        exports = {"as_published": {"x.tflite": f"of {number}"}}
+        kept.conclude(outcome().model_copy(update={"exports": exports}))
         try:
             Publisher().show(kept)
         except _Killed:
