@@ -1,6 +1,6 @@
 # Needs python3, make and git; the rest comes with the environment.
 .DEFAULT_GOAL := help
-.PHONY: help repository cache repro test test-all ui demo publish ci bench check lock clean
+.PHONY: help repository cache repro test test-all ui demo publish ci docs bench check lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # pipefail is not POSIX; every recipe here is one command a line.
@@ -31,7 +31,7 @@ repository: .venv/ready
 	@git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/dvc config core.no_scm | grep -qix true || { echo 'make: this folder is not a git repository, which DVC asks for: run `git init`, or do without experiments: $(BIN)/dvc config --local core.no_scm true' >&2; exit 1; }
 
 # DVC takes other stages' outputs from its cache by itself, but none that stages add to.
-repro: .venv/ready repository data ## bring the data, run what is not cached, print the comparison; PROFILE=smoke: with profiles/smoke.yaml over params.yaml
+repro: .venv/ready repository data ## run the pipeline, print the comparison; PROFILE=smoke: with the settings of profiles/smoke.yaml
 	@test -e frames || $(BIN)/dvc checkout --quiet --allow-missing extract_frames embed_frames
 	if test -n "$$PROFILE"; then $(BIN)/python -m profiles "$$PROFILE"; else $(BIN)/dvc repro; fi
 
@@ -49,11 +49,11 @@ define left_out
 	@$(if $(POSTGRESQL),,echo 'make test: LEFT OUT the tests on PostgreSQL: its pg_ctl was not found (Debian: apt-get install postgresql)')
 	@$(if $(SHELLS),,echo 'make test: LEFT OUT the tests of shells: zsh, tcsh or fish is not on PATH (Debian: apt-get install zsh tcsh fish)')
 endef
-test: .venv/ready data ## all tests but the campaigns and the chains as they are used, two files at a time; those in Chromium, on PostgreSQL and under other shells where they are
+test: .venv/ready data ## all tests except the longest; those in Chromium, on PostgreSQL and in other shells if installed
 	$(call pytest,campaign footage $(WITHOUT))
 	$(left_out)
 
-test-all: .venv/ready data ## these chains, the longest benchmarks and the campaigns too
+test-all: .venv/ready data ## the longest tests too: campaigns, whole pipelines, benchmarks
 	$(call pytest,$(WITHOUT))
 	$(left_out)
 
@@ -63,19 +63,22 @@ ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 	@$(BIN)/python -m stemtune.tracking.store
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" $(BIN)/mlflow ui --workers 1 --host 127.0.0.1
 
-demo: .venv/ready ## a page on 127.0.0.1:5002 that shows a clip to baseline, stem and exports
+demo: .venv/ready ## a page on 127.0.0.1:5002 that classifies a clip with each model
 	$(BIN)/stemtune demo
 
-publish: .venv/ready ## tell MLflow what a server that was down kept from it
-	$(BIN)/python -m stages.track
+publish: .venv/ready ## upload results that could not reach the MLflow server
+	$(BIN)/python -m stemtune.tracking.publishing
 
 # CI keeps .dvc/cache between runs, hence no other cache is chosen.
-ci: .venv/ready ## what CI does with a change, against BASE (HEAD unless given)
+ci: .venv/ready ## what CI runs on a change, compared with BASE (default: HEAD)
 	@mkdir -p .dvc/cache
 	@$(BIN)/python -m stemtune.commands.clone_folders
 	$(BIN)/python -m ci $${BASE:+--base="$$BASE"}
 
-bench: .venv/ready data ## measure against the plain alternatives, as ratios
+docs: .venv/ready ## write the last run's numbers and picture into README and docs/
+	$(BIN)/python -m docs
+
+bench: .venv/ready data ## measure speed against the alternatives, as ratios
 	$(BIN)/python -m bench
 
 check: .venv/ready ## lint, format, types, which package imports which, and CI's own files

@@ -1,6 +1,6 @@
 """Sampling frames of clips, against PyAV, OpenCV, ffmpeg's command line and decord used plainly.
 
-Measured in processor time, so that a side that uses more threads has no advantage: per core. Every
+Measured in processor time per core, so a side that uses more threads has no advantage. Every
 frame shows its number, which has to be the one asked for.
 """
 

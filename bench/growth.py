@@ -17,7 +17,7 @@ from typing import NamedTuple
 from bench import measuring
 from bench.project import NoiseProject, inherited
 from stemtune.store import manifest
-from stemtune.tracking import outbox
+from stemtune.tracking import service
 
 TARGET = 1.1
 TIMES = (1, 4, 16)
@@ -104,14 +104,14 @@ def _rows(name: str, seen: list[list[Cost]], clips: int) -> list[measuring.Row]:
 
 
 def _measure(count: int, stages: Sequence[str]) -> dict[str, Cost]:
-    """Returns what each of these stages costs for so many clips, under DVC."""
+    """Returns the cost of each stage for N clips, under DVC."""
     with tempfile.TemporaryDirectory() as temporary:
         project = NoiseProject(Path(temporary) / "project", count)
         try:
             costs = {stage: _cost(project, stage) for stage in stages}
         finally:
             # Or it is still writing there when the folder is deleted.
-            outbox.end_reporters(project.root)
+            service.end_of(project.root)
         table = manifest.read(project.root / "manifest.parquet")
         used = len(manifest.used_clips(table))
         if used != count:

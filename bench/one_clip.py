@@ -57,7 +57,7 @@ def measure(size: Size) -> list[measuring.Row]:
 
 
 def _measure(count: int) -> tuple[float, float]:
-    """Returns what one clip added to so many takes, and what all took before, seconds."""
+    """Returns seconds for one clip added to N, and for all of them before."""
     with tempfile.TemporaryDirectory() as temporary:
         project = NoiseProject(Path(temporary) / "project", count)
         full = measuring.seconds(lambda: project.repro("embed_frames"))

@@ -44,9 +44,9 @@ QUICK_STEM: dict[str, object] = {
     "restarts": 1,
     "epochs": None,
 }
-# A head that is quick to train anew, as add_stem.retrained_head.
+# A head that trains quickly, as add_stem.retrained_head.
 QUICK_HEAD: dict[str, object] = {"learning_rates": [0.01], "epochs": 1, "augmentation": "none"}
-# A picture's side, px: small, so that what is measured is not its decoding.
+# A picture's side, px: small, so its decoding is not what is measured.
 SIDE = 72
 
 
@@ -99,7 +99,7 @@ class Project:
 
 
 class NoiseProject(Project):
-    """A project that trains quickly, on so many pictures of noise in two classes."""
+    """A project that trains quickly, on pictures of noise in two classes."""
 
     def __init__(self, root: Path, pictures: int) -> None:
         super().__init__(root)
@@ -124,7 +124,7 @@ class NoiseProject(Project):
         self.add_pictures(pictures)
 
     def add_pictures(self, count: int) -> None:
-        """Adds so many to data/, in turns to either class."""
+        """Adds N pictures to data/, in turns to either class."""
         for number in range(self._pictures, self._pictures + count):
             label = list(LEVELS)[number % 2]
             path = self.root / "data" / label / f"{number:05}.png"
@@ -153,7 +153,7 @@ def inherited() -> dict[str, str]:
     kept = {
         key: value
         for key, value in os.environ.items()
-        # Each stage would compile the project's code anew.
+        # Each stage would compile the project's code again.
         if not key.startswith(FOREIGN) and key != "PYTHONDONTWRITEBYTECODE"
     }
     first = [os.environ.get(PYTHON_VARIABLE), str(Path(sys.executable).parent), kept["PATH"]]

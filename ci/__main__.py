@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from ci import clips, commands, gates, remote, stages, summary
-from stemtune.core import errors, files, params, printable, records, typed_json
+from stemtune.core import all_params, errors, files, printable, records, typed_json
 from stemtune.core.errors import InputError
 from stemtune.core.markdown import code
 from stemtune.core.paths import (
@@ -33,7 +33,7 @@ from stemtune.core.paths import (
     RECOMMENDATION,
     REPORT,
 )
-from stemtune.core.settings.running import Ci
+from stemtune.core.settings.apart import Ci
 from stemtune.core.typed_json import Content
 from stemtune.evaluation import advice
 from stemtune.evaluation.comparison import Comparison
@@ -48,7 +48,7 @@ LAST_LINES = 25
 
 
 def main() -> None:
-    """Plays the whole story; what keeps it from its end is told where the summary would be."""
+    """Runs everything; an error goes where the summary would be."""
     options = arguments()
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir()
@@ -64,7 +64,7 @@ def main() -> None:
 
 def play(options: argparse.Namespace) -> list[str]:
     """Pulls, reproduces, compares, tells and pushes; returns why the change is refused."""
-    limits = params.load().ci
+    limits = all_params.load().ci
     base = base_commit(options.base)
     place = remote.choose(options.remote, options.push)
     print(f"ci: {place.said}")
@@ -158,7 +158,7 @@ def judged(
 
 
 def at_base(base: str, path: Path, kind: type[Content]) -> Content | None:
-    """Returns the content of a JSON file at the base; None where it is not there."""
+    """Returns the content of a JSON file at the base; None if it is not there."""
     text = commands.committed(base, path.as_posix()) if base else None
     if text is None:
         return None
@@ -167,18 +167,18 @@ def at_base(base: str, path: Path, kind: type[Content]) -> Content | None:
 
 
 def require_data(place: remote.Remote) -> None:
-    """Stops where the clips that data.dvc names are neither here nor in the remote."""
+    """Stops if the clips that data.dvc names are neither here nor in the remote."""
     if not DATA.exists():
-        where = f"in remote {place.name}" if place.name else "to be had without a remote"
+        where = f"in remote {place.name}" if place.name else "available without a remote"
         raise InputError(
-            f"the clips that data.dvc names are not {where}. Whoever added clips has to "
+            f"the clips that data.dvc names are not {where}. The person who added clips has to "
             "`dvc push` them to the remote that this run uses; a pull request from a fork has no "
             "credentials for another than the sample remote"
         )
 
 
 def seconds_since(started: float, outcomes: list[stages.Outcome]) -> dict[str, float]:
-    """Returns how long each stage took that ran, where it left a record."""
+    """Returns the seconds of each stage that ran and left a record."""
     seconds = {}
     for outcome in outcomes:
         path = records.path_of(outcome.stage)
@@ -190,13 +190,13 @@ def seconds_since(started: float, outcomes: list[stages.Outcome]) -> dict[str, f
 
 
 def changes_since(base: str, place: remote.Remote) -> clips.Changes | None:
-    """Returns how the clips changed since the base; None where its manifest is not available."""
+    """Returns how the clips changed since the base; None if its manifest is not available."""
     then = clips.read_at(base, place.name) if base else None
     return None if then is None else clips.compare(then, manifest.read(MANIFEST))
 
 
 def artifacts() -> str:
-    """Copies what is worth keeping into ci-results/, and says where it is."""
+    """Copies results worth keeping into ci-results/, and says where they are."""
     pages = (REPORT, MISTAKES, DATA_DOCS, EXPORT_PAGE)
     wanted = (*pages, METRICS, EXTRACT_METRICS, EXPORT_METRICS, LATENCY, RECOMMENDATION)
     for path in (path for path in wanted if path.exists()):

@@ -32,7 +32,7 @@ class Changes:
 
 
 def read_at(revision: str, remote: str | None) -> pd.DataFrame | None:
-    """Returns a revision's manifest, from the cache or a remote; None where neither has it."""
+    """Returns a revision's manifest, from the cache or a remote; None if neither has it."""
     try:
         with dvc.api.open(str(MANIFEST), rev=revision, remote=remote, mode="rb") as file:
             return pd.read_parquet(file)

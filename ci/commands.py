@@ -11,8 +11,8 @@ from dvc.repo import Repo
 
 from stemtune.core import files, printable
 from stemtune.core.errors import InputError
+from stemtune.core.git import git
 from stemtune.core.paths import LOCK
-from stemtune.core.pipeline_run import git
 
 # What git has of the results: which outputs belong to the sources, and the numbers.
 COMMITTED = ("dvc.lock", "metrics")
@@ -91,7 +91,7 @@ def lock(revision: str | None = None) -> dict[str, Any]:
 
 
 def committed(revision: str, path: str) -> str | None:
-    """Returns a file's text in a revision; None where it is not there, as without git."""
+    """Returns a file's text in a revision; None if it is not there, as without git."""
     if not _is_in_git():
         return None
     done = _run("git", "show", f"{revision}:./{path}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stemtune.core.settings.running import Ci
+from stemtune.core.settings.apart import Ci
 from stemtune.evaluation import comparison
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Comparison, Row
@@ -20,7 +20,7 @@ class Gate:
         name: What is limited.
         found: In words.
         allowed: In words.
-        holds: None where there is nothing to judge by, which `found` then says.
+        holds: None if there is nothing to judge by; `found` then says so.
     """
 
     name: str
@@ -43,7 +43,7 @@ def check(
     Args:
         limits: Block ci of params.yaml; what is null there is no gate.
         now: Content of metrics/evaluate.json.
-        base: The same at the base; None where it has none.
+        base: The same at the base; None if it has none.
         quarantined: How many clips are left out.
         exported: Content of metrics/export.json.
         advised: Content of metrics/recommendation.json.

@@ -76,7 +76,7 @@ def outcomes(
 
 
 def reasons(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
-    """Returns in words what sets two entries of dvc.lock apart, but for their outputs."""
+    """Returns the differences between two entries of dvc.lock in words, outputs left out."""
     if not after.get("outs"):
         return "it has no outputs and runs always"
     if before is None:

@@ -41,10 +41,10 @@ class Story:
         seconds: How long the stages took that ran, by name.
         printed: The last lines of a pipeline run that failed; none for one that did not.
         now: Content of metrics/evaluate.json; None when the run failed before it.
-        then: The same at the base; None where it has none.
+        then: The same at the base; None if it has none.
         intake: Content of metrics/extract_frames.json; None when the run failed before it.
-        intake_then: The same at the base; None where it has none.
-        changes: Of clips; None where the base's manifest is not available.
+        intake_then: The same at the base; None if it has none.
+        changes: Of clips; None if the base's manifest is not available.
         recommendation: In words; "" if the run failed before it.
         gates: Judged.
         stale: Which stages of the committed dvc.lock are stale, with the reason.

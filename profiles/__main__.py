@@ -19,16 +19,17 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stemtune.core import errors, files, params, pipeline_run
+from stemtune.core import all_params, errors, files, params
+from stemtune.core.all_params import AllParams
 from stemtune.core.errors import InputError
-from stemtune.core.params import Params
+from stemtune.core.git import git
 from stemtune.core.settings.block import Block
 
 FOLDER = Path("profiles")
 PARAMS = Path("params.yaml")
 # Holds params.yaml as it was, while a profile is over it.
 KEPT = Path(".params.yaml.kept")
-# DVC commits an experiment, for which git wants a name, where whoever runs it has given none.
+# DVC commits an experiment, for which git wants a name, if the user has set none.
 NOBODY = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -68,13 +69,13 @@ def composed(name: str) -> str:
     profile = files.read_yaml(path)
     if not isinstance(profile, dict):
         raise InputError(f"{path} holds no settings; expected some, nested as in {PARAMS}")
-    params.load(PARAMS)
+    all_params.load(PARAMS)
     content = files.read_yaml(PARAMS)
-    put_over(content, profile, Params)
-    params.check(content, f"{PARAMS} with {path} over it")
+    put_over(content, profile, AllParams)
+    params.check(AllParams, content, f"{PARAMS} with {path} over it")
     writer, written = YAML(), io.StringIO()
     document = writer.load(PARAMS.read_text(encoding="utf-8"))
-    put_over(document, profile, Params)
+    put_over(document, profile, AllParams)
     writer.dump(document, written)
     return written.getvalue()
 
@@ -125,7 +126,7 @@ def in_place(text: str) -> Iterator[None]:
 
 def _run_experiment(name: str) -> int:
     command = [sys.executable, "-m", "dvc", "exp", "run", "--name", name]
-    known = pipeline_run.git("config", "user.name") and pipeline_run.git("config", "user.email")
+    known = git("config", "user.name") and git("config", "user.email")
     with subprocess.Popen(command, env=({} if known else NOBODY) | os.environ) as dvc:  # noqa: S603
         # A terminal sends these to DVC too, which ends as it does without a profile.
         for number in (signal.SIGINT, signal.SIGHUP):

@@ -37,7 +37,7 @@ def make_scene(class_name: str, scene: int) -> Scene:
     contrast = rng.uniform(*CONTRAST)
     value = rng.uniform(0.2 + contrast / 2, 0.7 - contrast / 2)
     return Scene(
-        shape=SHAPES[scene % len(SHAPES)],  # in turn, so that every class has each as often
+        shape=SHAPES[scene % len(SHAPES)],  # in turn, so every class has each as often
         tile=paint_tile(PATTERNS[class_name], rng),
         low=colour(rng, value - contrast / 2),
         high=colour(rng, value + contrast / 2),

@@ -6,21 +6,21 @@ trained on the output of the trained stem, or behind the untrained stem and then
 Reads:  frames/, embeddings/, manifest.parquet, models/baseline/, models/retrained/,
         tuning/best.json, block add_stem of params.yaml
 Writes: models/stem/<variant>/, records/add_stem@<variant>.json
-Run:    python -m stages.add_stem <variant>
+Run:    python -m stemtune.run add_stem@<variant>
 """
 
-import sys
 from functools import partial
 
-from stemtune.core import errors, params, records, stage
+from stemtune.core import errors, params
 from stemtune.core.paths import HISTORY_FILE, MANIFEST, STEMS
+from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 from stemtune.training import tuned
 
 
-def main(variant: str) -> None:
+def main(record: Record, variant: str) -> None:
     """Trains the stem of one variant and stores it together with what it was put in front of."""
     settings = params.load()
     add_stem = settings.add_stem
@@ -43,7 +43,7 @@ def main(variant: str) -> None:
         "head": chosen.head,
         "epochs": chosen.epochs or add_stem.epochs,
     }
-    with records.recording(task.title, record_params) as record:
+    with record.timed(record_params):
         stems.prepare(task, record.show)
         attempts = chosen.attempts(tuned.read().learning_rate)
         train = partial(stems.train_variant, task)
@@ -68,9 +68,3 @@ def main(variant: str) -> None:
             record.note(note)
         record.artifacts = [str(folder / HISTORY_FILE)]
     task.kept.clear()
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python -m stages.add_stem <variant>")
-    stage.run(f"add_stem@{sys.argv[1]}", lambda: main(sys.argv[1]))

@@ -5,20 +5,21 @@ epochs. Clips with train frames are embedded in the augmented copies that new he
 
 Reads:  frames/, manifest.parquet, blocks embed_frames and compare of params.yaml
 Writes: embeddings/, embeddings_augmented/, records/embed_frames.json
-Run:    python -m stages.embed_frames
+Run:    python -m stemtune.run embed_frames
 """
 
 import time
 from functools import partial
 
-from stemtune.core import params, records, stage
+from stemtune.core import params
 from stemtune.core.paths import AUGMENTED, EMBEDDINGS, MANIFEST
+from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.networks import reproducibility, weights
 from stemtune.store import embeddings, manifest
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Embeds the frames of clips that have no features yet."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
@@ -49,7 +50,7 @@ def main() -> None:
         embeddings.Wanted(AUGMENTED, sides if shown else [], trained, shown),
     ]
     flat = params.flat("embed_frames", settings.embed_frames)
-    with records.recording("embed_frames", flat) as record:
+    with record.timed(flat):
         for each in wanted:
             embeddings.remove_other_backbones(each.folder, keep=list(sources))
         embedded, started = 0, time.perf_counter()
@@ -60,7 +61,3 @@ def main() -> None:
             )
         if embedded:
             record.metrics["frames_per_second"] = embedded / (time.perf_counter() - started)
-
-
-if __name__ == "__main__":
-    stage.run("embed_frames", main)

@@ -5,17 +5,18 @@ which is what one would do without a stem. Nothing is trained and nothing is dra
 
 Reads:  models/, embeddings/, frames/, manifest.parquet, block compare of params.yaml
 Writes: predictions/, metrics/evaluate.json, records/evaluate.json
-Run:    python -m stages.evaluate
+Run:    python -m stemtune.run evaluate
 """
 
-from stemtune.core import params, records, stage, typed_json
+from stemtune.core import params, typed_json
 from stemtune.core.paths import MANIFEST, METRICS, PREDICTIONS
+from stemtune.core.records import Record
 from stemtune.evaluation import comparison, predictions
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Has every model answer on validation and test frames, once, and scores the answers."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
@@ -23,7 +24,7 @@ def main() -> None:
 
     samples, seed = settings.compare.bootstrap_samples, settings.runtime.seed
     frames = manifest.frame_table(manifest.read(MANIFEST))
-    with records.recording("evaluate", params.flat("compare", settings.compare)) as record:
+    with record.timed(params.flat("compare", settings.compare)):
         entries, flops, milliseconds = {}, {}, {}
         for each in candidates.load(settings, frames):
             child = record.child(each.name, {"input_size": each.side})
@@ -42,7 +43,3 @@ def main() -> None:
             f"{name}_test_accuracy": entry.test_accuracy for name, entry in compared.models.items()
         }
         record.artifacts = [str(METRICS)]
-
-
-if __name__ == "__main__":
-    stage.run("evaluate", main)

@@ -7,12 +7,12 @@ Reads:  models/, frames/, manifest.parquet, predictions/, metrics/evaluate.json,
         compare of params.yaml
 Writes: exports/, predictions_exported/, metrics/export.json, metrics/latency.json,
         records/exports.html, records/export.json
-Run:    python -m stages.export
+Run:    python -m stemtune.run export
 """
 
 from functools import partial
 
-from stemtune.core import files, params, paths, records, stage, typed_json
+from stemtune.core import files, params, paths, typed_json
 from stemtune.core.params import Params
 from stemtune.core.records import Record
 from stemtune.engine import choice
@@ -24,14 +24,14 @@ from stemtune.networks import reproducibility
 from stemtune.serving import timing
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Writes, judges and times the files, and shows what they are worth."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
     for folder in (paths.EXPORTS, paths.EXPORTED):
         folder.mkdir(exist_ok=True)
-    with records.recording("export", params.flat("export", settings.export)) as record:
+    with record.timed(params.flat("export", settings.export)):
         found = Exports(exports={})
         if settings.export.models:
             configure()
@@ -71,7 +71,3 @@ def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export
             child.finish()
     joining.write_cascades(settings, compared, judge.frames, found)
     return found
-
-
-if __name__ == "__main__":
-    stage.run("export", main)

@@ -3,14 +3,16 @@
 Reads:  data/, block extract_frames of params.yaml
 Writes: frames/, manifest.parquet, metrics/extract_frames.json, records/extract_frames.json,
         records/data_docs.html
-Run:    python -m stages.extract_frames; with --dry-run: says what it would decode
+Run:    python -m stemtune.run extract_frames
+        python -m stages.extract_frames --dry-run: says what would be decoded
 """
 
 import sys
 import time
 
-from stemtune.core import errors, params, records, stage, typed_json
+from stemtune.core import errors, params, records, typed_json
 from stemtune.core.paths import CHECKSUMS, DATA, DATA_DOCS, EXTRACT_METRICS, FRAMES, MANIFEST
+from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.ingest import (
     clips,
@@ -27,14 +29,14 @@ from stemtune.networks import weights
 from stemtune.store import manifest
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Samples frames of every clip, reusing the entries of clips that did not change."""
     settings = params.load()
     extract = settings.extract_frames
     engine = choice.choose(settings.runtime.threads)
     # Missing weights should stop the pipeline now, not after an hour of decoding.
     weights.fetch_all(settings.compared_backbones)
-    with records.recording("extract_frames", params.flat("extract_frames", extract)) as record:
+    with record.timed(params.flat("extract_frames", extract)):
         found = listing.read(DATA, extract, choice.cores(), CHECKSUMS)
         empty = clips.empty_folders(DATA, found.clips, depth=2 if extract.split.folders else 1)
         before = manifest.read(MANIFEST) if MANIFEST.exists() else None
@@ -70,9 +72,6 @@ def dry_run() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--dry-run"]:
-        errors.run("extract_frames", dry_run)
-    elif sys.argv[1:]:
-        raise SystemExit("usage: python -m stages.extract_frames [--dry-run]")
-    else:
-        stage.run("extract_frames", main)
+    if sys.argv[1:] != ["--dry-run"]:
+        raise SystemExit("usage: python -m stages.extract_frames --dry-run")
+    errors.run("extract_frames", dry_run)

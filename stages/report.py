@@ -6,24 +6,21 @@ Reads:  predictions/, predictions_exported/, exports/*.cascade.json, metrics/eva
         metrics/latency.json, tuning/, models/baseline/, models/stem/, frames/, manifest.parquet,
         params.yaml
 Writes: plots/, report/, metrics/recommendation.json, records/report.json
-Run:    python -m stages.report
+Run:    python -m stemtune.run report
 """
 
-from stemtune.core import params, records, stage
+from stemtune.core import params
 from stemtune.core.paths import MISTAKES, RECOMMENDATION, REPORT
+from stemtune.core.records import Record
 from stemtune.networks import reproducibility
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Writes all figures and pages."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
     from stemtune.report import report
 
-    with records.recording("report", {}) as record:
+    with record.timed({}):
         report.write(settings)
         record.artifacts = [str(REPORT), str(MISTAKES), str(RECOMMENDATION)]
-
-
-if __name__ == "__main__":
-    stage.run("report", main)

@@ -1,40 +1,37 @@
 """track: shows this pipeline run in MLflow, cached stages included, and prints the comparison.
 
 It always runs and no stage depends on it. metrics/timings.json, which it writes, is a view of the
-run records: times differ from run to run, so that nothing else may depend on them.
+run records: times differ from run to run, so nothing else may depend on them.
 
 Reads:  records/, metrics/, report/, plots/, models/, exports/, dvc.lock, block track of params.yaml
 Writes: metrics/timings.json, and runs in the MLflow store
-Run:    python -m stages.track (by `make publish` too)
+Run:    python -m stemtune.run track
 """
 
 import gc
 from dataclasses import asdict
 
-from stemtune.core import errors, files, leftovers, params, records, typed_json
+from stemtune.core import all_params, files, leftovers, records, typed_json
 from stemtune.core.paths import EXPORT_METRICS, METRICS, RECOMMENDATION, TIMINGS
 from stemtune.evaluation import advice, comparison
 from stemtune.export.exports import Exports
-from stemtune.tracking import pipeline, publishing, summary
+from stemtune.tracking import dvc_lock, publishing, summary
 
 
 def main() -> None:
     """Publishes the records of all stages, then prints the table."""
-    # Looking for garbage while MLflow is imported takes a fifth of the time, and finds none.
+    # Looking for garbage takes a fifth of the time, and finds none.
     gc.disable()
-    settings = params.load()
+    settings = all_params.load()
+    if settings.track.enabled:
+        publishing.begin()
     leftovers.remove(settings.add_stem.variants, "track", in_lock=True)
-    recorded = [records.read(records.path_of(name)) for name in pipeline.stages(settings)]
-    times = summary.timings(recorded)
-    files.write_json(TIMINGS, asdict(times))
+    recorded = [records.read(records.path_of(name)) for name in dvc_lock.stages(settings)]
+    files.write_json(TIMINGS, asdict(summary.timings(recorded)))
     compared = typed_json.read(METRICS, comparison.Comparison)
     exported = typed_json.read(EXPORT_METRICS, Exports)
     advised = advice.read(RECOMMENDATION)
     rows = comparison.rows(compared, settings.add_stem.as_in_paper)
     if settings.track.enabled:
-        publishing.publish(settings, recorded, rows, exported, times, advised)
+        publishing.publish(settings, recorded, rows, exported, advised)
     print(f"\n{summary.closing(rows, recorded, exported, advised)}")
-
-
-if __name__ == "__main__":
-    errors.run("track", main)

@@ -1,19 +1,20 @@
 """train_best: the head at the best learning rate, behind the frozen backbone: the baseline.
 
-Reads:  embeddings/ (frames/ where features are not cached), manifest.parquet, tuning/best.json,
+Reads:  embeddings/ (frames/ if features are not cached), manifest.parquet, tuning/best.json,
         block train_best of params.yaml
 Writes: models/baseline/, records/train_best.json
-Run:    python -m stages.train_best
+Run:    python -m stemtune.run train_best
 """
 
-from stemtune.core import params, records, stage
+from stemtune.core import params
 from stemtune.core.paths import BASELINE, HISTORY_FILE, MANIFEST
+from stemtune.core.records import Record
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 from stemtune.training import tuned
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Trains the head on features and stores it together with its backbone."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
@@ -33,7 +34,7 @@ def main() -> None:
     )
     flat = params.flat("train_best", chosen)
     flat |= {"learning_rate": plan.learning_rate, "side": side}
-    with records.recording("train_best", flat) as record:
+    with record.timed(flat):
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
         data = features.load(settings, settings.embed_frames, side, chosen.head.views, network)
         trained = heads.train([plan], data, "train_best", on_epoch=record.add)
@@ -43,7 +44,3 @@ def main() -> None:
         fit.write_history(trained.training.epochs, BASELINE)
         record.metrics = dict(trained.metrics)
         record.artifacts = [str(BASELINE / HISTORY_FILE)]
-
-
-if __name__ == "__main__":
-    stage.run("train_best", main)

@@ -4,23 +4,24 @@ A head that was trained on full frames does not suit smaller ones. The full side
 sides are compared after the same search. Each tries several learning rates; the rate and the epoch
 with the lowest validation loss are kept.
 
-Reads:  embeddings/, embeddings_augmented/ (frames/ where features are not cached),
+Reads:  embeddings/, embeddings_augmented/ (frames/ if features are not cached),
         manifest.parquet, add_stem.retrained_head, and sides and backbones of compare
 Writes: models/retrained/<side>/, models/retrained/<other backbone>_<side>/,
         records/train_resized.json
-Run:    python -m stages.train_resized
+Run:    python -m stemtune.run train_resized
 """
 
 from itertools import groupby
 from operator import attrgetter
 
-from stemtune.core import params, records, stage
+from stemtune.core import params
 from stemtune.core.paths import MANIFEST, RETRAINED
+from stemtune.core.records import Record
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Trains and stores a head for each side of frames."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
@@ -31,7 +32,7 @@ def main() -> None:
     classes, kept = manifest.classes(manifest.read(MANIFEST)), Kept("train_resized")
     chosen = settings.add_stem.retrained_head
     flat = params.flat("add_stem.retrained_head", chosen)
-    with records.recording("train_resized", flat) as record:
+    with record.timed(flat):
         for embed, wanted in groupby(settings.retrained, key=attrgetter("embed")):
             network = backbones.build_all(embed, settings.runtime.seed)
             for key, _, side in wanted:
@@ -47,7 +48,3 @@ def main() -> None:
                 for metric in ("validation_accuracy", "validation_loss"):
                     record.metrics[f"{name}_{metric}"] = found.metrics[metric]
     kept.clear()
-
-
-if __name__ == "__main__":
-    stage.run("train_resized", main)

@@ -1,22 +1,23 @@
 """tune_lr: Keras Tuner tries Adam's learning rates on cached features. The paper's Table 1.
 
-Reads:  embeddings/ (frames/ where features are not cached), manifest.parquet, block tune_lr of
+Reads:  embeddings/ (frames/ if features are not cached), manifest.parquet, block tune_lr of
         params.yaml, and train_best.head
 Writes: tuning/trials.csv, tuning/best.json, records/tune_lr.json
-Run:    python -m stages.tune_lr
+Run:    python -m stemtune.run tune_lr
 """
 
 from functools import partial
 
-from stemtune.core import files, params, records, stage
+from stemtune.core import files, params
 from stemtune.core.paths import MANIFEST, TRIALS
+from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 from stemtune.training import rates, tuned
 
 
-def main() -> None:
+def main(record: Record) -> None:
     """Trains heads at each learning rate, and chooses on validation."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
@@ -29,7 +30,7 @@ def main() -> None:
     size = settings.extract_frames.size
     load = partial(features.load, settings, settings.embed_frames, size, views)
     data, classes = load(), len(manifest.classes(manifest.read(MANIFEST)))
-    with records.recording("tune_lr", params.flat("tune_lr", settings.tune_lr)) as record:
+    with record.timed(params.flat("tune_lr", settings.tune_lr)):
         search = lr_search.LearningRateSearch(settings, data, classes, kept, record.show)
         search.run_ahead(engine, load)
         search.search()
@@ -51,7 +52,3 @@ def main() -> None:
         if advice := rates.advice(rates_tried, best.learning_rate, "tune_lr.learning_rates"):
             record.note(advice)
     kept.clear()
-
-
-if __name__ == "__main__":
-    stage.run("tune_lr", main)

@@ -35,7 +35,7 @@ class CascadeClassifier:
         if self._small.classes != self._full.classes or replace(small, side=full.side) != full:
             raise InputError(
                 f"{path} joins {self._cascade.small} and {self._cascade.full}, which have other "
-                "classes or take other frames; `dvc repro` writes both anew"
+                "classes or take other frames; `dvc repro` writes both again"
             )
         self.specification = full
 

@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> int:
     from stemtune.core.paths import EXPORT_METRICS, METRICS, RECOMMENDATION
     from stemtune.evaluation import advice, comparison
     from stemtune.export.exports import Exports
-    from stemtune.tracking import pipeline, summary
+    from stemtune.tracking import dvc_lock, summary
 
     settings = params.load()
-    recorded = [records.read(records.path_of(name)) for name in pipeline.stages(settings)]
+    recorded = [records.read(records.path_of(name)) for name in dvc_lock.stages(settings)]
     compared = typed_json.read(METRICS, comparison.Comparison)
     exported = typed_json.read(EXPORT_METRICS, Exports)
     advised = advice.read(RECOMMENDATION)

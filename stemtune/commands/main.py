@@ -1,4 +1,4 @@
-"""Reads the command line and hands on to a subcommand.
+"""Reads the command line and runs a subcommand.
 
 A module per subcommand has `add`, which describes its arguments, and `run`, which does it.
 """

@@ -51,7 +51,7 @@ class Seen:
 
 
 class SideBySide:
-    """Shows clips to models, one clip at a time, so that each model has the machine to itself."""
+    """Runs models on clips, one at a time, so each model has the machine to itself."""
 
     def __init__(self, models: Mapping[str, Model], limits: Limits) -> None:
         """Has the models ready.

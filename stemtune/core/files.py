@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -41,10 +42,15 @@ def needing_room(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """Yields a path beside `path` to write to; renames it to `path` when the block succeeds.
 
     Creates the parent folder. On an error nothing is left behind and `path` is as it was.
+
+    Args:
+        path: To be written.
+        durable: Whether the content has to be on the disk before it gets its name, so a power cut
+            leaves the old content or the new.
 
     Raises:
         InputError: There is no room for it.
@@ -56,9 +62,22 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with needing_room(path):
             yield beside
+            if durable:
+                _sync(beside)
             beside.replace(path)
+            if durable:
+                _sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Has the system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -69,15 +88,15 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON with sorted keys, so that equal content gives equal bytes."""
+def write_json(path: Path, content: Any, durable: bool = False) -> None:
+    """Writes JSON with sorted keys, so that equal content gives equal bytes; see `replacing`."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, text + "\n", durable)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text with the line ends given."""
-    with replacing(path) as beside:
+def write_text(path: Path, text: str, durable: bool = False) -> None:
+    """Writes UTF-8 text with the line ends given; see `replacing`."""
+    with replacing(path, durable) as beside:
         beside.write_text(text, encoding="utf-8", newline="")
 
 

@@ -1,8 +1,8 @@
-"""The settings in params.yaml: one block per stage, checked before any work is done."""
+"""The settings in params.yaml that stages read: one block per stage, checked before any work."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
 
@@ -11,8 +11,12 @@ from stemtune.core.errors import InputError
 from stemtune.core.input_specification import InputSpecification
 from stemtune.core.settings.block import MIN_SIDE, Block
 from stemtune.core.settings.frames import EmbedFrames, ExtractFrames
-from stemtune.core.settings.running import Ci, Compare, Export, Runtime, Track
+from stemtune.core.settings.running import Compare, Export, Runtime
 from stemtune.core.settings.training import AddStem, TrainBest, TuneLr
+
+# Blocks that no stage reads, so an edit of them, or of their code, reruns none: see `all_params`.
+APART = ("track", "ci")
+Kind = TypeVar("Kind", bound="Params")
 
 
 class ParamsError(InputError):
@@ -34,7 +38,7 @@ class Retrained(NamedTuple):
 
 
 class Params(Block):
-    """All of params.yaml."""
+    """The blocks of params.yaml that stages read."""
 
     extract_frames: ExtractFrames
     embed_frames: EmbedFrames
@@ -43,9 +47,7 @@ class Params(Block):
     add_stem: AddStem
     compare: Compare
     export: Export
-    track: Track
     runtime: Runtime
-    ci: Ci
 
     @property
     def small_side(self) -> int:
@@ -114,6 +116,15 @@ class Params(Block):
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks the settings that stages read.
+
+    Raises:
+        ParamsError, InputError: As from `load_as`.
+    """
+    return load_as(Params, path)
+
+
+def load_as(kind: type[Kind], path: Path) -> Kind:
     """Reads and checks params.yaml.
 
     Raises:
@@ -127,21 +138,24 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise ParamsError(
             f"{path} is missing; run from the folder that holds dvc.yaml and params.yaml"
         ) from None
-    return check(content, str(path))
+    return check(kind, content, str(path))
 
 
-def check(content: Any, name: str) -> Params:
+def check(kind: type[Kind], content: Any, name: str) -> Kind:
     """Returns settings, checked.
 
     Args:
+        kind: `Params`, or all settings.
         content: What params.yaml holds, as `files.read_yaml` returns it.
-        name: What holds it, to be named where it is wrong.
+        name: The file's, to be named if it is wrong.
 
     Raises:
-        ParamsError: As from `load`.
+        ParamsError: As from `load_as`.
     """
+    if kind is Params and isinstance(content, dict):
+        content = {block: settings for block, settings in content.items() if block not in APART}
     try:
-        return Params.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
         raise ParamsError("\n".join([f"{name} is not accepted:", *lines])) from None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stemtune.core import files, pipeline_run
+from stemtune.core import dvc, files
 from stemtune.core.errors import InputError
 from stemtune.engine.engine import Engine, Local
 from stemtune.engine.ray_engine import RayEngine
@@ -54,7 +54,7 @@ def read() -> Choice:
     Raises:
         InputError: There is no such engine, or the file has another key.
     """
-    path = pipeline_run.project() / FILE
+    path = dvc.project() / FILE
     settings, origin = {}, dict.fromkeys(Choice.model_fields, str(path))
     if path.exists():
         content = files.read_yaml(path)

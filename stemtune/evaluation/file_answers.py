@@ -54,7 +54,7 @@ class FileAnswers:
                 raise Missing(self._folders[precision] / f"{stem}{predictions.SUFFIX}")
 
     def _of(self, file: str, split: str, frames: int) -> ClipAnswers:
-        """Returns a file's answers for the clips of a split, by so many frames of each."""
+        """Returns a file's answers for the clips of a split, from N frames of each."""
         table = self._table(file)
         return clip_answers.of_frames(table[table["split"] == split], frames)
 

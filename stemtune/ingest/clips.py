@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from stemtune.core import litter, pipeline_run, printable
+from stemtune.core import dvc, litter, printable
 from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import ExtractFrames, SplitFolders
 from stemtune.core.text import composed
@@ -281,7 +281,7 @@ def _is_of_dvc(entry: Entry) -> bool:
 
 def _refuse_other_names(data: Path, clips: Sequence[Clip]) -> None:
     """Raises ClipsError where dvc.lock, and with it others, would get wrong names of clips."""
-    encoding = pipeline_run.encoding_of_dvc()
+    encoding = dvc.encoding()
     odd = [clip.name for clip in clips if not clip.name.isascii()]
     if odd and codecs.lookup(encoding).name not in ("utf-8", "ascii"):
         raise ClipsError(

@@ -26,7 +26,7 @@ FRAMES_ON_PROCESSOR = 32
 
 @dataclass(frozen=True)
 class Backbone:
-    """What a frozen backbone is built of, so that another process builds the same.
+    """What a frozen backbone is built of; another process builds the same from it.
 
     Attributes:
         name: One of `backbones.REGISTRY`.
@@ -41,7 +41,7 @@ class Backbone:
     input_size: int | None
 
     def identity(self, threads: int) -> embeddings.Identity:
-        """Returns what decides about its features, computed on so many threads."""
+        """Returns the settings that its features depend on, the number of threads included."""
         checksum = files.sha256(self.source) if self.source else f"random {self.seed}"
         features = network(self).output_shape[-1]
         return embeddings.Identity(features, checksum, threads, self.input_size)

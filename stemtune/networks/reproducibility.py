@@ -39,7 +39,7 @@ for line in sys.stdin.buffer:
 def configure(runtime: Runtime) -> None:
     """Sets threads, seeds and deterministic kernels; has to come before TensorFlow is imported.
 
-    Sums are split by the number of threads, so that one thread trains other last bits than two.
+    Sums are split by the number of threads, so one thread gives other last bits than two.
 
     Args:
         runtime: Threads and seed.

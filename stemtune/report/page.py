@@ -15,7 +15,7 @@ from stemtune.evaluation.comparison import Comparison, Row
 from stemtune.report import figures, pictures, tables, templates
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-# Stems whose kernels, output and confusions the page shows: those that are best on validation.
+# Stems whose kernels, output and confusions the page shows: the best on validation.
 STEMS_SHOWN = 6
 
 

@@ -70,7 +70,7 @@ class LiteRTClassifier:
 
     Attributes:
         classes: Names, in the order of the probabilities.
-        specification: Frames like those that it was trained on are shown to it.
+        specification: The frames that it was trained on; it gets the like.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:

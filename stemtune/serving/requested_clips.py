@@ -31,7 +31,7 @@ BYTES = "data:;base64, and its bytes in base64"
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What whoever starts a server allows its clients.
+    """What a server allows its clients; set by the person who starts it.
 
     Attributes:
         folder: Clips below it may be named by path; None: no path is opened.
@@ -62,7 +62,7 @@ def settings_from(environment: Mapping[str, str]) -> ServerSettings:
         if not folder.is_dir():
             raise InputError(
                 f"{FOLDER} is {named}, and there is no such folder; name the folder whose clips "
-                "clients may ask for, or unset it, so that no path is opened"
+                "clients may ask for, or unset it, and no path is opened"
             )
     given = {
         name: value

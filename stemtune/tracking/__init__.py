@@ -1,7 +1,7 @@
 """Shows pipeline runs in MLflow, live and afterwards, each once.
 
 In: run records and dvc.lock. Out: runs, artifacts and registered models in an MLflow store.
-Read first: publishing.py, then publisher.py.
+Read first: outbox.py, then publisher.py and runs.py.
 """
 
 import os

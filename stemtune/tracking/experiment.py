@@ -1,49 +1,56 @@
 """The MLflow experiment that runs belong to, found or made."""
 
-from typing import Any
+from collections.abc import Callable
 
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
-from stemtune.tracking.store import EXPERIMENT
+NOTE = "mlflow.note.content"
+DESCRIPTION = """\
+How much accuracy does a cheaper video classifier cost? Each parent run is one `dvc repro`; its
+description begins with the recommendation. Below it is a run per stage, per trial and per model.
+To compare pipeline runs, select parents; to compare models, select runs below evaluate."""
 
 
-def find(client: Any, given_run: str) -> str:
-    """Returns the id of the experiment, made where there is none.
+def find(client: MlflowClient, name: str, tell: Callable[[str], None]) -> str:
+    """Returns the id of the experiment of a name, made if there is none.
 
     Args:
-        client: An MlflowClient.
-        given_run: A run whose experiment it has to be; "": the project's own.
+        client: Of the store.
+        name: Of the experiment.
+        tell: Takes what people should know.
 
     Raises:
         mlflow.exceptions.MlflowException: The store refuses or cannot be reached.
     """
-    if given_run:
-        return str(client.get_run(given_run).info.experiment_id)
-    found, tags = client.get_experiment_by_name(EXPERIMENT), {}
+    found, said = client.get_experiment_by_name(name), ""
     if found and found.lifecycle_stage == LifecycleStage.DELETED:
-        said = _set_aside(client, str(found.experiment_id))
-        print(said)
-        found, tags = None, {"mlflow.note.content": said}
+        said = _set_aside(client, str(found.experiment_id), name)
+        tell(said)
+        found = None
     if not found:
+        note = "\n\n".join(filter(None, (DESCRIPTION, said)))
         try:
-            return str(client.create_experiment(EXPERIMENT, tags=tags))
+            return str(client.create_experiment(name, tags={NOTE: note}))
         except MlflowException:
-            # Another publisher may have been quicker.
-            found = client.get_experiment_by_name(EXPERIMENT)
+            # A publisher of another project may have been quicker.
+            found = client.get_experiment_by_name(name)
             if not found:
                 raise
+    if NOTE not in found.tags:
+        client.set_experiment_tag(found.experiment_id, NOTE, DESCRIPTION)
     return str(found.experiment_id)
 
 
-def _set_aside(client: Any, deleted: str) -> str:
+def _set_aside(client: MlflowClient, deleted: str, name: str) -> str:
     """Gives a deleted experiment another name, since it keeps its own; returns what to say."""
-    name = f"{EXPERIMENT}, deleted {deleted}"
+    other = f"{name}, deleted {deleted}"
     # MLflow renames none that is deleted.
     client.restore_experiment(deleted)
-    client.rename_experiment(deleted, name)
+    client.rename_experiment(deleted, other)
     client.delete_experiment(deleted)
     return (
-        f"MLflow's experiment {EXPERIMENT} was deleted: this is a new one. `mlflow experiments "
-        f"restore --experiment-id {deleted}` brings the other back, named {name!r}"
+        f"MLflow's experiment {name} was deleted: this is a new one. `mlflow experiments "
+        f"restore --experiment-id {deleted}` brings the other back, named {other!r}"
     )

@@ -1,245 +1,315 @@
 """Pipeline runs that MLflow does not show whole yet, kept on disk until it does.
 
-A folder per pipeline run, `.tracking/<key>/`, with the records of the stages that ran, copies of
-the files to attach, and, once all stages are done, what came of it. Each of them can be published
-from its folder alone, again and again, at any later time.
+A folder per pipeline run, `.tracking/<key>/`, with the records of its stages as they stand, links
+to the files that belong to them, and, once all stages are done, the outcome. It holds all that
+MLflow has to show, so it can be published at any later time. If an experiment runs in a copy of
+the project, the folder is in the project all the same, since DVC deletes the copy.
 """
 
-import fcntl
-import json
+import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from stemtune.core import files, litter, pipeline_run, processes, records
+from stemtune.core import dvc, files, litter, typed_json
+from stemtune.core.errors import InputError
 from stemtune.core.paths import LOCK, TRACKING
-from stemtune.core.pipeline_run import Pipeline
 from stemtune.core.records import Record
-from stemtune.core.stage_outbox import Begun, StageOutbox
-from stemtune.tracking.pipeline import Lock
+from stemtune.tracking import pipeline_run
+from stemtune.tracking.pipeline_run import PipelineRun
+from stemtune.tracking.process import Process
 
-LAST, LOCK_FILE, CLOSED = "last.json", "lock", "closed"
+RUN, OUTCOME, LEASE, PROBLEM = "pipeline.json", "outcome.json", "lease", "problem.txt"
+SHOWN, CLOSED, UNREADABLE = "shown.json", "closed", "unreadable"
+# How long a run of another machine is taken to go on after it last said so.
+LEASE_SECONDS = 600
+# Shown runs that are remembered.
+REMEMBERED = 50
 LOST = (
     "the process ended without a word: it was killed, or ran out of memory\n"
     "what it printed last is in the terminal; `dvc repro` runs the stage again"
 )
-# With a reporter that cannot be killed, such as another machine's.
-PATIENCE_SECONDS = 15
 
 
-class Shown(BaseModel):
-    """What a run shows beside its record.
+class Begun(BaseModel):
+    """A stage that began.
 
     Attributes:
-        title: Name of the run; "": the record's.
-        params: Further settings.
-        metrics: Further results.
-        description: Markdown.
+        stage: As in dvc.yaml.
+        process: That runs it.
+        at: When it began, seconds since 1970.
+        folder: That holds dvc.lock.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    title: str = ""
-    params: dict[str, Any] = {}
-    metrics: dict[str, float] = {}
-    description: str = ""
+    stage: str
+    process: Process
+    at: float
+    folder: Path
+
+
+class Data(BaseModel):
+    """The data: DVC's hash, the side of frames in px, and numbers of classes, clips and frames."""
+
+    digest: str
+    size: int
+    counts: dict[str, int]
 
 
 class Registered(BaseModel):
-    """A model for the registry.
-
-    Attributes:
-        name: As evaluate's record has it.
-        alias: `baseline` or `stem`.
-        folder: Where it lies.
-        digest: DVC's hash of the folder.
-    """
-
-    model_config = ConfigDict(frozen=True)
+    """A model for the registry: its name, an alias, DVC's hash of its folder, and a description."""
 
     name: str
     alias: str
-    folder: str
     digest: str
+    description: str = ""
 
 
 class Outcome(BaseModel):
     """What a pipeline run came to, once all its stages are done.
 
     Attributes:
-        lock: What dvc.lock held.
-        environment: Threads, processor and versions that it had.
-        size: Side of the frames, px.
-        counts: Of classes, clips and frames.
-        metrics: For the parent run.
-        tags: For the parent run.
-        description: For the parent run, Markdown.
-        models: What their runs show, by name in evaluate's record.
-        registered: For the registry.
+        parent: The record of the whole, whose children are the records of all stages.
+        stage_keys: By stage, from `dvc_lock`.
+        data: That it was computed from.
+        registered: Models for the registry; their folders are in the outbox.
         exports: By model, the files that were made of it for devices, and the MD5 of each.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    lock: Lock
-    environment: dict[str, str]
-    size: int
-    counts: dict[str, int]
-    metrics: dict[str, float]
-    tags: dict[str, str] = {}
-    description: str
-    models: dict[str, Shown]
-    registered: list[Registered]
+    parent: Record
+    stage_keys: dict[str, str]
+    data: Data
+    registered: list[Registered] = []
     exports: dict[str, dict[str, str]] = {}
 
-    def content(self) -> str:
-        """Returns a name for it: equal results, equal name."""
-        return files.key(json.dumps(self.model_dump(), sort_keys=True))
+
+class Shown(BaseModel):
+    """A pipeline run that MLflow shows whole: its parent's run id, and what to tell people."""
+
+    parent: str
+    notes: list[str] = []
 
 
-class Outbox(StageOutbox):
-    """The folder of one pipeline run, as it is published."""
+class _Memory(BaseModel):
+    runs: dict[str, Shown] = {}
+
+
+class Outbox:
+    """The folder of one pipeline run.
+
+    Attributes:
+        folder: `.tracking/<key>/` in the project.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def current(cls, title: str) -> "Outbox":
+        """Returns the folder of the pipeline run that this process belongs to.
+
+        Args:
+            title: Of a pipeline run without DVC.
+        """
+        owner = Process.of(dvc.owner(psutil.Process()))
+        found = cls(root() / pipeline_run.key_of(owner))
+        if not (found.folder / RUN).exists():
+            found.describe(pipeline_run.current(title))
+        return found
+
+    def describe(self, run: PipelineRun) -> None:
+        """Makes the folder that of a pipeline run."""
+        self._write(RUN, run)
+
+    def run(self) -> PipelineRun:
+        """Returns the pipeline run that the folder belongs to."""
+        return self._read(RUN, PipelineRun)
+
+    def begin(self, stage: str) -> None:
+        """Notes that a stage begins, in this process."""
+        self._record(stage).unlink(missing_ok=True)
+        process = Process.of(psutil.Process())
+        begun = Begun(stage=stage, process=process, at=time.time(), folder=Path.cwd())
+        self._write(f"begun/{stage}.json", begun)
+
+    def keep(self, record: Record) -> None:
+        """Keeps the record of a stage, as it stands."""
+        files.write_json(
+            self._record(record.name), record.model_dump(), durable=record.status != "running"
+        )
+
+    def link(self, path: Path, place: str) -> None:
+        """Keeps a file or folder under a name of the outbox, by links where that is possible."""
+        if path.is_dir():
+            for inner in path.iterdir():
+                self.link(inner, f"{place}/{inner.name}")
+        elif path.exists():
+            target = self.folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Written in full first: a link has its content at once, a copy has not.
+            with files.replacing(target) as beside:
+                try:
+                    os.link(path.resolve(), beside)
+                except OSError:
+                    shutil.copyfile(path, beside)
+
+    def attach(self, stage: str, paths: Sequence[Path]) -> None:
+        """Keeps files and folders to be shown beside the run of a stage; "" for the parent."""
+        for path in paths:
+            self.link(path, f"artifacts/{stage or 'pipeline'}/{path.name}")
+
+    def artifacts(self, stage: str) -> Path:
+        """Returns the folder of what is attached to a stage; "" for the parent."""
+        return self.folder / "artifacts" / (stage or "pipeline")
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Keeps what the pipeline run came to."""
+        self._write(OUTCOME, outcome)
+
+    def outcome(self) -> Outcome | None:
+        """Returns what the pipeline run came to; None if a stage failed or others never ran."""
+        return self._read(OUTCOME, Outcome) if (self.folder / OUTCOME).exists() else None
+
+    def renew(self) -> None:
+        """Says, for other machines that share the folder, that the pipeline run goes on."""
+        (self.folder / LEASE).touch()
+
+    def is_at_work(self, process: Process) -> bool:
+        """Returns whether a process of the pipeline run is at work, on whichever machine."""
+        if process.is_here:
+            return process.find() is not None
+        return _modified(self.folder / LEASE) / 1e9 > time.time() - LEASE_SECONDS
+
+    def goes_on(self) -> bool:
+        """Returns whether a stage of it is at work, or may yet begin."""
+        owners = [self.run().owner, *(begun.process for begun in self.begun())]
+        return any(map(self.is_at_work, owners))
+
+    def is_over(self) -> bool:
+        """Returns whether nothing more will come."""
+        return (self.folder / OUTCOME).exists() or not self.goes_on()
 
     def begun(self) -> list[Begun]:
         """Returns the stages that began."""
         # No file with a dot in front: a stage that was killed left it half-written.
-        return [
-            Begun.model_validate(files.read_json(path))
-            for path in litter.visible(self.folder / "begun", "[!.]*.json")
-        ]
+        paths = litter.visible(self.folder / "begun", "[!.]*.json")
+        return [typed_json.read(path, Begun) for path in paths]
 
-    def goes_on(self) -> bool:
-        """Returns whether a stage of it is at work, or may yet begin."""
-        return self.pipeline().alive() or any(begun.find() for begun in self.begun())
+    def records(self) -> list[Record]:
+        """Returns the records of the stages that began, in the order of their starts.
 
-    def record(self, begun: Begun) -> Record | None:
-        """Returns the record of a stage that began, as it stands; None where it has none yet."""
+        A stage that was killed has one that failed.
+        """
+        found = [record for begun in self.begun() if (record := self._record_of(begun))]
+        return sorted(found, key=lambda record: record.started)
+
+    def state(self) -> tuple[object, ...]:
+        """Returns what changes when there is news, quicker than to read it."""
+        begun = self.begun()
+        paths = [self.folder / OUTCOME, self.folder / RUN, *(one.folder / LOCK for one in begun)]
+        paths += [self._record(stage.stage) for stage in begun]
+        alive = [self.is_at_work(stage.process) for stage in begun]
+        return (*alive, self.goes_on(), *map(_modified, paths))
+
+    def trouble(self, told: str) -> None:
+        """Notes what keeps the pipeline run out of MLflow."""
+        files.write_text(self.folder / PROBLEM, told)
+
+    def problem(self, since: float) -> str:
+        """Returns what keeps it out of MLflow, if noted after a time in seconds since 1970."""
+        path = self.folder / PROBLEM
+        with suppress(FileNotFoundError):
+            return path.read_text() if path.stat().st_mtime >= since else ""
+        return ""
+
+    def close(self, shown: Shown) -> None:
+        """Forgets a pipeline run that MLflow shows whole, except that and where."""
+        memory = _memory()
+        memory.runs.pop(self.folder.name, None)
+        memory.runs[self.folder.name] = shown
+        for old in [*memory.runs][:-REMEMBERED]:
+            del memory.runs[old]
+        # As text, which keeps their order.
+        files.write_text(root() / SHOWN, memory.model_dump_json(indent=1))
+        _put_aside(self.folder, CLOSED)
+        shutil.rmtree(root() / CLOSED)
+
+    def shown(self) -> Shown | None:
+        """Returns how MLflow shows the pipeline run that was closed; None if it does not."""
+        return _memory().runs.get(self.folder.name)
+
+    def _record(self, stage: str) -> Path:
+        return self.folder / "stages" / f"{stage}.json"
+
+    def _record_of(self, begun: Begun) -> Record | None:
+        """Returns the record of a stage that began, as it stands; None if it has none yet."""
         # Looked at first, as a process may end with what it writes last.
-        has_ended, path = begun.find() is None, self.stages / f"{begun.stage}.json"
+        has_ended, path = not self.is_at_work(begun.process), self._record(begun.stage)
         record, at = None, begun.at
         if path.exists():
-            record, at = records.read(path), path.stat().st_mtime
+            record, at = typed_json.read(path, Record), path.stat().st_mtime
         if has_ended and (record is None or record.status == "running"):
             record = record or Record(name=begun.stage, started=begun.at)
             record.fail(LOST, at)
         return record
 
-    def state(self, begun: Begun) -> tuple[object, ...]:
-        """Returns what changes when there is news of a stage, quicker than to read it."""
-        noted = (self.stages / f"{begun.stage}.json", begun.folder / LOCK)
-        return begun.find() is None, *(_modified(path) for path in noted)
+    def _write(self, name: str, content: BaseModel) -> None:
+        files.write_json(self.folder / name, content.model_dump(mode="json"), durable=True)
 
-    def records(self) -> list[Record]:
-        """Returns the records of the stages that began or are cached, in the order of their starts.
-
-        A stage that was killed is one that failed.
-        """
-        begun = self.begun()
-        found = [record for stage in begun if (record := self.record(stage))]
-        names = {stage.stage for stage in begun}
-        found += [
-            records.read(path)
-            for path in litter.visible(self.stages, "[!.]*.json")
-            if path.stem not in names
-        ]
-        return sorted(found, key=lambda record: record.started)
-
-    def report(self) -> None:
-        """Notes that this process is the reporter, whose lock it was given."""
-        process = psutil.Process()
-        # In place: another file would not be locked.
-        self.lock.write_text(json.dumps([process.pid, processes.started(process)]))
-
-    def reporter(self) -> psutil.Process | None:
-        """Returns the reporter; None where none has begun, or it has ended."""
-        noted = self.lock.read_text() if self.lock.exists() else ""
-        return processes.find(*json.loads(noted)) if noted else None
-
-    def end_reporter(self) -> None:
-        """Kills the reporter: whatever it was in the middle of, it can be published from here."""
-        until = time.monotonic() + PATIENCE_SECONDS
-        with self.lock.open("a") as lock:
-            while not _is_free(lock) and time.monotonic() < until:
-                if reporter := self.reporter():
-                    with suppress(psutil.NoSuchProcess):
-                        reporter.kill()
-                time.sleep(0.05)
-
-    def conclude(self, outcome: Outcome) -> None:
-        """Keeps what the pipeline run came to."""
-        files.write_json(self.folder / "outcome.json", outcome.model_dump())
-
-    def outcome(self) -> Outcome | None:
-        """Returns what the pipeline run came to; None where a stage failed or others never ran."""
-        path = self.folder / "outcome.json"
-        return Outcome.model_validate(files.read_json(path)) if path.exists() else None
-
-    def close(self) -> None:
-        """Forgets a pipeline run that MLflow shows whole, all but which was the last."""
-        if outcome := self.outcome():
-            files.write_json(
-                _folder() / LAST,
-                {"content": outcome.content(), "pipeline": self.pipeline().model_dump()},
-            )
-        closed = _folder() / CLOSED
-        closed.mkdir(exist_ok=True)
-        # At once: what is left of a folder that was deleted in part looks like a stage that failed.
-        self.folder.rename(closed / self.folder.name)
-        shutil.rmtree(closed)
+    def _read(self, name: str, kind: type[typed_json.Content]) -> typed_json.Content:
+        return typed_json.read(self.folder / name, kind)
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """Keeps other publishers of this project waiting; what they find then is whole, or gone."""
-    _folder().mkdir(exist_ok=True)
-    with (_folder() / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            print(
-                f"track: WARNING: {TRACKING}/{LOCK_FILE} cannot be locked on this file system "
-                f"({error.strerror}); let no other `dvc repro` or `make publish` of this project "
-                "end at the same time"
-            )
-        yield
+def root() -> Path:
+    """Returns the folder of all outboxes of the project."""
+    return dvc.project() / TRACKING
 
 
 def pending() -> Iterator[Outbox]:
-    """Yields the pipeline runs that MLflow does not show whole yet, the oldest first."""
-    found = [Outbox(path.parent) for path in litter.visible(_folder(), "*/pipeline.json")]
-    yield from sorted(found, key=lambda outbox: outbox.pipeline().started)
+    """Yields the pipeline runs that MLflow does not show whole yet, the oldest first.
 
-
-def known(outcome: Outcome) -> Pipeline | None:
-    """Returns the pipeline run, published last or not yet, that came to the same; None: none."""
-    for outbox in pending():
-        came_to = outbox.outcome()
-        if came_to and came_to.content() == outcome.content():
-            return outbox.pipeline()
-    if (_folder() / LAST).exists():
-        last = files.read_json(_folder() / LAST)
-        if last["content"] == outcome.content():
-            return Pipeline.model_validate(last["pipeline"])
-    return None
-
-
-def end_reporters(project: Path) -> None:
-    """Ends the reporters of a project, so that nothing writes there any more.
-
-    What they had to tell MLflow stays in the project, and the next `dvc repro` tells it.
+    One that cannot be read is put aside, and said to be.
     """
-    for path in litter.visible(project / TRACKING, "*/pipeline.json"):
-        Outbox(path.parent).end_reporter()
+    found = []
+    for path in litter.visible(root(), f"*/{RUN}"):
+        outbox = Outbox(path.parent)
+        with suppress(FileNotFoundError):
+            # It may be closed at this moment.
+            try:
+                found.append((outbox.run().started, outbox))
+            except InputError as error:
+                put_aside(outbox, error)
+    yield from (outbox for _, outbox in sorted(found, key=lambda each: each[0]))
 
 
-def _folder() -> Path:
-    return pipeline_run.project() / TRACKING
+def put_aside(outbox: Outbox, error: InputError) -> None:
+    """Puts an outbox that cannot be read where it keeps no other waiting, and says so."""
+    place = _put_aside(outbox.folder, UNREADABLE)
+    print(f"tracking: WARNING: {error}\nIt was moved to {place}", flush=True)
+
+
+def _put_aside(folder: Path, place: str) -> Path:
+    target = root() / place / folder.name
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    # At once: what is left of a folder that was deleted in part looks like a stage that failed.
+    return folder.rename(target)
+
+
+def _memory() -> _Memory:
+    path = root() / SHOWN
+    try:
+        return typed_json.read(path, _Memory) if path.exists() else _Memory()
+    except InputError:
+        # It is for people's eyes alone.
+        return _Memory()
 
 
 def _modified(path: Path) -> int:
@@ -247,14 +317,3 @@ def _modified(path: Path) -> int:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
-
-
-def _is_free(lock: TextIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # Where nothing can be locked, stages start no reporter.
-        return True
-    return True

@@ -1,79 +1,173 @@
-"""Shows a whole pipeline run in MLflow, from what its outbox holds."""
+"""The publisher: the one process of a project that talks to MLflow.
 
+It holds `.tracking/lock`, goes through all outboxes again and again, and writes what is new. Any
+stage starts it if there is none. It can be killed at any moment: what it was doing is in the
+outbox. It ends when nothing has happened for a while.
+
+Run: python -m stemtune.tracking.publisher, by `service` alone
+"""
+
+import gc
+import os
 import time
-from collections.abc import Collection
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from stemtune.core.pipeline_run import Pipeline
-from stemtune.tracking import artifacts
-from stemtune.tracking.outbox import Outbox, Outcome
-from stemtune.tracking.run_writer import RunWriter, metrics
+from filelock import FileLock, Timeout
+
+from stemtune.core import errors, printable
+from stemtune.core.errors import InputError
+from stemtune.core.records import Record
+from stemtune.tracking import moved, outbox, service, store, tree
+from stemtune.tracking.outbox import Outbox, Shown
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from stemtune.tracking.runs import Runs
+
+LOOK_SECONDS, RETRY_SECONDS = 0.5, 15
+# How long it waits for work: to import MLflow takes as long as what there is to do.
+LINGER_SECONDS = 60
+# How long another one has to end, such as one that only looked.
+LOCK_SECONDS = 3
+SYSTEM_SECONDS = 5
+# An answer that takes longer than that would not come.
+LONGEST_ANSWER = 120
 
 
 class Incomplete(Exception):
     """Artifacts or models of a pipeline run could not be stored; the message names them."""
 
 
+@dataclass
+class _Followed:
+    """A pipeline run that is shown."""
+
+    runs: "Runs"
+    state: tuple[object, ...] = ()
+    monitors: dict[str, Any] = field(default_factory=dict)
+
+    def measure(self, parent: Record) -> None:
+        """Has MLflow measure the load of the machine while stages run."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        running = {stage.name for stage in parent.children if stage.status == "running"}
+        for name in running - self.monitors.keys():
+            monitor = SystemMetricsMonitor(self.runs.id_of(name), sampling_interval=SYSTEM_SECONDS)
+            self.monitors[name] = monitor
+            monitor.start()
+        for name in self.monitors.keys() - running:
+            self.monitors.pop(name).finish()
+
+
 class Publisher:
-    """Publishes one pipeline run."""
+    """Shows the pipeline runs of a project in MLflow."""
 
-    def __init__(self, client: Any, pipeline: Pipeline) -> None:
-        """Connects to nothing yet.
+    def __init__(self) -> None:
+        """Connects to nothing yet."""
+        self._client: MlflowClient | None = None
+        self._followed: dict[str, _Followed] = {}
+        self._retry: dict[str, float] = {}
+        self._notes: list[str] = []
 
-        Args:
-            client: An MlflowClient.
-            pipeline: What is published.
+    def look(self) -> bool:
+        """Writes what is new of all pipeline runs.
+
+        Returns:
+            Whether anything goes on, or was written.
         """
-        self._client, self._pipeline = client, pipeline
-        self._writer = RunWriter(client, pipeline)
+        is_busy = False
+        for each in outbox.pending():
+            if time.monotonic() < self._retry.get(each.folder.name, 0):
+                continue
+            try:
+                is_busy |= self._follow(each)
+            except FileNotFoundError:
+                # It was moved or deleted at this moment.
+                continue
+            except InputError as error:
+                # What it holds cannot be read, now or ever.
+                outbox.put_aside(each, error)
+            except Exception as error:
+                # Whatever it is, the stages go on, and the outbox is there for another attempt.
+                told = errors.first_line(error)
+                print(f"{each.folder.name}: {told}", flush=True)
+                each.trouble(told)
+                self._followed.pop(each.folder.name, None)
+                self._retry[each.folder.name] = time.monotonic() + RETRY_SECONDS
+        return is_busy
 
-    def publish(self, outbox: Outbox, present: Collection[str] = ()) -> str:
-        """Writes all that an outbox holds of the pipeline run; returns the parent's run id.
+    def _follow(self, each: Outbox) -> bool:
+        goes_on = each.goes_on()
+        if goes_on and each.run().owner.is_here:
+            each.renew()
+        followed, state = self._followed.get(each.folder.name), each.state()
+        if not followed or followed.state != state:
+            self.show(each)
+            if each.folder.name in self._followed:
+                self._followed[each.folder.name].state = state
+            return True
+        return goes_on
 
-        Args:
-            outbox: Of the pipeline run.
-            present: DVC's hashes of the model folders as they are now; other models than these
-                are gone, and not registered.
+    def show(self, each: Outbox) -> str:
+        """Writes all that an outbox holds, and closes it if the pipeline run is over.
+
+        Returns:
+            The parent's run id.
 
         Raises:
             Incomplete: Artifacts or models could not be stored; all else is written.
             mlflow.exceptions.MlflowException: The store refuses or cannot be reached.
         """
-        outcome, records = outbox.outcome(), outbox.records()
-        shown = outcome.models if outcome else {}
-        self._writer.claim(records, shown)
-        for record in records:
-            cached = record.started < self._pipeline.started
-            stage_key = outcome.lock.stage_keys.get(record.name, "") if outcome else ""
-            self._writer.write_stage(record, cached, stage_key, shown)
-        runs = {"": self._writer.parent}
-        runs |= {record.name: self._writer.id_of(record.name) for record in records}
-        missing: list[str] = []
-        for name, run in runs.items():
-            missing += artifacts.attach(self._client, self._writer, outbox, name, run)
-        if outcome:
-            self._conclude(outcome)
-            missing += artifacts.attach_exports(self._client, self._writer, outcome)
-            missing += artifacts.register(self._client, self._writer, outcome, present)
-        failed = any(record.status == "failed" for record in records)
-        ends = [record.started + record.seconds for record in records]
-        ended = time.time() if self._pipeline.alive() else max(ends, default=0)
-        state = "FAILED" if failed else "FINISHED"
-        self._writer.end_parent(state, max(ended, self._pipeline.started))
-        if missing:
-            raise Incomplete("; ".join(missing))
-        return self._writer.parent
+        # Importing MLflow takes seconds, which a stage that starts this is not to wait for.
+        from stemtune.tracking import artifacts
+        from stemtune.tracking.runs import Runs
 
-    def _conclude(self, outcome: Outcome) -> None:
-        """Writes what the pipeline run came to."""
-        tags = {
-            "mlflow.note.content": outcome.description,
-            "dvc.lock": outcome.lock.digest,
-            **outcome.environment,
-            **outcome.tags,
-        }
-        parent, started = self._writer.parent, self._pipeline.started
-        self._writer.log(parent, metrics(outcome.metrics, started, 0), {}, tags)
-        models = [self._writer.id_of("evaluate", name) for name in outcome.models]
-        for run in (parent, *models):
-            self._client.log_inputs(run, [artifacts.dataset(outcome)])
+        client, name = self._connected(), each.folder.name
+        whole = tree.of(each)
+        if name not in self._followed:
+            self._followed[name] = _Followed(Runs(client, each.run()))
+        followed, parent = self._followed[name], ""
+        # Nothing to show is a DVC that has begun no stage yet, or never did.
+        if whole.children:
+            parent = followed.runs.upsert(whole)
+        followed.measure(whole)
+        if whole.status != "running":
+            if parent and (missing := artifacts.store(client, followed.runs, each)):
+                raise Incomplete("; ".join(missing))
+            each.close(Shown(parent=parent, notes=[*self._notes, *followed.runs.notes]))
+            del self._followed[name]
+        return parent
+
+    def _connected(self) -> "MlflowClient":
+        if self._client is None:
+            if said := moved.follow():
+                self._notes.append(said)
+            self._client = store.connect()
+        return self._client
+
+
+def main() -> None:
+    """Shows pipeline runs until there are none for a while, if no other process does."""
+    gc.disable()
+    wait = min(int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "0")) or 20, LONGEST_ANSWER)
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(wait)
+    lock = FileLock(outbox.root() / service.LOCK_FILE, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        return
+    except OSError as error:
+        print(printable.message(f"{error}: shows runs without the lock"), flush=True)
+    service.note_publisher()
+    publisher, last = Publisher(), time.monotonic()
+    # Without the folder the project is gone.
+    while time.monotonic() < last + LINGER_SECONDS and outbox.root().exists():
+        if publisher.look():
+            last = time.monotonic()
+        time.sleep(LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    errors.run("publisher", main)

@@ -1,28 +1,64 @@
-"""Brings pipeline runs into MLflow at the end of one; whatever goes wrong costs no result."""
+"""Brings pipeline runs into MLflow at the end of one; whatever goes wrong costs no result.
 
-from collections.abc import Collection, Sequence
+Run: python -m stemtune.tracking.publishing (by `make publish`): publishes what is pending
+"""
+
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
-from stemtune.core import errors, pipeline_run, printable
-from stemtune.core.params import Params
-from stemtune.core.paths import DATA_DOCS, METRICS, PLOTS, RECOMMENDATION, REPORT, TIMINGS
+from stemtune.core import all_params, errors
+from stemtune.core.all_params import AllParams
+from stemtune.core.errors import InputError
+from stemtune.core.paths import DATA_DOCS, EXPORTS, METRICS, PLOTS, RECOMMENDATION, REPORT, TIMINGS
 from stemtune.core.records import Record
+from stemtune.evaluation import comparison
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Row
 from stemtune.export.exports import Exports
-from stemtune.tracking import outbox, pipeline, run_summary, store
-from stemtune.tracking.outbox import Outbox, Outcome
-from stemtune.tracking.summary import Timings
+from stemtune.tracking import dvc_lock, outbox, run_summary, service
+from stemtune.tracking.outbox import Outbox
+
+SHOWN = [METRICS, RECOMMENDATION, TIMINGS, REPORT.parent, DATA_DOCS, PLOTS / "figures"]
+# Without settings to name another limit.
+PATIENCE_SECONDS = 300.0
+
+
+def main() -> None:
+    """Publishes what is pending, and does nothing else.
+
+    Raises:
+        SystemExit: MLflow does not show all of it; what is said names the reasons.
+    """
+    waiting = _over()
+    if not waiting:
+        service.say("nothing is pending")
+        return
+    try:
+        seconds = all_params.load().track.timeout_seconds
+    except InputError:
+        seconds = PATIENCE_SECONDS
+    # It may be waiting for an answer of a server that is gone.
+    service.end(outbox.root())
+    reasons = service.wait(waiting, seconds)
+    service.warn(reasons)
+    sys.exit(bool(reasons))
+
+
+def begin() -> None:
+    """Starts the publisher, which takes seconds to get ready."""
+    try:
+        Outbox.current("track by hand")
+        service.start()
+    except Exception as error:
+        _warn(error)
 
 
 def publish(
-    settings: Params,
-    recorded: list[Record],
+    settings: AllParams,
+    recorded: Sequence[Record],
     rows: Sequence[Row],
     exported: Exports,
-    times: Timings,
     advised: Recommendation | None,
 ) -> None:
     """Publishes a pipeline run, and those before that MLflow does not show whole yet.
@@ -34,67 +70,38 @@ def publish(
         recorded: The records of all its stages, in order.
         rows: From `comparison.rows`.
         exported: The content of metrics/export.json.
-        times: From `summary.timings`.
         advised: The content of metrics/recommendation.json.
     """
     try:
-        lock = pipeline.read_lock([record.name for record in recorded])
-        outcome = run_summary.of_pipeline(settings, lock, recorded, rows, exported, times, advised)
-        with outbox.alone():
-            _keep(recorded, outcome)
-            store.mend()
-            publish_waiting(settings.track.timeout_seconds, lock.outputs.values())
+        locked = dvc_lock.read([record.name for record in recorded])
+        kept = Outbox.current("track by hand")
+        outcome = run_summary.of_pipeline(
+            settings, locked, kept.run(), recorded, rows, exported, advised
+        )
+        for record in recorded:
+            kept.attach(record.name, [Path(path) for path in record.artifacts])
+        kept.attach("", SHOWN)
+        for model in outcome.registered:
+            kept.link(comparison.folder(model.name), f"models/{model.name}")
+        for names in outcome.exports.values():
+            for name in names:
+                kept.link(EXPORTS / name, f"exports/{name}")
+        # Last: then it is whole.
+        kept.conclude(outcome)
+        service.warn(service.wait(_over(), settings.track.timeout_seconds))
     except Exception as error:
         # Whatever it is, it concerns MLflow alone.
-        _warn("this run is not kept for MLflow", error)
+        _warn(error)
 
 
-def publish_waiting(seconds: float, present: Collection[str]) -> None:
-    """Publishes the pipeline runs that are over.
-
-    Args:
-        seconds: After which no further call is made, for each.
-        present: DVC's hashes of the model folders as they are now.
-    """
-    for waiting in outbox.pending():
-        if waiting.outcome() or not waiting.goes_on():
-            _publish(waiting, seconds, present)
+def _over() -> list[Outbox]:
+    return [each for each in outbox.pending() if each.is_over()]
 
 
-def _keep(recorded: list[Record], outcome: Outcome) -> None:
-    """Puts all of this pipeline run into its outbox."""
-    process = psutil.Process()
-    is_by_hand = pipeline_run.owner(process) == process
-    run = outbox.known(outcome) if is_by_hand else None
-    kept = Outbox.open(run) if run else Outbox.current("track by hand")
-    kept.end_reporter()
-    for record in recorded:
-        kept.keep(record)
-        kept.attach(record.name, [Path(path) for path in record.artifacts])
-    kept.attach("", [METRICS, RECOMMENDATION, TIMINGS, REPORT.parent, DATA_DOCS, PLOTS / "figures"])
-    kept.conclude(outcome)
+def _warn(error: Exception) -> None:
+    told = f"this run is not kept for MLflow: {errors.first_line(error)}"
+    service.say(f"WARNING: {told}\nAll results are kept")
 
 
-def _publish(waiting: Outbox, seconds: float, present: Collection[str]) -> None:
-    # Importing MLflow takes seconds, in which the results might have been kept.
-    from stemtune.tracking.client import Client
-    from stemtune.tracking.publisher import Publisher
-
-    run = waiting.pipeline()
-    waiting.end_reporter()
-    try:
-        parent = Publisher(Client(seconds), run).publish(waiting, present)
-    except Exception as error:
-        # Whatever a store or its libraries come up with, the results are there.
-        _warn(f"{run.name} is not, or not all, in MLflow ({store.address()})", error)
-    else:
-        waiting.close()
-        print(f"track: published {run.name} in MLflow, parent run {parent}")
-
-
-def _warn(what: str, error: Exception) -> None:
-    warning = f"track: WARNING: {what}: {errors.first_line(error)}"
-    print(
-        f"{printable.message(warning)}\n"
-        "All results are kept; the next `dvc repro`, or `make publish`, publishes them"
-    )
+if __name__ == "__main__":
+    errors.run("publish", main)

@@ -1,29 +1,21 @@
-"""Puts stored classifiers into MLflow's model registry, each content once.
-
-A logged model holds the classifier's folder as DVC knows it and the few modules that run it, so
-that it loads where this project is not installed.
-"""
+"""Puts stored classifiers into MLflow's model registry, each content once."""
 
 import json
-import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from stemtune.core import files
 from stemtune.core.errors import InputError
-from stemtune.core.input_specification import CLASSES_FILE
-from stemtune.tracking import store
+from stemtune.tracking import packaging, store
 
 NAME = "stemtune"
 DESCRIPTION = """\
@@ -40,65 +32,25 @@ DIGEST_TAG, CODE_TAG, CLASSIFIER_TAG = "dvc.md5", "stemtune.code", "stemtune.cla
 EXPORTS_TAG = "stemtune.exports"
 # Where MLflow's pages look for the versions of a logged model.
 VERSIONS_TAG = "mlflow.modelVersions"
-PACKAGE = Path(__file__).parent.parent
-SERVED = "serving/pyfunc_model.py"
-# What pyfunc_model.py imports, and what those import.
-MODULES = (
-    "core/errors.py",
-    "core/files.py",
-    "core/input_specification.py",
-    "core/litter.py",
-    "core/printable.py",
-    "core/redaction.py",
-    "core/settings/block.py",
-    "core/settings/frames.py",
-    "core/settings/running.py",
-    "core/shell.py",
-    "core/text.py",
-    "media/boxes.py",
-    "media/clock.py",
-    "media/colors.py",
-    "media/containers.py",
-    "media/decoding.py",
-    "media/formats.py",
-    "media/jpegs.py",
-    "media/presentation.py",
-    "media/sampling.py",
-    "media/sandbox.py",
-    "media/sandbox_process.py",
-    "media/sandbox_protocol.py",
-    "media/scaling.py",
-    "media/stills.py",
-    "media/video.py",
-    "networks/classifier.py",
-    "networks/images.py",
-    "networks/reproducibility.py",
-    "serving/given_frames.py",
-    "serving/inference.py",
-    "serving/requested_clips.py",
-)
-REQUIREMENTS = (
-    "av",
-    "keras",
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pillow",
-    "pillow-heif",
-    "pydantic",
-    "ruamel.yaml",
-)
+# What a logged model holds, unless someone deleted it.
+HELD = {"MLmodel", "artifacts", "code"}
 EXISTS, MISSING = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"
 
 
 def publish(
-    client: MlflowClient, run_id: str, name: str, alias: str, folder: Path, digest: str
+    client: MlflowClient,
+    run_id: str,
+    name: str,
+    alias: str,
+    folder: Path,
+    digest: str,
+    description: str = "",
 ) -> str:
     """Sees to it that the registry has a classifier, once, and points an alias at it.
 
-    What is there already, by digest and by the code that runs it, is not uploaded again. Of two
-    publishers of one content, the one whose version has the lower number keeps it; the other
-    deletes its own.
+    What is there already, by digest and by the code that runs it, is not uploaded again, unless its
+    files are gone. Of two projects that publish one content to a server, the one whose version has
+    the lower number keeps it; the other deletes its own.
 
     Args:
         client: Of the store.
@@ -107,6 +59,7 @@ def publish(
         alias: `baseline` or `stem`.
         folder: Where `classifier.save` stored it.
         digest: DVC's hash of the folder.
+        description: Of the version, Markdown.
 
     Returns:
         The number of the version.
@@ -115,11 +68,16 @@ def publish(
         MlflowException: The store refuses or cannot be reached.
         FileNotFoundError: There is no such folder.
     """
-    tags = {DIGEST_TAG: digest, CODE_TAG: _code(), CLASSIFIER_TAG: name}
+    tags = {DIGEST_TAG: digest, CODE_TAG: packaging.code(), CLASSIFIER_TAG: name}
     versions = _versions(client, tags)
     if not versions:
         versions = _create(client, run_id, name, folder, tags)
     kept, *doubles = versions
+    held = {file.path for file in client.list_logged_model_artifacts(_model_id(kept))}
+    if not held >= HELD:
+        _fill(client, client.get_logged_model(_model_id(kept)), run_id, folder)
+    if description and kept.description != description:
+        client.update_model_version(NAME, kept.version, description)
     if client.get_registered_model(NAME).aliases.get(alias) != kept.version:
         listed = [{"name": NAME, "version": kept.version}]
         client.set_logged_model_tags(_model_id(kept), {VERSIONS_TAG: json.dumps(listed)})
@@ -172,64 +130,6 @@ def downloaded(model: str) -> Iterator[Path]:
         yield Path(logged) / path
 
 
-def requirements() -> list[str]:
-    """Returns what a logged model needs, in the versions installed here.
-
-    Raises:
-        KeyError, importlib.metadata.PackageNotFoundError: One is not installed.
-    """
-    # With or without a GPU TensorFlow has another name.
-    tensorflow = set(metadata.packages_distributions()["tensorflow"])
-    return [f"{name}=={metadata.version(name)}" for name in sorted({*REQUIREMENTS, *tensorflow})]
-
-
-def save(folder: Path, path: Path, model: mlflow.models.Model | None = None) -> None:
-    """Writes a stored classifier as an MLflow model.
-
-    Args:
-        folder: Where `classifier.save` stored it.
-        path: A folder to be made.
-        model: What MLflow already knows about it.
-    """
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    classes = files.read_json(folder / CLASSES_FILE)
-    # MLflow lets any array through such a signature, frames as well as clips, and a column of
-    # clips; one of uint8 would keep clips out. The classifier itself checks what it is given.
-    anything = Schema([TensorSpec(np.dtype(object), (-1,))])
-    probabilities = Schema([ColSpec("float", name) for name in classes])
-    # What is worth knowing arrives as an exception.
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as temporary:
-        package = Path(temporary) / PACKAGE.name
-        for module in (*MODULES, *_packages()):
-            (package / module).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PACKAGE / module, package / module)
-        mlflow.pyfunc.save_model(
-            path,
-            python_model=PACKAGE / SERVED,
-            code_paths=[str(package)],
-            artifacts={"classifier": str(folder.resolve(strict=True))},
-            signature=ModelSignature(inputs=anything, outputs=probabilities),
-            input_example=np.full((1, 4, 4, 3), 127, np.uint8),
-            pip_requirements=requirements(),
-            mlflow_model=model,
-        )
-
-
-def _packages() -> list[str]:
-    """Returns what makes packages of the modules' folders."""
-    folders = {Path(), *(Path(module).parent for module in MODULES)}
-    return sorted((folder / "__init__.py").as_posix() for folder in folders)
-
-
-def _code() -> str:
-    """Returns a name for the content of the modules that are logged."""
-    return files.key(*[files.sha256(PACKAGE / module) for module in (SERVED, *MODULES)])
-
-
 def _versions(client: MlflowClient, tags: dict[str, str]) -> list[ModelVersion]:
     """Returns the versions of this content, the one to keep first."""
     found = client.search_model_versions(f"name = '{NAME}' AND {_condition(tags)}")
@@ -275,6 +175,13 @@ def _upload(
     `mlflow.pyfunc.log_model` would run the classifier on the example, and so import TensorFlow.
     """
     logged = client.create_logged_model(experiment, name, run_id, tags)
+    _fill(client, logged, run_id, folder)
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    return logged.model_id
+
+
+def _fill(client: MlflowClient, logged: LoggedModel, run_id: str, folder: Path) -> None:
+    """Uploads the files of a logged model."""
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "model"
         model = mlflow.models.Model(
@@ -283,10 +190,8 @@ def _upload(
             run_id=run_id,
             model_id=logged.model_id,
         )
-        save(folder, path, model)
+        packaging.save(folder, path, model)
         client.log_model_artifacts(logged.model_id, str(path))
-    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-    return logged.model_id
 
 
 def _model_id(version: ModelVersion) -> str:

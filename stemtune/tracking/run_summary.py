@@ -1,21 +1,27 @@
 """What MLflow shows of a whole pipeline run: numbers to compare models by, and their meaning."""
 
+import csv
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stemtune.core import files
+from stemtune.core import environment, files
 from stemtune.core.params import Params
-from stemtune.core.paths import BASELINE, STEMS
-from stemtune.core.records import Record, environment
+from stemtune.core.paths import PLOTS
+from stemtune.core.records import Record
 from stemtune.evaluation import advice, comparison
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import STEM, Row
 from stemtune.export.exports import Exports
-from stemtune.tracking import summary
-from stemtune.tracking.outbox import Outcome, Registered, Shown
-from stemtune.tracking.pipeline import Lock
+from stemtune.tracking import summary, tree
+from stemtune.tracking.dvc_lock import Locked
+from stemtune.tracking.outbox import Data, Outcome, Registered
+from stemtune.tracking.pipeline_run import PipelineRun
 from stemtune.tracking.summary import Timings
 
+CANDIDATES = PLOTS / "candidates.csv"
+# Names of metrics, and the columns that they come from.
+WORTH = {"clip_accuracy": "clip_accuracy", "ms_per_clip": "milliseconds"}
 COUNTS = ("clips", "frames", "groups", "quarantined")
 MEANING = {
     "test_accuracy": "share of the test frames classified rightly; bounds: 95%, over groups",
@@ -29,63 +35,110 @@ MEANING = {
     "flops_per_frame": "operations, counted: a multiplication with its addition as two",
     "estimated_wh": "of the stage that trained the model: codecarbon's estimate, not a meter's",
 }
+LEGEND = "\n".join(f"- `{name}`: {meaning}" for name, meaning in MEANING.items())
 
 
 def of_pipeline(
-    params: Params,
-    lock: Lock,
+    settings: Params,
+    locked: Locked,
+    run: PipelineRun,
     recorded: Sequence[Record],
     rows: Sequence[Row],
     exported: Exports,
-    times: Timings,
     advised: Recommendation | None,
 ) -> Outcome:
     """Returns what a pipeline run came to.
 
     Args:
-        params: It ran with.
-        lock: What DVC noted of it.
+        settings: It ran with.
+        locked: What DVC noted of it.
+        run: The pipeline run.
         recorded: The records of all its stages, in order.
         rows: From `comparison.rows`.
         exported: The content of metrics/export.json.
-        times: From `summary.timings`.
         advised: The content of metrics/recommendation.json.
     """
     by_stage = {record.name: record for record in recorded}
-    stems = [row for row in rows if row.kind == STEM]
-    best = comparison.ranked({row.name: row for row in stems})[0]
-    folders = {"baseline": ("baseline", BASELINE), "stem": (best, STEMS / best)}
-    notes = "".join(f"{note}\n\n" for note in summary.notes(recorded))
-    legend = "\n".join(f"- `{name}`: {meaning}" for name, meaning in MEANING.items())
+    times = summary.timings(recorded)
     extracted = by_stage["extract_frames"].metrics
+    stages = [
+        record
+        if record.name != "evaluate"
+        else record.model_copy(update={"children": _models(record, rows, by_stage, times)})
+        for record in recorded
+    ]
+    parent = tree.concluded(run, stages, time.time())
+    parent.metrics = {f"{row.name}_test_accuracy": row.test_accuracy for row in rows}
+    parent.metrics |= _price(advised) | _worth(advised)
+    parent.params = _recommended(advised)
+    parent.tags = {"dvc.lock": locked.digest, "threads": str(settings.runtime.threads)}
+    parent.tags |= environment.describe() | _verdict(advised)
+    parent.description = _description(recorded, rows, times, exported, advised)
     return Outcome(
-        lock=lock,
-        environment=environment() | {"threads": str(params.runtime.threads)},
-        size=params.extract_frames.size,
-        counts={name: int(extracted[name]) for name in COUNTS},
-        metrics={f"{row.name}_test_accuracy": row.test_accuracy for row in rows} | _price(advised),
-        tags=_verdict(advised),
-        description=(
-            f"**{advice.sentence(advised)}**\n\n"
-            f"{summary.table(rows, times, 'github')}\n\n"
-            f"{summary.table_of_exports(exported, recorded, 'github')}\n\n"
-            f"{notes}"
-            f"Registered as stem: {best}, which has the lowest validation loss. The paper's data "
-            "are others.\n\n"
-            f"To compare models, select their runs below evaluate. {legend}"
+        parent=parent,
+        stage_keys=locked.stage_keys,
+        data=Data(
+            digest=locked.data,
+            size=settings.extract_frames.size,
+            counts={name: int(extracted[name]) for name in COUNTS},
         ),
-        models={row.name: _shown(row, by_stage, times, legend) for row in rows},
         registered=[
             Registered(
-                name=name,
+                name=row.name,
                 alias=alias,
-                folder=folder.as_posix(),
-                digest=lock.outputs[folder.as_posix()],
+                digest=locked.outputs[comparison.folder(row.name).as_posix()],
+                description=f"{row.model}. Test accuracy: {row.test_accuracy:.2%} of frames, "
+                f"{row.clip_accuracy:.2%} of clips.",
             )
-            for alias, (name, folder) in folders.items()
+            for alias, row in registered(rows).items()
         ],
-        exports=_exports(by_stage["export"]),
+        exports=exports_of(by_stage["export"]),
     )
+
+
+def registered(rows: Sequence[Row]) -> dict[str, Row]:
+    """Returns the models for the registry by alias: the baseline, and the best stem."""
+    by_name = {row.name: row for row in rows}
+    stems = {row.name: row for row in rows if row.kind == STEM}
+    return {"baseline": by_name["baseline"], "stem": by_name[comparison.ranked(stems)[0]]}
+
+
+def exports_of(record: Record) -> dict[str, dict[str, str]]:
+    """Returns, by model, the names of the files that were made of it, and the MD5 of each.
+
+    Args:
+        record: Of the stage export.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for export in record.children:
+        paths = {Path(path).name: files.md5(Path(path)) for path in export.artifacts}
+        found.setdefault(export.params["model"], {}).update(paths)
+    return found
+
+
+def _description(
+    recorded: Sequence[Record],
+    rows: Sequence[Row],
+    times: Timings,
+    exported: Exports,
+    advised: Recommendation | None,
+) -> str:
+    notes = "".join(f"{note}\n\n" for note in summary.notes(recorded))
+    return (
+        f"**{advice.sentence(advised)}**\n\n"
+        f"{summary.table(rows, times, 'github')}\n\n"
+        f"{summary.table_of_exports(exported, recorded, 'github')}\n\n"
+        f"{notes}"
+        f"Registered as stem: {registered(rows)['stem'].name}, which has the lowest validation "
+        "loss. The paper's data are others.\n\n"
+        f"To compare models, select their runs below evaluate. {LEGEND}"
+    )
+
+
+def _recommended(advised: Recommendation | None) -> dict[str, str]:
+    """Returns the recommended candidate, for the columns of a comparison."""
+    recommended = advised.recommended if advised else None
+    return {"recommended": recommended or "none: too few groups"} if advised else {}
 
 
 def _price(advised: Recommendation | None) -> dict[str, float]:
@@ -101,6 +154,20 @@ def _price(advised: Recommendation | None) -> dict[str, float]:
     }
 
 
+def _worth(advised: Recommendation | None) -> dict[str, float]:
+    """Returns price and test accuracy of the recommended candidate, as the report lists it."""
+    recommended = advised.recommended if advised else None
+    if not recommended or not CANDIDATES.exists():
+        return {}
+    with CANDIDATES.open(encoding="utf-8", newline="") as table:
+        listed = {row["candidate"]: row for row in csv.DictReader(table)}
+    return {
+        f"recommended_{name}": float(listed[recommended][column])
+        for name, column in WORTH.items()
+        if recommended in listed
+    }
+
+
 def _verdict(advised: Recommendation | None) -> dict[str, str]:
     """Returns the words of the recommendation, by which runs are found."""
     if not advised:
@@ -109,31 +176,31 @@ def _verdict(advised: Recommendation | None) -> dict[str, str]:
     return run | {"recommendation.verdict": advised.verdict}
 
 
-def _exports(record: Record) -> dict[str, dict[str, str]]:
-    """Returns, by model, the files that were made of it, and the MD5 of each."""
-    found: dict[str, dict[str, str]] = {}
-    for export in record.children:
-        paths = {path: files.md5(Path(path)) for path in export.artifacts}
-        found.setdefault(export.params["model"], {}).update(paths)
-    return found
+def _models(
+    evaluated: Record, rows: Sequence[Row], by_stage: Mapping[str, Record], times: Timings
+) -> list[Record]:
+    """Returns the records of evaluate's models, with what other stages know of each."""
+    by_name = {row.name: row for row in rows}
+    return [_model(child, by_name[child.name], by_stage, times) for child in evaluated.children]
 
 
-def _shown(
-    row: Row,
-    by_stage: Mapping[str, Record],
-    times: Timings,
-    legend: str,
-) -> Shown:
+def _model(child: Record, row: Row, by_stage: Mapping[str, Record], times: Timings) -> Record:
     name, metrics = row.name, {"train_seconds": times.train_seconds[row.name]}
     if row.paper_test_accuracy is not None and row.paper_train_minutes is not None:
         metrics["paper_test_accuracy"] = row.paper_test_accuracy
         metrics["paper_train_minutes"] = row.paper_train_minutes
     trained = by_stage.get("train_best" if name == "baseline" else f"add_stem@{name}")
-    settings = {"model": row.model}
+    settings, notes = {"model": row.model}, []
     if trained:
         metrics["estimated_wh"] = trained.energy_wh or 0.0
         wanted = ("learning_rate", "start", "objective", "head")
         settings |= {key: trained.params[key] for key in wanted if key in trained.params}
-    notes = [f"**{note}**" for note in trained.notes] if trained else []
-    description = "\n\n".join([*notes, legend])
-    return Shown(title=row.model, params=settings, metrics=metrics, description=description)
+        notes = [f"**{note}**" for note in trained.notes]
+    return child.model_copy(
+        update={
+            "title": row.model,
+            "params": child.params | settings,
+            "metrics": child.metrics | metrics,
+            "description": "\n\n".join([*notes, LEGEND]),
+        }
+    )

@@ -1,77 +1,79 @@
-"""Where runs are kept, and the project's own store mended where the project came to another place.
+"""Where runs are kept, and where MLflow's pages show them.
 
-MLflow notes the place of each artifact as a whole path. After a move, what is logged would go to
-the old place, silently, and what was logged before is not found.
-
-Run: python -m stemtune.tracking.store [PORT] (by `make ui`)
+Run: python -m stemtune.tracking.store [PORT] (by `make ui`, before MLflow's pages)
 """
 
-import fcntl
+import json
 import os
-import sqlite3
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from stemtune.core import errors, pipeline_run
+from filelock import FileLock
+
+from stemtune.core import dvc, errors, printable
+from stemtune.tracking import pipeline_run
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 VARIABLE = "MLFLOW_TRACKING_URI"
-EXPERIMENT = "stemtune"
 # MLflow's own.
 PORT = "5000"
-SQLITE, DATABASE, ARTIFACTS = "sqlite:///", "mlflow.db", "mlruns"
-# Read by MLflow for a store that it opens itself, which else takes the folder that it is called in.
-ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-# Columns in which MLflow notes places, beside an experiment's own.
-PLACES = (
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-    ("trace_tags", "value"),
-)
+SQLITE, FILE, DATABASE, ARTIFACTS = "sqlite:///", "file:", "mlflow.db", "mlruns"
+START_SECONDS = 120
 
 
 def main() -> None:
-    """Makes the project's own store, or mends it, and says where MLflow's pages show it."""
-    prepare()
-    mend()
-    print(f"The runs will be at {pages(sys.argv[1] if len(sys.argv) > 1 else PORT)}")
+    """Makes the project's own store, and says where MLflow's pages show it once they do."""
+    from stemtune.tracking import moved
+
+    port, *announces = sys.argv[1:] or [PORT]
+    if announces:
+        _announce(port)
+        return
+    _prepare()
+    if said := moved.follow():
+        print(printable.message(said), flush=True)
+    # MLflow prints much when it starts, so this comes after it.
+    subprocess.Popen([sys.executable, "-m", __spec__.name, port, "announce"])  # noqa: S603
 
 
 def address() -> str:
-    """Returns where runs go: `MLFLOW_TRACKING_URI`, if not empty, or mlflow.db in the project."""
+    """Returns where runs go: `MLFLOW_TRACKING_URI`, if not empty, or mlflow.db in the project.
+
+    A relative path is the project's, in DVC's copy of it too.
+    """
     named = os.environ.get(VARIABLE, "").strip() or f"{SQLITE}{DATABASE}"
     if named.startswith(SQLITE):
-        # A relative path is the project's, in DVC's copy of it too.
-        return f"{SQLITE}{pipeline_run.project() / named.removeprefix(SQLITE)}"
-    return named
+        return f"{SQLITE}{dvc.project() / named.removeprefix(SQLITE)}"
+    if named.startswith((f"{FILE}//", "databricks", "uc")) or ":" in named.removeprefix(FILE):
+        return named
+    return str(dvc.project().absolute() / named.removeprefix(FILE))
 
 
-def prepare() -> None:
-    """Has MLflow keep the artifacts of a new store in the project, and makes the project's store.
+def database() -> Path | None:
+    """Returns the whole path of the SQLite file that runs go to; None if it is a server."""
+    named = address()
+    if not named.startswith(SQLITE):
+        return None
+    # `mlflow run` quotes it.
+    return Path(unquote(named.removeprefix(SQLITE).partition("?")[0])).absolute()
 
-    Of two processes that make a store's tables at once MLflow lets one fail, and of one that is
-    killed the store stays without tables for ever. Hence they are made aside, by one at a time.
-    """
-    project = pipeline_run.project()
-    if project != Path():
-        os.environ[ROOT_VARIABLE] = str(project / ARTIFACTS)
-    database = _sqlite()
-    if not database or database.exists():
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(database.parent) as is_alone:
-        if is_alone and not database.exists():
-            from mlflow.tracking import MlflowClient
 
-            # As long as it is not whole; `.gitignore` names it.
-            part = database.with_name(f"{database.name}.part")
-            part.unlink(missing_ok=True)
-            MlflowClient(f"{SQLITE}{quote(str(part))}").search_experiments()
-            part.replace(database)
+def connect() -> "MlflowClient":
+    """Returns a client of the store, which is made if it is missing."""
+    import mlflow
+    from mlflow.tracking import MlflowClient
+
+    _prepare()
+    mlflow.set_tracking_uri(address())
+    return MlflowClient()
 
 
 def pages(port: str) -> str:
@@ -79,109 +81,53 @@ def pages(port: str) -> str:
 
     What it shows of an experiment unless told otherwise is for language models, without the runs.
     """
-    found = []
-    if (database := _sqlite()) and database.exists():
-        with closing(sqlite3.connect(database)) as connection:
-            named = "SELECT experiment_id FROM experiments WHERE name = ?"
-            found = connection.execute(named, (EXPERIMENT,)).fetchall()
-    place = f"experiments/{found[0][0]}" if found else "experiments"
+    place, name = "experiments", pipeline_run.experiment_name()
+    asked = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name="
+    # Without such an experiment the answer is an error.
+    with suppress(OSError), urllib.request.urlopen(asked + quote(name)) as answer:  # noqa: S310
+        place += f"/{json.load(answer)['experiment']['experiment_id']}"
     return f"http://127.0.0.1:{port}/#/{place}?workflowType=machine_learning"
 
 
-def mend() -> None:
-    """Has the project's own store name the place where it is now, and says so if it did not.
+def _prepare() -> None:
+    """Makes the project's store.
 
-    Whatever lies only at the old place is left there. No other store is touched.
-
-    Raises:
-        sqlite3.Error: The store cannot be written.
+    Of two processes that make a store's tables at once MLflow lets one fail, and if one is killed
+    the store stays without tables for ever. Hence they are made aside, by one at a time.
     """
-    project = pipeline_run.project().absolute()
-    database = project / DATABASE
-    if not database.exists() or not _names(address(), database):
+    path = database()
+    if not path or path.exists():
         return
-    with closing(sqlite3.connect(database, timeout=20, isolation_level=None)) as connection:
-        elsewhere = _elsewhere(connection, project)
-        if not elsewhere:
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        for old, new in elsewhere:
-            _rename(connection, old, new)
-        connection.execute("COMMIT")
-    for place in sorted({old.parent.parent for old, _ in elsewhere}):
-        kind = "is a copy of" if (place / DATABASE).exists() else "was moved here from"
-        print(f"The project {kind} {place}: {DATABASE} now names {ARTIFACTS} here")
-
-
-def _sqlite() -> Path | None:
-    """Returns the file that runs go to; None where it is a server."""
-    named = address()
-    path = Path(unquote(named.removeprefix(SQLITE).partition("?")[0]))
-    return path if named.startswith(SQLITE) else None
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[bool]:
-    """Keeps others waiting; yields whether that can be done on this file system."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # As long as it is not whole; `.gitignore` names it.
+    part = path.with_name(f"{path.name}.part")
+    lock = FileLock(f"{part}.lock", fallback_to_soft=False)
     try:
-        is_alone = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:
-            is_alone = False
-        yield is_alone
+        lock.acquire()
+    except OSError:
+        # Nothing can be locked here: MLflow makes the store, as well as it can.
+        return
+    try:
+        if not path.exists():
+            from mlflow.tracking import MlflowClient
+
+            part.unlink(missing_ok=True)
+            MlflowClient(f"{SQLITE}{quote(str(part))}").search_experiments()
+            part.replace(path)
     finally:
-        os.close(descriptor)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
-def _names(uri: str, database: Path) -> bool:
-    """Returns whether an address is that of a database; `mlflow run` quotes its path."""
-    path = uri.removeprefix(SQLITE)
-    return uri.startswith(SQLITE) and database in {
-        Path(path).absolute(),
-        Path(unquote(path)).absolute(),
-    }
-
-
-def _elsewhere(connection: sqlite3.Connection, project: Path) -> list[tuple[Path, Path]]:
-    """Returns where experiments have their artifacts that came along, and where they are now."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchall():
-        return []
-    rows = connection.execute("SELECT experiment_id, artifact_location FROM experiments")
-    found = []
-    for experiment, location in rows.fetchall():
-        old, new = Path(str(location)), project / ARTIFACTS / str(experiment)
-        is_ours = old.is_absolute() and old.parts[-2:] == (ARTIFACTS, str(experiment))
-        if is_ours and not _is_same(old.parent.parent, project):
-            # Someone else may have made an experiment in this store, whose artifacts are there.
-            copied = (old.parent.parent / DATABASE).exists()
-            if copied or new.exists() or not old.exists():
-                found.append((old, new))
-    return found
-
-
-def _is_same(folder: Path, project: Path) -> bool:
-    return folder.exists() and folder.samefile(project)
-
-
-def _rename(connection: sqlite3.Connection, old: Path, new: Path) -> None:
-    connection.execute(
-        "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?",
-        (str(new), str(old)),
-    )
-    for table, column in PLACES:
-        rows = connection.execute(
-            f"SELECT rowid, {column} FROM {table} WHERE substr({column}, 1, ?) = ?",  # noqa: S608
-            (len(f"{old}/"), f"{old}/"),
-        )
-        for row, place in rows.fetchall():
-            here = new / Path(place).relative_to(old)
-            if here.exists() or not Path(place).exists():
-                connection.execute(
-                    f"UPDATE {table} SET {column} = ? WHERE rowid = ?",  # noqa: S608
-                    (str(here), row),
-                )
+def _announce(port: str) -> None:
+    """Waits until MLflow's pages answer, and says where the runs are."""
+    until = time.monotonic() + START_SECONDS
+    health = f"http://127.0.0.1:{port}/health"
+    while time.monotonic() < until:
+        with suppress(OSError), urllib.request.urlopen(health, timeout=5):
+            print(f"The runs are at {pages(port)}", flush=True)
+            return
+        time.sleep(0.3)
 
 
 if __name__ == "__main__":

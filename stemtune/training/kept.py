@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from stemtune.core import files
+from stemtune.core.environment import describe
 from stemtune.core.paths import UNFINISHED_SEARCH
-from stemtune.core.records import environment
 from stemtune.core.results import Training
 from stemtune.training.dataset import Splits
 
@@ -39,7 +39,7 @@ class Kept:
     """
 
     stage: str
-    environment: Any = field(default_factory=environment)
+    environment: Any = field(default_factory=describe)
 
     @property
     def folder(self) -> Path:

@@ -68,7 +68,6 @@ class Trial:
         record.started = min(record.started, *(epoch.time - epoch.seconds for epoch in epochs))
         record.seconds = max(epoch.time for epoch in epochs) - record.started
         record.epochs, record.metrics, record.status = self.history, self.metrics, "finished"
-        record.announce()
 
 
 def mean(epochs: Sequence[Epoch]) -> Epoch:

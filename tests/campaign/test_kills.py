@@ -15,24 +15,26 @@ from voluptuous import Invalid
 
 from stemtune.core import files
 from stemtune.core.errors import InputError
-from stemtune.tracking.outbox import Outbox
+from stemtune.tracking import service
 from tests.support.mlflow_tree import assert_one_run_per_key, parents, runs
 from tests.support.project import ONE_VARIANT, Project
 
 KILLS, SEED = 24, 5
 # What a kill may hit.
-ALL, GROUP, DVC, STAGE, REPORTER = (
+ALL, GROUP, DVC, STAGE, PUBLISHER = (
     "everything",
     "dvc and its stage",
     "dvc alone",
     "the stage alone",
-    "the reporter alone",
+    "the publisher alone",
 )
 # The shortest and the longest time to a kill, in those that a stage takes on average; to one of the
-# reporter, in what it takes until MLflow shows something.
+# publisher, in what it takes until MLflow shows something.
 SOONEST, LATEST = 0.2, 2.2
 # The stage that always runs, and how many kills may hit it before the others are to run again.
-LAST, AT_THE_END = "stages.track", 3
+LAST, AT_THE_END = "track", 3
+# Names of processes below DVC that are no stages.
+OTHERS = ("process ", PUBLISHER)
 PRINTED = Path(".dvc/tmp/printed.log")
 
 pytestmark = pytest.mark.campaign
@@ -70,17 +72,18 @@ class Victim:
             below = self._below()
             found = {
                 ALL: [self._dvc, *below.values()],
-                GROUP: [self._dvc, *(one for kind, one in below.items() if kind != REPORTER)],
+                GROUP: [self._dvc, *(one for kind, one in below.items() if kind != PUBLISHER)],
                 DVC: [self._dvc],
-                STAGE: [one for kind, one in below.items() if kind.startswith("stages.")],
-                REPORTER: [one for kind, one in below.items() if kind == REPORTER],
+                STAGE: [one for kind, one in below.items() if not kind.startswith(OTHERS)],
+                PUBLISHER: [one for kind, one in below.items() if kind == PUBLISHER],
             }[what]
         for process in found:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        return ", ".join(kind for kind in below if kind.startswith("stages.")) or "between stages"
+        stages = [kind for kind in below if not kind.startswith(OTHERS)]
+        return ", ".join(stages) or "between stages"
 
     def _below(self) -> dict[str, psutil.Process]:
         below = {}
@@ -92,19 +95,17 @@ class Victim:
                 command = process.cmdline()
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
-            if module := [word for word in command if word.startswith("stages.")]:
+            if "stemtune.run" in command[:-1]:
                 # Those that it starts may have its command line; it comes before them.
-                stage = " ".join(command[command.index(module[0]) :])
+                stage = command[command.index("stemtune.run") + 1]
                 below[f"process {process.pid}" if stage in below else stage] = process
             else:
                 below[f"process {process.pid}"] = process
-        # The stage that started the reporter may have ended, so that it is below none.
-        for path in self._project.root.glob(".tracking/*/begun"):
-            outbox = Outbox(path.parent)
-            reporter = outbox.reporter()
-            if reporter and outbox.pipeline().process == self._dvc.pid:
-                below = {kind: one for kind, one in below.items() if one != reporter}
-                below[REPORTER] = reporter
+        # The stage that started the publisher may have ended, so it is below none.
+        noted = service._noted(self._project.root / ".tracking")
+        if noted and (publisher := noted.process.find()):
+            below = {kind: one for kind, one in below.items() if one != publisher}
+            below[PUBLISHER] = publisher
         return below
 
     def _began(self, process: psutil.Process) -> bool:
@@ -187,8 +188,7 @@ def test_after_any_kills_the_outputs_are_the_same_and_no_run_is_left_going_on(
     printed = other.run("dvc", "repro")
     assert changed(outputs(project), outputs(other)) == []
     print(f"{len(outputs(other))} output files are the same to the bit")
-    kept = {path.name for path in (other.root / ".tracking").iterdir()}
-    assert kept == {"last.json", "lock"}, printed
+    assert not [*other.root.glob(".tracking/*/pipeline.json")], printed
     client = MlflowClient(f"sqlite:///{other.root}/mlflow.db")
     states = [run.info.status for run in runs(client)]
     print({state: states.count(state) for state in sorted(set(states))}, "nothing is pending")
@@ -239,8 +239,8 @@ def play(project: Project, pace: float, shown: float) -> None:
     chance = random.Random(SEED)  # noqa: S311
     at_the_end = 0
     for number in range(KILLS):
-        what = (ALL, GROUP, DVC, STAGE, REPORTER)[number % 5]
-        after = chance.uniform(SOONEST, LATEST) * (shown if what == REPORTER else pace)
+        what = (ALL, GROUP, DVC, STAGE, PUBLISHER)[number % 5]
+        after = chance.uniform(SOONEST, LATEST) * (shown if what == PUBLISHER else pace)
         clear_torn_locks(project)
         victim = Victim(project)
         ended = victim.wait(after)
@@ -251,7 +251,7 @@ def play(project: Project, pace: float, shown: float) -> None:
             forget(project)
         else:
             stage = victim.kill(what)
-            if what in (STAGE, REPORTER) and victim.wait(chance.uniform(0, pace)) is None:
+            if what in (STAGE, PUBLISHER) and victim.wait(chance.uniform(0, pace)) is None:
                 victim.kill(ALL)
             victim.wait(60)
             at_the_end += stage == LAST

@@ -28,7 +28,7 @@ def embedded(project: Project, warm: dict[str, str]) -> Project:
 
 def kill_in_trial(number: int, root: Path) -> str:
     """Runs the stage alone, kills it in the second seed of a trial, and returns what it printed."""
-    command = [sys.executable, "-u", "-m", "stages.tune_lr"]
+    command = [sys.executable, "-u", "-m", "stemtune.run", "tune_lr"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as stage:
         assert stage.stdout
         printed = ""

@@ -89,7 +89,7 @@ class Tuned(NamedTuple):
 
 
 def tune(project: Project) -> Tuned:
-    project.run("python", "-m", "stages.tune_lr")
+    project.run("python", "-m", "stemtune.run", "tune_lr")
     trials = json.loads((project.root / "records/tune_lr.json").read_text())["children"]
     times = sorted((trial["started"], trial["started"] + trial["seconds"]) for trial in trials)
     return Tuned(

@@ -10,7 +10,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from stemtune.core import files, params
+from stemtune.core import all_params, files
 from tests.support.bucket import serving
 from tests.support.mlflow_tree import children, parents, runs
 from tests.support.project import ROOT, UNTRACKED, Project
@@ -139,7 +139,7 @@ def test_an_experiment_in_a_copy_is_shown_in_the_project_s_own_store(
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Waits for what a reporter does after the end of its stage."""
+    """Waits for what the publisher does after the end of its stage."""
     until = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < until
@@ -161,7 +161,7 @@ def test_mlflow_run_brings_the_data_and_sets_params(pictures: Project, tmp_path:
     given = [part for key, value in settings.items() for part in ("-P", f"{key}={value}")]
     printed = other.run(*mlflow, *given)
     assert "Running stage 'extract_frames':" in printed
-    found = params.load(other.root / "params.yaml")
+    found = all_params.load(other.root / "params.yaml")
     assert (found.extract_frames.size, found.extract_frames.limits.decode_seconds) == (80, 60)
     assert found.ci.max_stem_gap == 0.00001
     status, printed = other.attempt(*mlflow, "-P", "extract_frames.sizes=80")

@@ -43,7 +43,7 @@ def repository(tmp_path: Path) -> Path:
     root = tmp_path / "a place"
     root.mkdir()
     of_chain = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    stage = {"cmd": "${python} stages.first", "always_changed": True}
+    stage = {"cmd": "${python} stemtune.run first", "always_changed": True}
     (root / "dvc.yaml").write_text(
         yaml.safe_dump({"vars": of_chain["vars"], "stages": {"first": stage}})
     )
@@ -65,7 +65,7 @@ def test_a_stage_runs_in_the_projects_environment_whatever_the_shell(
     git = shutil.which("git")
     environment = project.inherited() | {"SHELL": found}
     printed = project.run(repository, "dvc", "repro", variables=environment)
-    assert f"python: -m stages.first; .venv/bin; {git}" in printed
+    assert f"python: -m stemtune.run first; .venv/bin; {git}" in printed
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_what_a_shell_and_keras_file_set_changes_no_bit(
     (tmp_path / ".keras/keras.json").write_text(json.dumps(KERAS_FILE))
     made.environment = {"HOME": str(tmp_path)} | FOREIGN | LEFT
     for stage in ("tune_lr", "train_best"):
-        printed = made.run(sys.executable, "-m", f"stages.{stage}")
+        printed = made.run(sys.executable, "-m", "stemtune.run", stage)
         assert f"ignored, as they would change results: {', '.join(sorted(FOREIGN))}\n" in printed
         found = records.read(made.root / f"records/{stage}.json").environment["variables"]
         assert "OMP_NUM_THREADS=1" in found

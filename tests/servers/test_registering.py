@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from stemtune.core import files
 from stemtune.networks import classifier
-from stemtune.tracking import registry
+from stemtune.tracking import packaging, registry
 from tests.support.project import ROOT
 from tests.support.registered import (
     ENDED,
@@ -65,10 +65,10 @@ def test_other_code_is_another_version(
 ) -> None:
     publish(client, folders["stemmed"])
     changed = tmp_path / "stemtune"
-    shutil.copytree(registry.PACKAGE, changed)
+    shutil.copytree(packaging.PACKAGE, changed)
     with (changed / "media/video.py").open("a") as module:
         module.write("# changed\n")
-    monkeypatch.setattr(registry, "PACKAGE", changed)
+    monkeypatch.setattr(packaging, "PACKAGE", changed)
     assert [publish(client, folders["stemmed"]) for _ in range(2)] == ["2", "2"]
 
 
@@ -76,6 +76,24 @@ def test_a_missing_folder_leaves_no_version(client: MlflowClient, tmp_path: Path
     with pytest.raises(FileNotFoundError, match=r"nowhere.*dvc repro"):
         publish(client, tmp_path / "nowhere")
     assert versions(client) == {}
+
+
+def test_a_model_whose_files_were_deleted_is_uploaded_again(
+    client: MlflowClient, folders: dict[str, Path]
+) -> None:
+    publish(client, folders["stemmed"])
+    shutil.rmtree("mlruns")
+    assert publish(client, folders["stemmed"]) == "1"
+    stored = Path(mlflow.artifacts.download_artifacts("models:/stemtune@stem/artifacts/stemmed"))
+    assert (stored / classifier.WEIGHTS_FILE).exists()
+
+
+def test_a_version_says_what_it_is(client: MlflowClient, folders: dict[str, Path]) -> None:
+    for text in ("91% of clips", "92% of clips"):
+        folder = folders["stemmed"]
+        registry.publish(client, ended_run(client), "stemmed", "stem", folder, "d1", text)
+        [version] = client.search_model_versions("name = 'stemtune'")
+        assert version.description == text
 
 
 RACER = """

@@ -24,7 +24,7 @@ from stemtune.core import params
 from stemtune.media import decoding
 from stemtune.networks import classifier
 from stemtune.serving.requested_clips import LIMITS
-from stemtune.tracking import registry
+from stemtune.tracking import packaging
 from tests.support import servers
 from tests.support.classifiers import CLASSES, SIDE
 from tests.support.clips import WriteClip, as_bytes
@@ -39,8 +39,9 @@ PYTHON = Path(sys.executable).absolute()
 def test_what_is_logged_is_what_the_classifier_needs(
     client: MlflowClient, folders: dict[str, Path]
 ) -> None:
-    modules = {f"stemtune/{module}" for module in (registry.SERVED, *registry.MODULES)}
-    assert modules == reached(ROOT / "stemtune" / registry.SERVED)
+    found = packaging.modules(packaging.PACKAGE)
+    modules = {f"stemtune/{path}" for path in found if not path.endswith("__init__.py")}
+    assert modules == reached(ROOT / "stemtune" / packaging.SERVED)
     imported: set[str] = set()
     for module in modules:
         for node in ast.walk(ast.parse((ROOT / module).read_text())):
@@ -54,14 +55,14 @@ def test_what_is_logged_is_what_the_classifier_needs(
         {name.lower().replace("_", "-") for name in providers[each]}
         for each in imported & set(providers)
     ]
-    lines = [line.split("==") for line in registry.requirements()]
+    lines = [line.split("==") for line in packaging.requirements()]
     pinned = {name.replace("_", "-"): version for name, version in lines}
     assert all(names & set(pinned) for names in needed)
     assert set(pinned) <= set.union(*needed)
     assert all(metadata.version(name) == version for name, version in pinned.items())
     publish(client, folders["stemmed"])
     path = mlflow.artifacts.download_artifacts("models:/stemtune@stem/requirements.txt")
-    assert Path(path).read_text().split() == registry.requirements()
+    assert Path(path).read_text().split() == packaging.requirements()
 
 
 def test_what_is_served_takes_the_clips_that_the_pipeline_takes_by_default() -> None:

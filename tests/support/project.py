@@ -11,7 +11,7 @@ from bench.project import LEVELS, QUICK_STEM, write_noise
 from stemtune.core import files
 from stemtune.core.settings.frames import Split
 from stemtune.ingest import clips, groups, splits
-from stemtune.tracking import outbox
+from stemtune.tracking import service
 from tests.support import small_backbone
 
 ROOT = project.ROOT
@@ -90,7 +90,7 @@ class Project(project.Project):
 
     def remove(self) -> None:
         """Deletes the folder, once nothing is written there any more."""
-        outbox.end_reporters(self.root)
+        service.end_of(self.root)
         shutil.rmtree(self.root)
 
     def fill(self, source: Path, per_split: int) -> None:

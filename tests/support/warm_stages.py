@@ -1,7 +1,7 @@
 """Starts stages from a process that has imported TensorFlow and its like already.
 
 Python's import of them takes longer than what a stage does in a test. Where a project's PATH begins
-with `python` from here, `python -m stages.<name>` and `python -c …` are forked off that process,
+with `python` from here, `python -m stemtune.run` and `python -c …` are forked off that process,
 with the environment, folder and standard streams of whoever asked. All else goes to the real
 Python. Such a stage is no child of DVC, but finds the ancestors of whoever asked, so that MLflow
 shows it where it belongs, and is killed with whoever asked. TensorFlow chooses its kernels when it
@@ -50,7 +50,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "MLFLOW_DISABLE_TELEMETRY": "true"}
 CLIENT = """
 import array, json, os, signal, socket, sys
 option, named = [*sys.argv[1:3], "", ""][:2]
-if option != "-c" and not (option == "-m" and named.startswith("stages.")):
+if option != "-c" and (option, named) != ("-m", "stemtune.run"):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})

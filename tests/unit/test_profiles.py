@@ -13,7 +13,8 @@ import pytest
 
 from profiles.__main__ import KEPT, composed, put_over
 from stemtune.core import files, params
-from stemtune.core.params import Params, ParamsError
+from stemtune.core.all_params import AllParams
+from stemtune.core.params import ParamsError
 from tests.support.project import ROOT, Project
 
 PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
@@ -63,15 +64,15 @@ def test_each_profile_fits_params_yaml(name: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_block_is_put_over_by_setting_and_variants_as_a_whole() -> None:
     content = files.read_yaml(ROOT / "params.yaml")
-    before = Params.model_validate(content)
+    before = AllParams.model_validate(content)
     quick = content["add_stem"]["variants"]["as_published"] | {"epochs": 1}
     profile = {
         "extract_frames": {"split": {"seed": 3}},
         "tune_lr": {"learning_rates": [0.01]},
         "add_stem": {"variants": {"quick": quick}},
     }
-    put_over(content, profile, Params)
-    found = Params.model_validate(content)
+    put_over(content, profile, AllParams)
+    found = AllParams.model_validate(content)
     assert found.extract_frames.split == before.extract_frames.split.model_copy(update={"seed": 3})
     assert found.tune_lr.learning_rates == [0.01]
     assert found.tune_lr.seeds == before.tune_lr.seeds

@@ -1,4 +1,4 @@
-"""Settings of how a run is judged, shown and repeated: compare, export, track, runtime and ci."""
+"""Settings of how a run is compared, exported and repeated: compare, export and runtime."""
 
 from typing import Annotated, Literal
 
@@ -43,38 +43,3 @@ class Runtime(Block):
     # Keras Tuner takes 0 for "draw a seed".
     seed: Count
     threads: Count
-
-
-class AccuracyDrop(Block):
-    """Of test accuracy that each model may lose against the base; null: any."""
-
-    baseline: Drop | None
-    resize: Drop | None
-    retrained: Drop | None
-    stem: Drop | None
-
-
-class Ci(Block):
-    """Gates that `make ci` judges a change by; no stage depends on them.
-
-    Attributes:
-        max_price_rise: Of the recommended candidate, as a share of the full-size model's price.
-    """
-
-    max_accuracy_drop: AccuracyDrop
-    max_stem_gap: Drop | None
-    max_export_drop: Drop | None
-    max_price_rise: Drop | None
-    max_quarantined: Annotated[int, Field(ge=0)] | None
-
-
-class Track(Block):
-    """How MLflow is told of pipeline runs.
-
-    Attributes:
-        enabled: Whether it is.
-        timeout_seconds: Past which publishing is left to the next run.
-    """
-
-    enabled: bool
-    timeout_seconds: Annotated[float, Field(gt=0)]

@@ -12,7 +12,7 @@ from bench import project
 from ci import clips, commands, gates, remote, stages, summary
 from ci.stages import Outcome
 from stemtune.core.errors import InputError
-from stemtune.core.settings.running import AccuracyDrop, Ci
+from stemtune.core.settings.apart import AccuracyDrop, Ci
 from stemtune.evaluation.advice import Cost, Recommendation
 from stemtune.export.exports import Export, Exports
 from stemtune.ingest.ingest_summary import Counts

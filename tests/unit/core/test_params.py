@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from dvc.utils.serialize import dump_yaml
 
-from stemtune.core import files, geometry, params
+from stemtune.core import all_params, files, geometry, params
 from stemtune.core.errors import InputError
 from stemtune.core.settings.training import Variant
 from tests.support.project import ROOT
@@ -45,7 +45,7 @@ def changed(tmp_path: Path, key: str, value: Any) -> Path:
 
 
 def test_the_project_s_own_file_is_accepted() -> None:
-    settings = params.load(ROOT / "params.yaml")
+    settings = all_params.load(ROOT / "params.yaml")
     assert settings.tune_lr.learning_rates == [0.01, 0.001, 0.0001, 0.00001]
     assert settings.add_stem.variants["as_published"].learning_rates[2:] == [0.0001, 0.00001]
     assert settings.add_stem.as_in_paper == ["as_published", "as_published_full"]
@@ -139,7 +139,7 @@ def test_the_project_s_own_file_is_accepted() -> None:
 )
 def test_bad_values_are_named(tmp_path: Path, key: str, value: Any, said: str) -> None:
     with pytest.raises(params.ParamsError) as error:
-        params.load(changed(tmp_path, key, value))
+        all_params.load(changed(tmp_path, key, value))
     assert key in str(error.value)
     assert said in str(error.value)
 
@@ -152,9 +152,9 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, written: str, rate: float
     path = tmp_path / "params.yaml"
     own = (ROOT / "params.yaml").read_text()
     path.write_text(own.replace("max_stem_gap: 0.25", f"max_stem_gap: {written}"))
-    assert params.load(path).ci.max_stem_gap == rate
+    assert all_params.load(path).ci.max_stem_gap == rate
     path.write_text(own.replace("[0.003]", f"[{written}]"))
-    assert params.load(path).add_stem.variants["joint"].learning_rates == [rate]
+    assert all_params.load(path).add_stem.variants["joint"].learning_rates == [rate]
     assert files.parse_yaml(f"rate: {written}", "dvc.lock") == {"rate": rate}
 
 
@@ -177,14 +177,14 @@ def test_what_is_not_yaml_is_named_by_its_place(tmp_path: Path, line: str, said:
     path = tmp_path / "params.yaml"
     path.write_bytes(f"tune_lr:\n{line}\n".encode("cp1252"))
     with pytest.raises(InputError, match=said) as error:
-        params.load(path)
+        all_params.load(path)
     assert str(error.value).startswith(str(path))
 
 
 def test_shares_that_leave_nothing_to_train_on_are_refused(tmp_path: Path) -> None:
     path = changed(tmp_path, "extract_frames.split.test", 0.9)
     with pytest.raises(params.ParamsError, match=r"extract_frames.split: validation \+ test"):
-        params.load(path)
+        all_params.load(path)
 
 
 @pytest.mark.parametrize(("downscale", "least"), [(2, 71), (3, 102), (4, 133)])
@@ -199,12 +199,12 @@ def test_frames_too_small_for_the_stem_are_refused(
         dump_yaml(path, content)
         if size == least:
             assert geometry.behind_stem(size, downscale) == 32
-            assert params.load(path).small_side == least // downscale
+            assert all_params.load(path).small_side == least // downscale
         else:
             with pytest.raises(
                 params.ParamsError, match=rf"size: must be {least} or more .*{size}"
             ):
-                params.load(path)
+                all_params.load(path)
 
 
 def test_a_stem_is_trained_at_each_rate_with_each_restart() -> None:
@@ -216,17 +216,17 @@ def test_a_stem_is_trained_at_each_rate_with_each_restart() -> None:
 
 
 def test_the_full_side_and_the_small_one_are_always_compared(tmp_path: Path) -> None:
-    assert params.load(changed(tmp_path, "compare.sides", [160])).sides == [112, 160, 224]
+    assert all_params.load(changed(tmp_path, "compare.sides", [160])).sides == [112, 160, 224]
 
 
 def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> None:
     path = changed(tmp_path, "embed_frames.weights", {"vgg16": "random"})
     with pytest.raises(params.ParamsError, match=r"embed_frames\.weights: given for .*vgg16"):
-        params.load(path)
+        all_params.load(path)
     content = files.read_yaml(path)
     content["compare"]["backbones"] = ["vgg16"]
     dump_yaml(path, content)
-    heads = params.load(path).retrained
+    heads = all_params.load(path).retrained
     assert [each.key for each in heads] == [
         "112",
         "160",
@@ -238,7 +238,7 @@ def test_weights_of_a_backbone_that_is_not_used_are_refused(tmp_path: Path) -> N
 def test_a_backbone_that_is_compared_anyway_is_refused(tmp_path: Path) -> None:
     path = changed(tmp_path, "compare.backbones", ["efficientnet_lite0"])
     with pytest.raises(params.ParamsError, match=r"backbones: a backbone is named twice; got"):
-        params.load(path)
+        all_params.load(path)
 
 
 RANGE = {"min": 0.00001, "max": 0.01, "sampling": "log"}
@@ -262,7 +262,7 @@ def test_a_tuner_that_does_not_suit_its_rates_is_refused(
     content["tune_lr"] |= tune_lr
     dump_yaml(path, content)
     with pytest.raises(params.ParamsError, match=f"tune_lr: .*{said}"):
-        params.load(path)
+        all_params.load(path)
 
 
 @pytest.mark.parametrize(
@@ -280,13 +280,13 @@ def test_a_tuner_that_suits_its_rates_is_accepted(tmp_path: Path, tune_lr: dict[
     content = files.read_yaml(ROOT / "params.yaml")
     content["tune_lr"] |= tune_lr
     dump_yaml(path, content)
-    assert params.load(path).tune_lr.tuner == tune_lr.get("tuner", "bayesian")
+    assert all_params.load(path).tune_lr.tuner == tune_lr.get("tuner", "bayesian")
 
 
 def test_augmentation_of_cached_features_is_refused_with_both_ways_out(tmp_path: Path) -> None:
     path = changed(tmp_path, "train_best.head.augmentation", "flip")
     with pytest.raises(params.ParamsError, match=r"train_best.head: augmentation flip") as error:
-        params.load(path)
+        all_params.load(path)
     assert "cached_features: false" in str(error.value)
     assert "augmentation: none" in str(error.value)
 
@@ -295,13 +295,13 @@ def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
     path = changed(tmp_path, "tune_lr.epochs", "five")
     path.write_text(path.read_text() + "\nextra: 1\n")
     with pytest.raises(params.ParamsError) as error:
-        params.load(path)
+        all_params.load(path)
     assert "tune_lr.epochs" in str(error.value)
     assert "extra" in str(error.value)
 
 
 def test_settings_are_named_by_their_place() -> None:
-    settings = params.load(ROOT / "params.yaml")
+    settings = all_params.load(ROOT / "params.yaml")
     named = params.flat("add_stem", settings.add_stem)
     assert named["add_stem.epochs"] == 5
     assert named["add_stem.variants.as_published.start"] == "random"
@@ -311,4 +311,4 @@ def test_settings_are_named_by_their_place() -> None:
 
 def test_a_missing_file_is_told_where_to_look(tmp_path: Path) -> None:
     with pytest.raises(params.ParamsError, match="dvc.yaml"):
-        params.load(tmp_path / "params.yaml")
+        all_params.load(tmp_path / "params.yaml")

@@ -42,7 +42,7 @@ def test_a_choice_in_an_experiment_s_copy_is_that_of_the_project(
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(folder))
-    monkeypatch.setattr(choice.pipeline_run, "git", lambda *_: "")
+    monkeypatch.setattr(choice.dvc, "git", lambda *_: "")
     assert choice.read().engine == "ray"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from stages import extract_frames
 from stemtune.core import params
+from stemtune.core.records import Record
 from stemtune.engine.engine import Local
 from stemtune.ingest import data_docs, expectations, extraction, ingest_summary, listing
 from stemtune.ingest import manifest as ingest_manifest
@@ -232,11 +233,11 @@ def test_where_no_clip_can_be_used_the_reasons_come_first(
     page = tmp_path / "records/data_docs.html"
     page.mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
-        extract_frames.main()
+        extract_frames.main(Record.start("extract_frames"))
     page.rmdir()
     assert "swim/1.mp4 cannot be decoded" in capsys.readouterr().out
     with pytest.raises(expectations.ExpectationsError) as error:
-        extract_frames.main()
+        extract_frames.main(Record.start("extract_frames"))
     assert "quarantined: 2 of 2 clips" in capsys.readouterr().out
     assert "No clip is left to train on" in str(error.value)
     assert "quarantined; found 100.0%" in str(error.value)

@@ -165,7 +165,7 @@ def test_it_says_what_was_measured_on_and_that_the_paper_has_other_data(
     assert "36 frames of 18 clips in 9 groups" in text
     assert "the 12 test frames, of 12 clips in 9 groups" in text
     assert "The paper does not name its data. They are not these" in text
-    assert "dealt to train, validation and test by group" in text
+    assert "split into training, validation and test by group" in text
     assert "Leaky split" not in text
     assert "estimated watt-hours" in text
     leaky = results.make(split_by="frame")

@@ -1,10 +1,9 @@
 """What MLflow shows of a pipeline run, in a real store, however publishing goes."""
 
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,14 +18,14 @@ from markdown_it import MarkdownIt
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from stemtune.core import processes
-from stemtune.core.pipeline_run import Pipeline
+from stemtune.core import files
 from stemtune.core.records import Epoch, Record
-from stemtune.tracking import client, publisher, publishing, unique_runs
-from stemtune.tracking.client import Client
-from stemtune.tracking.live import Live
-from stemtune.tracking.outbox import Outbox, Outcome, Registered, Shown, alone, pending
-from stemtune.tracking.pipeline import Lock
+from stemtune.tracking import experiment, outbox, publishing, runs, service
+from stemtune.tracking.outbox import Data, Outbox, Outcome, Registered, pending
+from stemtune.tracking.pipeline_run import PipelineRun
+from stemtune.tracking.process import Process
+from stemtune.tracking.publisher import Incomplete, Publisher
+from tests.support.project import ROOT
 
 STARTED = time.time() - 100
 KEYS = {"tune_lr": "k1", "train_best": "k2", "evaluate": "k3"}
@@ -34,14 +33,19 @@ DIGEST = "0123456789abcdef0123456789abcdef.dir"
 NAMES = {"pipeline", *KEYS, "trial 1", "stem, as_published"}
 
 
-def pipeline(key: str = "one", **more: Any) -> Pipeline:
-    given: dict[str, Any] = {
-        "commit": "c0ffee",
-        "dirty": True,
-        "process": os.getpid(),
-        "process_started": 0.0,
-    }
-    return Pipeline(key=key, name="pipeline", started=STARTED, **given | more)
+def here(started: float = 0.0) -> Process:
+    """Returns a process of this machine that has ended, or this one if its start is given."""
+    this = Process.of(psutil.Process())
+    return this.model_copy(update={"started": started})
+
+
+def this_process() -> Process:
+    return Process.of(psutil.Process())
+
+
+def pipeline(key: str = "one", **more: Any) -> PipelineRun:
+    given: dict[str, Any] = {"commit": "c0ffee", "dirty": True, "owner": here()}
+    return PipelineRun(key=key, name="pipeline", started=STARTED, **given | more)
 
 
 def records() -> list[Record]:
@@ -60,29 +64,26 @@ def records() -> list[Record]:
     return [cached, fresh, last]
 
 
-def outcome() -> Outcome:
-    return Outcome(
-        lock=Lock(digest="10c4", stage_keys=KEYS, outputs={}, data=DIGEST),
-        environment={"threads": "2"},
-        size=224,
-        counts={"clips": 3},
-        metrics={"paper_test_accuracy": 0.8},
-        description="| a table |",
-        models={
-            "as_published": Shown(
-                title="stem, as_published", metrics={"train_seconds": 9.0}, description="read"
-            )
-        },
-        registered=[],
-    )
+def outcome(run: PipelineRun | None = None) -> Outcome:
+    stages = records()
+    [model] = stages[-1].children
+    model.title, model.description = "stem, as_published", "read"
+    model.metrics["train_seconds"] = 9.0
+    parent = Record(name="pipeline", started=STARTED, seconds=30, status="finished")
+    parent.children, parent.description = stages, "| a table |"
+    parent.metrics, parent.params = {"paper_test_accuracy": 0.8}, {"recommended": "int8"}
+    parent.tags = {"dvc.lock": "10c4", "threads": "2"}
+    data = Data(digest=DIGEST, size=224, counts={"clips": 3})
+    return Outcome(parent=parent, stage_keys=KEYS, data=data)
 
 
-def outbox(run: Pipeline, kept: list[Record] | None = None, over: bool = True) -> Outbox:
+def kept_of(run: PipelineRun, kept: list[Record] | None = None, over: bool = True) -> Outbox:
     """Returns the outbox of a pipeline run with an artifact for each stage and the whole."""
-    found = Outbox.open(run)
+    found = Outbox(Path(".tracking") / run.key)
+    found.describe(run)
     Path("report.html").write_text("<p>report</p>")
     for record in kept or records():
-        found.keep(record)
+        begin_and_end(found, record)
         found.attach(record.name, [Path("report.html")])
     found.attach("", [Path("report.html")])
     if over:
@@ -90,19 +91,17 @@ def outbox(run: Pipeline, kept: list[Record] | None = None, over: bool = True) -
     return found
 
 
-def begin_and_end(kept: Outbox, stage: str) -> None:
-    """Begins a stage in a process that is no more."""
-    # Which deletes what an attempt before left.
-    kept_before = {path: path.read_text() for path in kept.stages.glob(f"{stage}.json")}
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pool.apply(kept.begin, (stage,))
-    for path, content in kept_before.items():
-        path.write_text(content)
+def begin_and_end(kept: Outbox, record: Record, process: Process | None = None) -> None:
+    """Has a stage begin in a process that is no more, unless another one is named."""
+    begun = outbox.Begun(
+        stage=record.name, process=process or here(), at=record.started, folder=Path.cwd()
+    )
+    files.write_json(kept.folder / f"begun/{record.name}.json", begun.model_dump(mode="json"))
+    kept.keep(record)
 
 
-def publish(run: Pipeline | None = None) -> str:
-    run = run or pipeline()
-    return publisher.Publisher(Client(60), run).publish(outbox(run))
+def publish(run: PipelineRun | None = None) -> str:
+    return Publisher().show(kept_of(run or pipeline()))
 
 
 @pytest.fixture
@@ -123,13 +122,13 @@ def new_store(folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
     return MlflowClient(uri)
 
 
-def runs(store: MlflowClient) -> list[Run]:
+def runs_of(store: MlflowClient) -> list[Run]:
     experiment = store.get_experiment_by_name("stemtune")
     return list(store.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def by_name(store: MlflowClient) -> dict[str, Run]:
-    found = runs(store)
+    found = runs_of(store)
     named = {run.info.run_name: run for run in found}
     assert len(named) == len(found)
     return named
@@ -138,7 +137,7 @@ def by_name(store: MlflowClient) -> dict[str, Run]:
 def everything(store: MlflowClient) -> dict[str, Any]:
     """All that the runs hold, each value of each metric too, by key."""
     return {
-        run.data.tags[unique_runs.KEY]: (
+        run.data.tags[runs.KEY]: (
             run.info.run_name,
             run.info.status,
             run.info.start_time,
@@ -154,7 +153,7 @@ def everything(store: MlflowClient) -> dict[str, Any]:
             {name: value for name, value in run.data.tags.items() if "parent" not in name},
             sorted(file.path for file in store.list_artifacts(run.info.run_id)),
         )
-        for run in runs(store)
+        for run in runs_of(store)
     }
 
 
@@ -184,25 +183,19 @@ def test_a_parent_and_a_child_per_stage_trial_and_model(store: MlflowClient) -> 
         assert [file.path for file in store.list_artifacts(run.info.run_id)] == ["report.html"]
 
 
-def test_who_only_connects_writes_nothing(store: MlflowClient) -> None:
-    publisher.Publisher(Client(60), pipeline())
-    Live(Client(60), pipeline())
-    assert store.get_experiment_by_name("stemtune") is None
-
-
 def test_a_cached_stage_shows_its_own_times_and_where_it_was_computed(
     store: MlflowClient,
 ) -> None:
     before = pipeline("before").model_copy(update={"started": STARTED - 70})
-    publisher.Publisher(Client(60), before).publish(outbox(before, records()[:1], over=False))
-    [computed] = [run for run in runs(store) if run.info.run_name == "tune_lr"]
+    Publisher().show(kept_of(before, records()[:1], over=False))
+    [computed] = [run for run in runs_of(store) if run.info.run_name == "tune_lr"]
     assert computed.data.tags["cached"] == "false"
 
     parent = publish()
     shown = {
         run.info.run_name: run
-        for run in runs(store)
-        if run.data.tags[unique_runs.PIPELINE] == "one" and run.info.run_id != parent
+        for run in runs_of(store)
+        if run.data.tags[runs.PIPELINE] == "one" and run.info.run_id != parent
     }
     cached = {name: run.data.tags["cached"] for name, run in shown.items() if name in KEYS}
     assert cached == {"tune_lr": "true", "train_best": "false", "evaluate": "false"}
@@ -226,7 +219,7 @@ def test_a_cached_stage_shows_its_own_times_and_where_it_was_computed(
 def test_each_pipeline_run_is_shown_whole(store: MlflowClient) -> None:
     publish()
     publish(pipeline("two"))
-    names = Counter(run.info.run_name for run in runs(store))
+    names = Counter(run.info.run_name for run in runs_of(store))
     assert names == dict.fromkeys(NAMES, 2)
 
 
@@ -240,23 +233,28 @@ def test_publishing_again_changes_nothing(store: MlflowClient) -> None:
 def test_what_ran_live_becomes_what_is_published_at_once(
     store: MlflowClient, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, kept = pipeline(), records()
-    shown = Live(Client(60), run)
-    for record in kept[1:]:
+    run, publisher = pipeline(owner=this_process()), Publisher()
+    kept = kept_of(run, records()[:1], over=False)
+    (kept.folder / "begun/tune_lr.json").unlink()
+    for record in records()[1:]:
         begun = record.model_copy(deep=True, update={"status": "running", "metrics": {}})
         begun.epochs, begun.seconds = record.epochs[:1], 0.0
-        shown.begin_stage(begun)
+        begin_and_end(kept, begun, this_process())
+        publisher.show(kept)
         child = by_name(store)[record.name]
         assert child.info.status == "RUNNING"
         assert by_name(store)["pipeline"].info.status == "RUNNING"
         losses = store.get_metric_history(child.info.run_id, "train_loss")
         assert [point.step for point in losses] == [epoch.epoch for epoch in begun.epochs]
         begun.epochs = record.epochs
-        shown.show(begun)
-        shown.end_stage(record)
+        kept.keep(begun)
+        publisher.show(kept)
+        begin_and_end(kept, record)
+        publisher.show(kept)
         assert by_name(store)[record.name].info.status == "FINISHED"
-        assert by_name(store)["pipeline"].info.status == "FINISHED"
-    publish(run)
+        assert by_name(store)["pipeline"].info.status == "RUNNING"
+    kept_of(run)
+    publisher.show(kept)
     at_once = new_store(tmp_path / "at once", empty_store, monkeypatch)
     publish(run)
     assert everything(store) == everything(at_once)
@@ -267,10 +265,7 @@ def test_a_stage_that_failed_and_one_that_was_killed(store: MlflowClient) -> Non
     evil = "```\n<b>bold</b> ````"
     failed.status, failed.error = "failed", f"Traceback {evil}\nValueError: no such weights"
     killed.status = "running"
-    run = pipeline()
-    kept = outbox(run, [done, failed, killed], over=False)
-    begin_and_end(kept, "evaluate")
-    publisher.Publisher(Client(60), run).publish(kept)
+    Publisher().show(kept_of(pipeline(), [done, failed, killed], over=False))
     shown = by_name(store)
     assert shown["tune_lr"].info.status == "FINISHED"
     assert shown["train_best"].info.status == "FAILED"
@@ -281,20 +276,21 @@ def test_a_stage_that_failed_and_one_that_was_killed(store: MlflowClient) -> Non
     assert shown["pipeline"].info.status == "FAILED"
 
 
-def test_a_stage_killed_with_its_reporter_leaves_no_run_going_on(store: MlflowClient) -> None:
+def test_a_stage_killed_with_the_publisher_leaves_no_run_going_on(store: MlflowClient) -> None:
     [tuned, *_] = records()
-    run = pipeline()
-    kept = Outbox.open(run)
-    begin_and_end(kept, "tune_lr")
     for record in (tuned, *tuned.children):
         record.status = "running"
-    kept.keep(tuned)
-    # It was killed in the middle of the next.
-    (kept.stages / ".1.tune_lr.json").write_text('{"name": "tune')
-    Live(Client(60), run).begin_stage(tuned)
-    assert {shown.info.status for shown in runs(store)} == {"RUNNING"}
+    run = pipeline(owner=this_process())
+    kept = kept_of(run, [tuned], over=False)
+    begin_and_end(kept, tuned, this_process())
+    Publisher().show(kept)
+    assert {shown.info.status for shown in runs_of(store)} == {"RUNNING"}
 
-    publisher.Publisher(Client(60), run).publish(kept)
+    kept.describe(pipeline())
+    begin_and_end(kept, tuned)
+    # It was killed in the middle of the next.
+    (kept.folder / "stages/.1.tune_lr.json").write_text('{"name": "tune')
+    Publisher().show(kept)
     shown = by_name(store)
     assert set(shown) == {"pipeline", "tune_lr", "trial 1"}
     assert {one.info.status for one in shown.values()} == {"FAILED"}
@@ -307,10 +303,8 @@ def test_a_stage_that_fails_takes_the_parts_along_that_were_going_on(store: Mlfl
     done = Record(name="trial 0", started=STARTED - 55, status="finished")
     tuned.status = tuned.children[0].status = "running"
     tuned.children.append(done)
-    shown = Live(Client(60), pipeline())
-    shown.begin_stage(tuned)
     tuned.fail("no such rate", time.time())
-    shown.end_stage(tuned)
+    Publisher().show(kept_of(pipeline(), [tuned], over=False))
     states = {name: shown.info.status for name, shown in by_name(store).items()}
     failed = dict.fromkeys(("pipeline", "tune_lr", "trial 1"), "FAILED")
     assert states == failed | {"trial 0": "FINISHED"}
@@ -322,14 +316,13 @@ def test_an_outbox_that_was_closed_in_part_is_not_pending(
     def cut_off(_: Path) -> None:
         raise _Killed
 
-    kept = outbox(pipeline())
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", cut_off)
         with pytest.raises(_Killed):
-            kept.close()
+            publish()
     assert list(pending()) == []
-    outbox(pipeline("two")).close()
-    assert {path.name for path in Path(".tracking").iterdir()} == {"last.json"}
+    publish(pipeline("two"))
+    assert {path.name for path in Path(".tracking").iterdir()} == {"shown.json"}
 
 
 def test_an_experiment_that_was_deleted_makes_way_for_a_new_one(
@@ -341,92 +334,125 @@ def test_an_experiment_that_was_deleted_makes_way_for_a_new_one(
     assert before_deletion
     deleted = before_deletion.experiment_id
     store.delete_experiment(deleted)
-    publish(pipeline("two"))
+    second = kept_of(pipeline("two"))
+    Publisher().show(second)
     assert len(everything(store)) == len(NAMES)
     command = f"mlflow experiments restore --experiment-id {deleted}"
-    assert command in capsys.readouterr().out
+    shown = second.shown()
+    assert shown
+    assert command in shown.notes[-1]
     now = store.get_experiment_by_name("stemtune")
     assert now
     assert command in now.tags["mlflow.note.content"]
-    publish(pipeline("three"))
-    assert capsys.readouterr().out == ""
+    third = kept_of(pipeline("three"))
+    Publisher().show(third)
+    assert not outbox._memory().runs["three"].notes
 
     store.restore_experiment(deleted)
     assert len(store.search_runs([deleted])) == len(before)
 
 
 def test_the_run_of_mlflow_run_becomes_the_parent(store: MlflowClient) -> None:
-    mlflow.set_tracking_uri(f"sqlite:///{Path.cwd()}/mlflow.db")
     experiment = store.create_experiment("of mlflow run")
     given = store.create_run(experiment).info.run_id
-    going_on: dict[str, Any] = {"process_started": processes.started(psutil.Process())}
-    assert publish(pipeline(given_run=given, **going_on)) == given
+    # As `mlflow run -P` notes it, where DVC writes 1e-05.
+    store.log_param(given, "ci.max_stem_gap", "0.00001")
+    changed = {"ci.max_stem_gap": "1e-05"}
+    first = pipeline(given_run=given, giver=this_process(), changed=changed)
+    assert publish(first) == given
     # `mlflow run` itself ends it.
     assert store.get_run(given).info.status == "RUNNING"
     # Unless it was killed with all below it.
-    publish(pipeline(given_run=given))
+    ended = first.model_copy(update={"giver": here()})
+    kept = kept_of(ended)
+    kept.conclude(outcome().model_copy(update={"stage_keys": {}}))
+    for run in store.search_runs([experiment]):
+        store.set_tag(run.info.run_id, runs.CONTENT, "not all")
+    Publisher().show(kept)
     assert store.get_run(given).info.status == "FINISHED"
-    store.set_terminated(given, "KILLED")
-    publish(pipeline(given_run=given))
-    assert store.get_run(given).info.status == "KILLED"
     shown = {run.info.run_name: run for run in store.search_runs([experiment])}
     assert shown["tune_lr"].data.tags["mlflow.parentRunId"] == given
 
 
+def test_a_second_pipeline_run_below_one_mlflow_run_is_a_parent_of_its_own_there(
+    store: MlflowClient,
+) -> None:
+    experiment = store.create_experiment("of mlflow run")
+    given = store.create_run(experiment).info.run_id
+    publish(pipeline(given_run=given, changed={"tune_lr.epochs": "3"}))
+    second = publish(pipeline("two", given_run=given, changed={"tune_lr.epochs": "4"}))
+    assert second != given
+    shown = store.get_run(second)
+    assert shown.data.tags["mlflow.parentRunId"] == given
+    assert shown.data.params["tune_lr.epochs"] == "4"
+    assert store.get_run(given).data.params["tune_lr.epochs"] == "3"
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_run_that_is_named_and_not_there_keeps_nothing_out_of_mlflow(
+    store: MlflowClient, is_deleted: bool
+) -> None:
+    given = "0" * 32
+    if is_deleted:
+        given = store.create_run(store.create_experiment("other")).info.run_id
+        store.delete_run(given)
+    kept = kept_of(pipeline(given_run=given))
+    parent = Publisher().show(kept)
+    assert store.get_run(parent).info.run_name == "pipeline"
+    shown = kept.shown()
+    assert shown
+    assert f"MLFLOW_RUN_ID is set to {given}, and there is no such run" in shown.notes[-1]
+    assert list(pending()) == []
+
+
+def test_runs_go_to_the_experiment_that_is_named(store: MlflowClient) -> None:
+    publish(pipeline(mlflow_experiment="of my team"))
+    found = store.get_experiment_by_name("of my team")
+    assert found
+    assert found.tags["mlflow.note.content"] == experiment.DESCRIPTION
+    assert len(store.search_runs([found.experiment_id])) == len(NAMES)
+
+
+def test_a_parent_has_what_pipeline_runs_are_compared_by(store: MlflowClient) -> None:
+    parent = publish(pipeline(changed={"tune_lr.epochs": "7"}))
+    data = store.get_run(parent).data
+    assert data.params == {"tune_lr.epochs": "7", "recommended": "int8"}
+    assert data.tags[runs.CONTENT] not in ("", "not yet")
+
+
 def test_settings_of_an_experiment_are_tags(store: MlflowClient) -> None:
     changed = {"tune_lr.epochs": "7"}
-    parent = publish(pipeline(experiment="plush-flea", changed=changed))
+    parent = publish(pipeline(dvc_experiment="plush-flea", changed=changed))
     tags = store.get_run(parent).data.tags
     assert tags["dvc.experiment"] == "plush-flea"
     assert tags["dvc.experiment.tune_lr.epochs"] == "7"
 
 
-def _publish_at(barrier: Any) -> None:
-    barrier.wait()
-    publisher.Publisher(Client(60), pipeline()).publish(Outbox.open(pipeline()))
+PUBLISHER = [sys.executable, "-m", "stemtune.tracking.publisher"]
 
 
-def test_publishers_at_once_leave_one_run_per_key(store: MlflowClient) -> None:
-    # The store exists: who makes its tables is not what is asked here.
-    publish(pipeline("before"))
-    outbox(pipeline())
-    spawned = multiprocessing.get_context("spawn")
-    barrier = spawned.Barrier(3)
-    publishers = [spawned.Process(target=_publish_at, args=(barrier,)) for _ in range(3)]
-    for process in publishers:
-        process.start()
-    for process in publishers:
-        process.join()
-    assert [process.exitcode for process in publishers] == [0, 0, 0]
-    found = [run for run in runs(store) if run.data.tags[unique_runs.PIPELINE] == "one"]
-    assert Counter(run.info.run_name for run in found) == dict.fromkeys(NAMES, 1)
-    assert all(run.info.status == "FINISHED" for run in found)
+def test_of_publishers_that_start_at_once_one_is_at_work(store: MlflowClient) -> None:
+    kept = kept_of(pipeline())
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    started = [subprocess.Popen(PUBLISHER, env=environment) for _ in range(3)]
+    while kept.folder.exists():
+        assert any(one.poll() is None for one in started)
+        time.sleep(0.05)
+    # Others leave; this one waits for more.
+    while sum(one.poll() is None for one in started) > 1:
+        time.sleep(0.05)
+    service.end(Path(".tracking"))
+    assert all(one.wait(60) is not None for one in started)
+    assert Counter(run.info.run_name for run in runs_of(store)) == dict.fromkeys(NAMES, 1)
+    assert all(run.info.status == "FINISHED" for run in runs_of(store))
 
 
-def test_a_run_that_its_publisher_saw_alone_is_taken_by_one_that_made_its_own_too_late(
-    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unique_runs, "PAUSE_SECONDS", (0.0, 0.0))
-    experiment = store.create_experiment("stemtune")
-    key = {unique_runs.KEY: "k", unique_runs.PIPELINE: "one"}
-    looks, other = 0, ""
-
-    class Late(MlflowClient):
-        def create_run(self, *arguments: Any, **more: Any) -> Run:
-            nonlocal other
-            other = store.create_run(experiment, 2000, key).info.run_id
-            return super().create_run(*arguments, **more)
-
-        def search_runs(self, *arguments: Any, **more: Any) -> Any:
-            nonlocal looks
-            looks += 1
-            if looks == 4:
-                store.set_tag(other, unique_runs.CONTENT, "not yet")
-            return super().search_runs(*arguments, **more)
-
-    claims = unique_runs.UniqueRuns(Late(store.tracking_uri), experiment, "one")
-    assert claims.claim([unique_runs.Child("k", "name", "", 1.0)]) == [other]
-    assert [run.info.run_id for run in store.search_runs([experiment])] == [other]
+def test_doubles_that_two_publishers_made_become_one(store: MlflowClient) -> None:
+    experiment_id = store.create_experiment("stemtune")
+    for _ in range(2):
+        store.create_run(experiment_id, tags={runs.KEY: "one", runs.PIPELINE: "one"})
+    publish()
+    assert set(by_name(store)) == NAMES
 
 
 class _Killed(BaseException):
@@ -436,7 +462,6 @@ class _Killed(BaseException):
 def test_a_publisher_that_is_cut_off_anywhere_leaves_nothing_double(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unique_runs, "PAUSE_SECONDS", (0.0, 0.0))
     publish(pipeline("whole"))
     calls = 0
 
@@ -449,70 +474,42 @@ def test_a_publisher_that_is_cut_off_anywhere_leaves_nothing_double(
                     raise _Killed
             return super().__getattribute__(name)
 
-    monkeypatch.setattr(client, "MlflowClient", Counted)
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", Counted)
     cut_off = 0
+    exported = outcome().model_copy(update={"exports": {"as_published": {"x.tflite": "m1"}}})
     for number in range(1, 200, 2):
         run, calls = pipeline(f"cut {number}"), number
-        kept = outbox(run)
+        kept = kept_of(run)
+        kept.link(Path("report.html"), "exports/x.tflite")
+        kept.conclude(exported)
         try:
-            publisher.Publisher(Client(60), run).publish(kept)
+            Publisher().show(kept)
         except _Killed:
             cut_off += 1
         else:
             break
-        publisher.Publisher(Client(60), run).publish(kept)
-        left = [one for one in runs(store) if one.data.tags[unique_runs.PIPELINE] == run.key]
+        Publisher().show(kept)
+        left = [one for one in runs_of(store) if one.data.tags[runs.PIPELINE] == run.key]
         assert Counter(one.info.run_name for one in left) == dict.fromkeys(NAMES, 1)
         assert all(one.info.status == "FINISHED" for one in left)
     assert cut_off > 20
-
-
-def test_a_slow_server_is_given_up_in_time(store: MlflowClient) -> None:
-    publish(pipeline("before"))
-    with pytest.raises(TimeoutError, match=r"track\.timeout_seconds, 0 s"):
-        publisher.Publisher(Client(0), pipeline()).publish(outbox(pipeline()))
 
 
 def test_artifacts_that_cannot_be_stored_are_named_and_stored_later(
     store: MlflowClient,
 ) -> None:
     run = pipeline()
-    kept = outbox(run)
-    shown = publisher.Publisher(Client(60), run)
+    kept = kept_of(run)
     # Where artifacts go there is a file, whoever runs this.
     Path("mlruns").write_text("in the way")
-    with pytest.raises(publisher.Incomplete, match=r"artifacts of the pipeline run .*tune_lr"):
-        shown.publish(kept)
+    with pytest.raises(Incomplete, match=r"artifacts of the pipeline run .*tune_lr"):
+        Publisher().show(kept)
     assert by_name(store)["tune_lr"].data.metrics["estimated_wh"] == 0.5
     Path("mlruns").unlink()
     publish(run)
     for found in by_name(store).values():
         if found.info.run_name in {"pipeline", *KEYS}:
             assert store.list_artifacts(found.info.run_id)
-
-
-def _killed_after(calls: int) -> None:
-    class Counted(MlflowClient):
-        def log_batch(self, *arguments: Any, **more: Any) -> None:
-            nonlocal calls
-            calls -= 1
-            if calls == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            super().log_batch(*arguments, **more)
-
-    client.MlflowClient = Counted  # type: ignore[misc]
-    publisher.Publisher(Client(60), pipeline()).publish(Outbox.open(pipeline()))
-
-
-def test_a_publisher_that_is_killed_leaves_its_outbox(store: MlflowClient) -> None:
-    outbox(pipeline())
-    process = multiprocessing.get_context("spawn").Process(target=_killed_after, args=(4,))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    [waiting] = pending()
-    publisher.Publisher(Client(60), waiting.pipeline()).publish(waiting)
-    assert set(by_name(store)) == NAMES
 
 
 def test_a_server_that_is_too_slow_for_all_at_once_is_told_all_in_the_end(
@@ -530,15 +527,15 @@ def test_a_server_that_is_too_slow_for_all_at_once_is_told_all_in_the_end(
             return super().__getattribute__(name)
 
     publish(pipeline("before"))
-    monkeypatch.setattr(client, "MlflowClient", Slow)
-    kept, attempts, done = outbox(pipeline()), 0, ""
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", Slow)
+    kept, attempts, done = kept_of(pipeline()), 0, ""
     while not done and attempts < 20:
         attempts, left = attempts + 1, 12
-        with suppress(TimeoutError, publisher.Incomplete):
-            done = publisher.Publisher(Client(60), pipeline()).publish(kept)
+        with suppress(TimeoutError, Incomplete):
+            done = Publisher().show(kept)
     assert done
     assert attempts > 1
-    found = [run for run in runs(store) if run.data.tags[unique_runs.PIPELINE] == "one"]
+    found = [run for run in runs_of(store) if run.data.tags[runs.PIPELINE] == "one"]
     assert all(run.info.status == "FINISHED" for run in found)
 
 
@@ -549,27 +546,75 @@ def test_more_runs_than_mlflow_tells_of_in_one_call_are_not_made_twice(
         def search_runs(self, *arguments: Any, **more: Any) -> Any:
             return super().search_runs(*arguments, **more | {"max_results": 1})
 
-    monkeypatch.setattr(client, "MlflowClient", Paged)
-    kept = outbox(pipeline())
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", Paged)
     for _ in range(2):
-        publisher.Publisher(Client(60), pipeline()).publish(kept)
+        publish()
     assert set(by_name(store)) == NAMES
 
 
-@pytest.mark.parametrize("present", [True, False])
-def test_a_model_that_cannot_be_registered_is_named_and_one_that_is_gone_is_not_asked_for(
-    store: MlflowClient, present: bool
-) -> None:
-    model = Registered(name="as_published", alias="stem", folder="nowhere", digest="d1")
-    kept = outbox(pipeline())
+def test_a_model_that_cannot_be_registered_is_named(store: MlflowClient) -> None:
+    model = Registered(name="as_published", alias="stem", digest="d1")
+    kept = kept_of(pipeline())
     kept.conclude(outcome().model_copy(update={"registered": [model]}))
-    published = publisher.Publisher(Client(60), pipeline())
-    if present:
-        with pytest.raises(publisher.Incomplete, match="model as_published .*nowhere"):
-            published.publish(kept, ["d1"])
-    else:
-        published.publish(kept)
-    assert {run.info.status for run in runs(store)} == {"FINISHED"}
+    with pytest.raises(Incomplete, match=r"model as_published .*models/as_published"):
+        Publisher().show(kept)
+    assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
+
+
+def test_a_model_is_registered_as_it_was_though_another_run_has_retrained_it_since(
+    store: MlflowClient,
+) -> None:
+    kept, folder = kept_of(pipeline()), Path("models/stem/as_published")
+    folder.mkdir(parents=True)
+    (folder / "classes.json").write_text('["a", "b"]')
+    (folder / "weights").write_text("of then")
+    Path("stem.tflite").write_text("of then")
+    kept.link(folder, "models/as_published")
+    kept.link(Path("stem.tflite"), "exports/stem.tflite")
+    model = Registered(name="as_published", alias="stem", digest="d1", description="good")
+    exports = {"as_published": {"stem.tflite": "m1"}}
+    kept.conclude(outcome().model_copy(update={"registered": [model], "exports": exports}))
+    # The server is down, and another run comes.
+    shutil.rmtree(folder)
+    Path("stem.tflite").unlink()
+    Publisher().show(kept)
+    version = store.get_model_version_by_alias("stemtune", "stem")
+    assert (version.tags["dvc.md5"], version.description) == ("d1", "good")
+    place = mlflow.artifacts.download_artifacts("models:/stemtune@stem/artifacts/as_published")
+    assert (Path(place) / "weights").read_text() == "of then"
+    export = mlflow.artifacts.download_artifacts(version.tags["stemtune.exports"])
+    assert Path(export).read_text() == "of then"
+
+    # Who deletes the files of an export finds them again after the next run.
+    Path(export).unlink()
+    Path("stem.tflite").write_text("of then")
+    again = kept_of(pipeline("again"))
+    again.link(Path("stem.tflite"), "exports/stem.tflite")
+    again.conclude(outcome().model_copy(update={"exports": exports}))
+    Publisher().show(again)
+    assert Path(mlflow.artifacts.download_artifacts(version.tags["stemtune.exports"])).exists()
+
+
+def test_make_publish_shows_what_is_pending_without_a_workspace_and_changes_nothing_else(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(pipeline("whole"))
+    before = everything(store)
+    failed = records()[0]
+    failed.fail("no such rate", time.time())
+    kept_of(pipeline("failed"), [failed], over=False)
+    with pytest.raises(SystemExit) as ended:
+        publishing.main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "track: published pipeline in MLflow, parent run " in said
+    after = everything(store)
+    assert {key: after[key] for key in before} == before
+    assert len(after) == len(before) + 3
+    publishing.main()
+    assert capsys.readouterr().out == "track: nothing is pending\n"
+    assert everything(store) == after
+    service.end(Path(".tracking"))
 
 
 def test_an_experiment_that_another_made_just_now_is_taken(
@@ -580,36 +625,60 @@ def test_an_experiment_that_another_made_just_now_is_taken(
             store.create_experiment(name)
             return super().create_experiment(name, *arguments, **more)
 
-    monkeypatch.setattr(client, "MlflowClient", Late)
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", Late)
     publish()
-    assert len(runs(store)) == len(NAMES)
+    assert len(runs_of(store)) == len(NAMES)
 
 
-def test_what_goes_on_is_published_by_no_other(store: MlflowClient) -> None:
-    this = {"process_started": processes.started(psutil.Process())}
-    going_on = outbox(pipeline("going on", **this), records()[:1], over=False)
-    orphan = outbox(pipeline("orphan"), records()[:1], over=False)
-    orphan.begin("tune_lr")
-    over = outbox(pipeline("over"), records()[:1], over=False)
-    publishing.publish_waiting(60, [])
+def test_what_goes_on_stays_pending(store: MlflowClient) -> None:
+    going_on = kept_of(pipeline("going on", owner=this_process()), records()[:1], over=False)
+    orphan = kept_of(pipeline("orphan"), records()[:1], over=False)
+    begin_and_end(orphan, records()[0], this_process())
+    over = kept_of(pipeline("over"), records()[:1], over=False)
+    Publisher().look()
     assert {kept.folder for kept in pending()} == {going_on.folder, orphan.folder}
     assert not over.folder.exists()
 
 
-def test_of_publishers_of_a_project_one_waits_for_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_of_another_machine_goes_on_as_long_as_it_says_so(store: MlflowClient) -> None:
+    elsewhere = this_process().model_copy(update={"machine": "a container beside this host"})
+    [tuned, *_] = records()
+    tuned.status = "running"
+    kept = kept_of(pipeline(owner=elsewhere), [tuned], over=False)
+    begin_and_end(kept, tuned, elsewhere)
+    kept.renew()
+    Publisher().look()
+    assert by_name(store)["tune_lr"].info.status == "RUNNING"
+    assert kept.folder.exists()
+    long_ago = time.time() - outbox.LEASE_SECONDS - 1
+    os.utime(kept.folder / outbox.LEASE, (long_ago, long_ago))
+    Publisher().look()
+    assert by_name(store)["tune_lr"].info.status == "FAILED"
+    assert not kept.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["pipeline.json", "outcome.json", "stages/tune_lr.json"])
+def test_an_outbox_that_cannot_be_read_is_put_aside_and_keeps_no_other_waiting(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = []
+    torn = kept_of(pipeline("torn"), over=name == "outcome.json")
+    # As after a power cut.
+    (torn.folder / name).write_text("")
+    kept_of(pipeline("whole"))
+    Publisher().look()
+    assert set(by_name(store)) == NAMES
+    assert list(pending()) == []
+    assert Path(".tracking/unreadable/torn/report.html").parent.exists()
+    said = capsys.readouterr().out
+    assert f".tracking/torn/{name}" in said
+    assert "moved to .tracking/unreadable/torn" in said
 
-    def publish() -> None:
-        with alone():
-            done.append("second")
 
-    second = threading.Thread(target=publish)
-    with alone():
-        second.start()
-        second.join(0.5)
-        done.append("first")
-    second.join()
-    assert done == ["first", "second"]
+def test_a_metric_that_is_no_number_costs_nothing_but_itself(store: MlflowClient) -> None:
+    tuned = records()[0]
+    tuned.metrics = {"loss": float("nan"), "accuracy": 0.5}
+    kept = kept_of(pipeline(), [tuned], over=False)
+    Publisher().show(kept)
+    shown = by_name(store)["tune_lr"].data.metrics
+    assert shown["accuracy"] == 0.5
+    assert "loss" not in shown

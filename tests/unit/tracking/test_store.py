@@ -14,9 +14,9 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from stemtune.core import params, pipeline_run
+from stemtune.core import all_params, dvc
 from stemtune.export.exports import Exports
-from stemtune.tracking import outbox, publishing, store, summary
+from stemtune.tracking import moved, publisher, publishing, service, store
 from tests.support.project import ROOT
 
 
@@ -34,8 +34,7 @@ def project(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client = connect(root, monkeypatch)
     # That it was copied from where it was made is not what is asked here.
-    store.mend()
-    capsys.readouterr()
+    moved.follow()
     experiment = client.create_experiment("stemtune")
     run = client.create_run(experiment).info
     client.log_text(run.run_id, "kept", "a.txt")
@@ -82,16 +81,14 @@ def dump(root: Path) -> str:
 def test_a_project_that_was_moved_shows_and_loads_what_it_had(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moved = project.parent / "new place"
-    project.rename(moved)
-    client = connect(moved, monkeypatch)
-    store.mend()
-    assert f"was moved here from {project}" in capsys.readouterr().out
-    assert_whole_at(moved, client)
+    place = project.parent / "new place"
+    project.rename(place)
+    client = connect(place, monkeypatch)
+    assert f"was moved here from {project}" in moved.follow()
+    assert_whole_at(place, client)
     assert not project.exists()
-    assert str(project) not in dump(moved)
-    store.mend()
-    assert capsys.readouterr().out == ""
+    assert str(project) not in dump(place)
+    assert moved.follow() == ""
 
 
 def test_a_copy_writes_nothing_to_the_place_that_it_was_copied_from(
@@ -101,13 +98,11 @@ def test_a_copy_writes_nothing_to_the_place_that_it_was_copied_from(
     shutil.copytree(project, copy)
     there = set(project.rglob("*"))
     client = connect(copy, monkeypatch)
-    store.mend()
-    assert f"is a copy of {project}" in capsys.readouterr().out
+    assert f"is a copy of {project}" in moved.follow()
     assert_whole_at(copy, client)
     assert set(project.rglob("*")) == there
     assert_whole_at(project, connect(project, monkeypatch))
-    store.mend()
-    assert capsys.readouterr().out == ""
+    assert moved.follow() == ""
     assert str(copy) not in dump(project)
 
 
@@ -121,46 +116,58 @@ def test_artifacts_that_are_at_another_place_alone_are_still_found(
     assert elsewhere == "2"
     note = client.create_run(elsewhere).info
     client.log_text(note.run_id, "a note", "note.txt")
-    moved = project.rename(project.parent / "moved")
-    client = connect(moved, monkeypatch)
+    place = project.rename(project.parent / "moved")
+    client = connect(place, monkeypatch)
     # What was logged after the move, before anything mended it.
     late = client.create_run("1").info
     client.log_text(late.run_id, "late", "late.txt")
-    store.mend()
+    moved.follow()
     for run, name in ((note, "note"), (late, "late")):
-        place = client.get_run(run.run_id).info.artifact_uri
-        assert mlflow.artifacts.load_text(f"{place}/{name}.txt")
+        folder = client.get_run(run.run_id).info.artifact_uri
+        assert mlflow.artifacts.load_text(f"{folder}/{name}.txt")
     client.delete_run(late.run_id)
-    assert_whole_at(moved, client)
+    assert_whole_at(place, client)
 
 
 def test_a_store_that_was_named_is_left_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moved = project.rename(project.parent / "moved")
-    monkeypatch.chdir(moved)
-    before = dump(moved)
+    place = project.rename(project.parent / "moved")
+    monkeypatch.chdir(place)
+    before = dump(place)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
-    store.mend()
-    assert dump(moved) == before
+    assert moved.follow() == ""
+    assert dump(place) == before
     # `mlflow run` names the project's own, quoted.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{moved}/mlflow.db".replace("о", "%D0%BE"))
-    store.mend()
-    assert "was moved here" in capsys.readouterr().out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db".replace("о", "%D0%BE"))
+    assert "was moved here" in moved.follow()
+
+
+def test_a_store_whose_tables_are_others_is_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = project.rename(project.parent / "moved")
+    connect(place, monkeypatch)
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("ALTER TABLE runs RENAME COLUMN artifact_uri TO artifacts_are_at")
+        database.commit()
+    before = dump(place)
+    assert "mlflow.db lacks runs.artifact_uri" in moved.follow()
+    assert dump(place) == before
 
 
 MAKES = """
 import os, signal, sys, time
 from pathlib import Path
 from urllib.parse import quote
-from stemtune.tracking.client import Client
+from stemtune.tracking import store
 from mlflow.store.db import utils
 go, kill = Path(sys.argv[1]), sys.argv[2:]
 if kill:
     utils._upgrade_db = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 while not kill and not go.exists():
     time.sleep(0.01)
-print(len(Client(600).search_experiments()))
+print(len(store.connect().search_experiments()))
 """
 
 
@@ -192,14 +199,14 @@ def test_a_store_is_made_where_it_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{named}?timeout=30")
     with monkeypatch.context() as patched:
         # MLflow makes it, as well as it can.
-        patched.setattr(store.fcntl, "flock", refuse)
-        store.prepare()
-        assert list(named.parent.iterdir()) == []
-    store.prepare()
+        patched.setattr("fcntl.flock", refuse)
+        store._prepare()
+        assert not named.exists()
+    store._prepare()
     assert [path.name for path in named.parent.iterdir()] == [named.name]
     # As `mlflow run` names it.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{quote(str(named))}")
-    store.prepare()
+    store._prepare()
     assert [path.name for path in tmp_path.rglob("*.db")] == [named.name]
 
 
@@ -232,12 +239,34 @@ def test_a_copy_that_dvc_made_belongs_to_its_project(
         (tmp_path / "link").symlink_to(root)
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / "link"))
     monkeypatch.chdir(copy / below_git / below_dvc)
-    assert pipeline_run.project() == root / below_dvc
+    assert dvc.project() == root / below_dvc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///own/runs.db")
     assert store.address() == f"sqlite:///{root / below_dvc}/own/runs.db"
     monkeypatch.chdir(root / below_dvc)
-    assert pipeline_run.project() == Path()
+    assert dvc.project() == Path()
     assert store.address() == "sqlite:///own/runs.db"
+
+
+@pytest.mark.parametrize("given", ["file:./runs", "file:runs", "./runs", "runs"])
+def test_a_relative_folder_is_the_project_s(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/copy"
+    copy.mkdir(parents=True)
+    for repository in (tmp_path, copy):
+        subprocess.run(["git", "init", "--quiet"], cwd=repository, check=True)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    assert store.address() == str(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("given", ["http://host:5000", "databricks", "file:///srv/runs"])
+def test_an_address_that_is_no_relative_path_stays(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    assert store.address() == given
 
 
 def test_what_keeps_a_run_from_mlflow_costs_no_result(
@@ -245,21 +274,21 @@ def test_what_keeps_a_run_from_mlflow_costs_no_result(
 ) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    times = summary.Timings({}, {}, {}, {}, {}, {}, summary.Energy("", 0, {}))
-    publishing.publish(params.load(), [], [], Exports(exports={}), times, None)
+    publishing.publish(all_params.load(), [], [], Exports(exports={}), None)
     said = capsys.readouterr().out
-    assert "track: WARNING: this run is not kept for MLflow: FileNotFoundError: dvc.lock" in said
+    assert "track: WARNING: this run is not kept for MLflow: " in said
 
 
-def test_a_file_system_that_locks_nothing_costs_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_file_system_that_locks_nothing_keeps_no_run_out_of_mlflow(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(37, "No locks available")
 
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outbox.fcntl, "flock", refuse)
-    with outbox.alone():
-        assert list(outbox.pending()) == []
-    [line] = capsys.readouterr().out.splitlines()
-    assert "cannot be locked on this file system (No locks available)" in line
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr(publisher, "LINGER_SECONDS", 0.1)
+    Path(".tracking").mkdir()
+    publisher.main()
+    assert service._noted(Path(".tracking"))

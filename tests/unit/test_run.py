@@ -14,14 +14,14 @@ from bench.project import ROOT, inherited
 STAGE = """
 import time
 from pathlib import Path
-from stemtune.core import stage
+from stemtune import run
 
-def main():
+def work(record):
     Path("began").touch()
     time.sleep(30)
     Path("output").touch()
 
-stage.run("long", main)
+run.run("long", work)
 """
 
 

@@ -1,6 +1,5 @@
-"""A stage in a real process, its reporter beside it, and what may happen to either."""
+"""A stage in a real process, the publisher beside it, and what may happen to either."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,44 +13,41 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import mlflow
 import psutil
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from stemtune.core import files, pipeline_run, processes, records, stage
+from stemtune import run
+from stemtune.core import dvc, errors, files, records
 from stemtune.core.records import Record
-from stemtune.core.stage_outbox import Begun, StageOutbox
-from stemtune.tracking import outbox, pipeline, publishing, reporter
-from stemtune.tracking.outbox import Outbox
+from stemtune.tracking import dvc_lock, outbox, pipeline_run, publisher, service
+from stemtune.tracking.outbox import Begun, Outbox
+from stemtune.tracking.process import Process
+from stemtune.tracking.publisher import Publisher
 from tests.support.project import ROOT
 
 Seen = TypeVar("Seen")
 
-# Runs `stage.run` for a name: it says that it began, waits for a file if one is named, and ends.
+# Runs `run.run` for a name: it says that it began, waits for a file if one is named, and ends.
 STAGE = """
 import sys, time
-from functools import partial
 from pathlib import Path
-from stemtune.core import stage
-from stemtune.core.records import Record
-def main():
-    record = Record.start(name, {"rate": 0.1})
-    record._announced = True
+from stemtune import run
+from stemtune.core import errors
+def work(record):
     Path("report.html").write_text("<p>report</p>")
     record.artifacts = ["report.html", *(["not yet made.csv"] if until == "never" else [])]
-    record.announce()
-    while until and not Path(until).exists():
-        time.sleep(0.02)
-    record.finish()
+    with record.timed({"rate": 0.1}):
+        while until and not Path(until).exists():
+            time.sleep(0.02)
 name, until = sys.argv[1:]
-stage.run(name, main)
+errors.run(name, lambda: run.run(name, work))
 """
 
 
 class Place:
-    """A folder with a store, in which a shell script named `dvc` runs stages."""
+    """A folder with a store, in which a shell that is called `dvc` runs stages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,10 +65,11 @@ class Place:
         """Runs a script in which `$stage NAME FILE` is a stage."""
         where = folder or self.folder
         # No function, or the shell that runs it in the background were a DVC of its own.
-        (where / "dvc").write_text(f"stage={self.stage}\n{script}")
+        (where / "script").write_text(f"stage={self.stage}\n{script}")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
         done = subprocess.Popen(
-            ["sh", str(where / "dvc")],
+            ["dvc", str(where / "script")],
+            executable=shutil.which("sh"),
             cwd=where,
             env=inherited | {"PYTHONPATH": str(ROOT)} | self.environment,
             stdout=subprocess.PIPE,
@@ -89,19 +86,25 @@ class Place:
         found = (self.folder / ".tracking").glob("*/pipeline.json")
         return [Outbox(path.parent) for path in found]
 
-    def reporters(self) -> list[psutil.Process]:
-        return [
-            process
-            for process in psutil.process_iter()
-            if "stemtune.tracking.reporter" in _command(process)
-            and str(self.folder) in _command(process)
-        ]
+    def publishers(self) -> list[psutil.Process]:
+        """Returns those that hold the lock, or are about to look for it."""
+        return [one for one in psutil.process_iter() if self._is_publisher(one)]
 
-    def reporter(self) -> psutil.Process:
-        """Returns the one reporter, once it has begun."""
-        wait_for(lambda: [one for one in self.outboxes() if one.reporter()])
-        [found] = self.reporters()
-        return found
+    def publisher(self) -> psutil.Process:
+        """Returns the publisher, once it has begun."""
+
+        def look() -> psutil.Process | None:
+            noted = service._noted(self.folder / ".tracking")
+            return noted.process.find() if noted else None
+
+        return wait_for(look)
+
+    def _is_publisher(self, process: psutil.Process) -> bool:
+        try:
+            is_it = "stemtune.tracking.publisher" in process.cmdline()
+            return is_it and process.cwd() == str(self.folder)
+        except psutil.Error:
+            return False
 
     def runs(self) -> dict[str, Run]:
         experiment = self.client.get_experiment_by_name("stemtune")
@@ -110,13 +113,6 @@ class Place:
 
     def states(self) -> dict[str, str]:
         return {name: run.info.status for name, run in self.runs().items()}
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 @pytest.fixture
@@ -128,11 +124,11 @@ def place(tmp_path: Path, empty_store: Path) -> Iterator[Place]:
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
         started.wait()
-    for left in made.reporters():
+    for left in made.publishers():
         left.kill()
 
 
-def wait_for(look: Callable[[], Seen]) -> Seen:
+def wait_for(look: Callable[[], Seen | None]) -> Seen:
     """Returns what a function returns as soon as it is something."""
     until = time.monotonic() + 240
     while not (seen := look()):
@@ -153,41 +149,48 @@ def ended_process() -> psutil.Process:
     return found
 
 
-def test_the_stages_of_a_pipeline_run_have_one_reporter_which_ends_with_it(place: Place) -> None:
+def whole(place: Place) -> None:
+    """Waits until nothing is pending."""
+    wait_for(lambda: not place.outboxes())
+
+
+def test_stages_are_followed_by_one_publisher_and_shown_whole_after_the_last(place: Place) -> None:
     dvc = place.dvc("$stage tune_lr go; $stage train_best on")
-    reporter = place.reporter()
+    publisher = place.publisher()
     wait_for(lambda: place.states() == {"pipeline": "RUNNING", "tune_lr": "RUNNING"})
     (place.folder / "go").touch()
     going_on = {"pipeline": "RUNNING", "tune_lr": "FINISHED", "train_best": "RUNNING"}
     wait_for(lambda: place.states() == going_on)
-    assert place.reporters() == [reporter]
+    assert place.publishers() == [publisher]
     (place.folder / "on").touch()
     said, _ = dvc.communicate()
     assert "WARNING" not in said
-    ended(reporter)
+    whole(place)
     assert set(place.states().values()) == {"FINISHED"}
-    [kept] = place.outboxes()
-    assert (kept.artifacts("train_best") / "report.html").exists()
+    run = place.runs()["train_best"].info.run_id
+    assert [file.path for file in place.client.list_artifacts(run)] == ["report.html"]
+    assert place.runs()["train_best"].data.params == {"rate": "0.1"}
+    kept = records.read(place.folder / records.path_of("train_best"))
+    assert place.runs()["train_best"].info.start_time == round(kept.started * 1000)
 
 
-def test_stages_that_start_at_once_start_one_reporter_and_a_killed_one_is_replaced(
+def test_stages_that_start_at_once_have_one_publisher_and_a_killed_one_is_replaced(
     place: Place,
 ) -> None:
     dvc = place.dvc("for name in a b c d; do $stage $name go & done; wait; $stage last on; exit 0")
     wait_for(lambda: len(list((place.folder / ".tracking").glob("*/stages/?.json"))) == 4)
-    first = place.reporter()
+    first = place.publisher()
     [kept] = place.outboxes()
     [before] = [kill for kill in kept.begun() if kill.stage == "a"]
-    os.kill(before.process, signal.SIGKILL)
+    os.kill(before.process.number, signal.SIGKILL)
     first.kill()
     ended(first)
     (place.folder / "go").touch()
     wait_for(lambda: place.states().get("last") == "RUNNING")
-    second = place.reporter()
-    assert second != first
+    assert place.publisher() != first
     (place.folder / "on").touch()
     assert dvc.wait() == 0
-    ended(second)
+    whole(place)
     finished = dict.fromkeys(("b", "c", "d", "last"), "FINISHED")
     assert place.states() == finished | {"a": "FAILED", "pipeline": "FAILED"}
     assert "without a word" in place.runs()["a"].data.tags["mlflow.note.content"]
@@ -195,26 +198,35 @@ def test_stages_that_start_at_once_start_one_reporter_and_a_killed_one_is_replac
 
 def test_a_stage_whose_dvc_was_killed_is_ended(place: Place) -> None:
     dvc = place.dvc("$stage tune_lr never; exit 0")
-    reporter = place.reporter()
-    [kept] = place.outboxes()
+    [kept] = wait_for(place.outboxes)
     [begun] = wait_for(kept.begun)
-    wait_for((kept.stages / "tune_lr.json").exists)
+    wait_for((kept.folder / "stages/tune_lr.json").exists)
     dvc.kill()
-    ended(reporter)
-    assert begun.find() is None
+    whole(place)
+    assert begun.process.find() is None
     assert place.states() == {"pipeline": "FAILED", "tune_lr": "FAILED"}
     assert "`dvc`, which ran the stage" in place.runs()["tune_lr"].data.tags["error"]
 
 
-def test_a_stage_that_is_interrupted_is_shown_by_a_reporter_that_is_not(place: Place) -> None:
+def test_a_stage_whose_dvc_was_killed_before_it_looked_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_hand(monkeypatch, tmp_path)
+    monkeypatch.setenv("DVC_STAGE", "tune_lr")
+    with pytest.raises(errors.InputError, match="`dvc`, which ran the stage, was killed"):
+        run.run("tune_lr", lambda _: Path("ran").touch())
+    assert not Path("ran").exists()
+
+
+def test_a_stage_that_is_interrupted_is_shown_by_a_publisher_that_is_not(place: Place) -> None:
     dvc = place.dvc("$stage tune_lr never; exit 1")
-    reporter = place.reporter()
-    [kept] = place.outboxes()
-    wait_for((kept.stages / "tune_lr.json").exists)
+    [kept] = wait_for(place.outboxes)
+    wait_for((kept.folder / "stages/tune_lr.json").exists)
+    place.publisher()
     # As Ctrl-C does.
     os.killpg(dvc.pid, signal.SIGINT)
     said, _ = dvc.communicate()
-    ended(reporter)
+    whole(place)
     assert "WARNING" not in said
     assert place.states() == {"pipeline": "FAILED", "tune_lr": "FAILED"}
     assert place.runs()["tune_lr"].data.tags["error"] == "KeyboardInterrupt"
@@ -231,13 +243,13 @@ def test_of_an_experiment_that_dvc_deletes_at_once_all_is_shown_in_the_project(
     subprocess.run(["git", "init", "--quiet"], cwd=copy, check=True)
     place.environment |= {"DVC_ROOT": str(place.folder), "MLFLOW_TRACKING_URI": ""}
     assert place.dvc(f"$stage tune_lr ''; cd /; rm -r '{copy}'", copy).wait() == 0
-    wait_for(lambda: not place.reporters())
+    whole(place)
     assert place.states() == {"pipeline": "FINISHED", "tune_lr": "FINISHED"}
-    [kept] = place.outboxes()
-    assert [path.name for path in kept.artifacts("tune_lr").iterdir()] == ["report.html"]
+    run = place.runs()["tune_lr"].info.run_id
+    assert [file.path for file in place.client.list_artifacts(run)] == ["report.html"]
 
 
-def test_a_server_that_never_answers_delays_no_stage_and_its_reporter_is_ended(
+def test_a_server_that_never_answers_delays_no_stage_and_its_publisher_is_ended(
     place: Place,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -247,57 +259,82 @@ def test_a_server_that_never_answers_delays_no_stage_and_its_reporter_is_ended(
             "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600",
         }
         assert place.dvc("$stage tune_lr ''; exit 0").wait() == 0
-        place.reporter()
         # It called, and waits.
         server.accept()
-        outbox.end_reporters(place.folder)
-        assert place.reporters() == []
+        publisher = place.publisher()
+        service.end_of(place.folder)
+        ended(publisher)
+        assert place.outboxes()
+
+
+def test_pipeline_runs_that_are_pending_have_one_limit_by_the_clock(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
+        waiting = [over(place.folder, key) for key in ("one", "two", "three")]
+        started = time.monotonic()
+        reasons = service.wait(waiting, 2)
+        assert time.monotonic() < started + 3
+        assert reasons == [("over", "not within 2 s; the publisher goes on")] * 3
+        # It does.
+        assert place.publisher().is_running()
+
+
+def over(folder: Path, key: str) -> Outbox:
+    """Returns the outbox of a pipeline run that is over, with one stage."""
+    owner = Process.of(psutil.Process()).model_copy(update={"started": 0.0})
+    kept = Outbox(folder / ".tracking" / key)
+    run = pipeline_run.current("over")
+    kept.describe(run.model_copy(update={"key": key, "owner": owner}))
+    record = Record.start("tune_lr")
+    record.finish()
+    begun = Begun(stage="tune_lr", process=owner, at=record.started, folder=folder)
+    files.write_json(kept.folder / "begun/tune_lr.json", begun.model_dump(mode="json"))
+    kept.keep(record)
+    return kept
 
 
 def test_a_password_in_an_address_is_in_no_log_and_no_warning(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place.environment |= {"MLFLOW_TRACKING_URI": "http://alice:s3cret@127.0.0.1:1"}
-    assert place.dvc("$stage tune_lr ''; exit 0").wait() == 0
-    [kept] = place.outboxes()
-    wait_for(lambda: "not shown in MLflow now" in kept.log.read_text())
-    assert "s3cret" not in kept.log.read_text()
     monkeypatch.chdir(place.folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", place.environment["MLFLOW_TRACKING_URI"])
-    publishing.publish_waiting(60, ())
-    mlflow.set_tracking_uri("")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://alice:s3cret@127.0.0.1:1")
+    service.warn(service.wait([over(place.folder, "one")], 240))
+    log = (place.folder / ".tracking/publisher.log").read_text()
+    assert "http://***@127.0.0.1:1" in log
     told = "".join(capsys.readouterr())
     assert "is not, or not all, in MLflow (http://***@127.0.0.1:1)" in told
-    assert "s3cret" not in told
+    assert "s3cret" not in told + log
 
 
-def test_what_a_stage_failed_of_is_kept_without_passwords_and_escapes(tmp_path: Path) -> None:
-    with records.shown_in(tmp_path):
-        stage._fail("tune_lr", tmp_path, ValueError("\x1b[2J http://alice:s3cret@host"))
-    error = records.read(tmp_path / "tune_lr.json").error
-    assert error.endswith("ValueError: \\x1b[2J http://***@host\n")
+def test_a_stage_s_error_is_kept_without_passwords_and_escapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(record: Record) -> None:
+        raise ValueError("\x1b[2J http://alice:s3cret@host")
+
+    by_hand(monkeypatch, tmp_path)
+    with pytest.raises(ValueError, match="alice"):
+        run.run("tune_lr", fail)
+    [record] = Outbox.current("").records()
+    assert record.error.endswith("ValueError: \\x1b[2J http://***@host\n")
 
 
-def test_a_reporter_that_waits_for_an_answer_ends_in_the_end(
+def test_another_address_or_account_gets_a_publisher_of_its_own(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place.folder)
-    over = pipeline_run.describe(psutil.Process(), "over")
-    kept = Outbox.open(over.model_copy(update={"process_started": 0.0}))
-    kept.begin("tune_lr")
-    kept.keep(Record.start("tune_lr", {}))
-    short = (
-        "import sys; from pathlib import Path; from stemtune.tracking import reporter;"
-        "reporter.LINGER_SECONDS = 1; reporter.end_orphans = lambda _: None;"
-        "reporter.main(Path(sys.argv[1]))"
-    )
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        named = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}
-        command = [sys.executable, "-c", short, str(kept.folder)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)} | named
-        waiting = subprocess.run(command, env=environment, check=False)
-    assert waiting.returncode == -signal.SIGALRM
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    kept = over(place.folder, "one")
+    # Runs of one commit have one name.
+    reasons = service.wait([kept, over(place.folder, "two")], 240)
+    assert all("127.0.0.1" in reason for _, reason in reasons)
+    assert len(reasons) == 2
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place.folder}/mlflow.db")
+    assert service.wait([*outbox.pending()], 240) == []
+    assert place.states() == {"over": "FINISHED", "tune_lr": "FINISHED"}
 
 
 def test_what_mlflow_was_not_told_is_told_when_it_answers_again(
@@ -305,26 +342,34 @@ def test_what_mlflow_was_not_told_is_told_when_it_answers_again(
 ) -> None:
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place.folder}/mlflow.db")
-    kept = Outbox.current("tune_lr by hand")
-    kept.begin("tune_lr")
-    record = Record.start("tune_lr", {})
-    record.finish()
-    kept.keep(record)
-    showing = reporter.Reporter(kept)
+    kept, started = over(place.folder, "one"), time.time()
+    showing = Publisher()
     away = (place.folder / "mlflow.db").rename(place.folder / "away.db")
     (place.folder / "mlflow.db").mkdir()
-    assert not showing.look()
+    showing.look()
+    assert kept.problem(started)
     (place.folder / "mlflow.db").rmdir()
     away.rename(place.folder / "mlflow.db")
     # Not yet: one that is down may take long to say so.
-    assert not showing.look()
-    showing._not_before = 0.0
-    assert showing.look()
+    showing.look()
+    assert kept.folder.exists()
+    monkeypatch.setattr(publisher, "RETRY_SECONDS", 0)
+    showing._retry.clear()
+    showing.look()
     assert place.states()["tune_lr"] == "FINISHED"
-    with monkeypatch.context() as patched:
-        # Without news it reads nothing.
-        patched.setattr(kept, "record", None)
-        assert showing.look()
+
+
+def test_without_news_nothing_is_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place.folder}/mlflow.db")
+    kept = over(place.folder, "one")
+    this = kept.run().model_copy(update={"owner": Process.of(psutil.Process())})
+    kept.describe(this)
+    showing = Publisher()
+    showing.look()
+    monkeypatch.setattr(Outbox, "records", None)
+    assert showing.look()
+    assert place.states() == {"over": "RUNNING", "tune_lr": "FINISHED"}
 
 
 def test_a_stage_that_ends_while_it_is_looked_at_is_not_taken_for_lost(
@@ -333,35 +378,37 @@ def test_a_stage_that_ends_while_it_is_looked_at_is_not_taken_for_lost(
     by_hand(monkeypatch, tmp_path)
     kept = Outbox.current("tune_lr by hand")
     kept.begin("tune_lr")
-    record = Record.start("tune_lr", {})
+    record = Record.start("tune_lr")
     kept.keep(record)
 
-    def end(_: Begun) -> None:
+    def end(_: Process) -> None:
         record.finish()
         kept.keep(record)
 
-    monkeypatch.setattr(Begun, "find", end)
+    monkeypatch.setattr(Process, "find", end)
     [seen] = kept.records()
     assert seen.status == "finished"
 
 
-def test_a_reporter_that_cannot_be_killed_keeps_no_one_waiting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_hand(monkeypatch, tmp_path)
-    monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 0.1)
-    kept = Outbox.current("tune_lr by hand")
-    with kept.lock.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        kept.end_reporter()
-        assert kept.reporter() is None
-        # Or it has just ended.
-        monkeypatch.setattr(kept, "reporter", ended_process)
-        kept.end_reporter()
-
-
 def test_a_process_that_ended_is_no_dvc() -> None:
-    assert not pipeline_run._is_dvc(ended_process())
+    assert not dvc._is_dvc(ended_process())
+
+
+@pytest.mark.parametrize(
+    ("command", "is_it"),
+    [
+        ("/usr/bin/python3 /home/a/.venv/bin/dvc repro", True),
+        ("python3.11 -X utf8 -s -m dvc exp queue-worker", True),
+        ("/usr/bin/dvc repro", True),
+        ("sudo -u dvc make publish", False),
+        ("screen -S dvc", False),
+        ("python -m pytest dvc", False),
+        ("python -c dvc", False),
+        ("", False),
+    ],
+)
+def test_dvc_is_a_program_and_no_argument(command: str, is_it: bool) -> None:
+    assert dvc.is_command(command.split()) == is_it
 
 
 def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, **track: object) -> Path:
@@ -374,6 +421,8 @@ def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, **track: object) -> P
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    # What it would show is not looked at.
+    monkeypatch.setattr(service, "start", lambda: None)
     return folder
 
 
@@ -381,55 +430,43 @@ def test_a_stage_that_is_not_tracked_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_hand(monkeypatch, tmp_path, enabled=False)
-    stage.run("tune_lr", lambda: Path("ran").touch())
+    run.run("tune_lr", lambda _: Path("ran").touch())
     assert Path("ran").exists()
+    assert Path("records/tune_lr.json").exists()
     assert not Path(".tracking").exists()
 
 
-def test_a_file_system_that_locks_nothing_costs_what_is_live(
+def test_a_place_that_cannot_be_written_costs_no_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(37, "No locks available")
-
     by_hand(monkeypatch, tmp_path)
-    monkeypatch.setattr(stage.fcntl, "flock", refuse)
-    stage.run("tune_lr", lambda: Path("ran").touch())
-    assert Path("ran").exists()
+    Path(".tracking").write_text("in the way")
+    run.run("tune_lr", lambda record: record.metrics.update(loss=float("nan")))
+    assert files.read_json(Path("records/tune_lr.json"))["metrics"] == {}
     said = capsys.readouterr().out
-    assert "cannot be locked on this file system (No locks available)" in said
-    assert "artifacts" not in said
-    [path] = Path(".tracking").glob("*/pipeline.json")
-    assert path.parent.joinpath("reporter.log").read_text() == ""
-    outbox.end_reporters(tmp_path)
+    assert said.count("track: WARNING: tune_lr is not followed in MLflow") == 1
 
 
 def test_artifacts_that_cannot_be_kept_cost_no_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    by_hand(monkeypatch, tmp_path)
-    monkeypatch.setattr(stage, "_start_reporter", lambda *_: None)
-
-    def main() -> None:
-        record = Record.start("tune_lr", {})
-        record._announced, record.artifacts = True, ["params.yaml"]
-        record.finish()
+    def work(record: Record) -> None:
+        record.artifacts = ["params.yaml"]
         [folder] = Path(".tracking").iterdir()
         (folder / "artifacts").write_text("in the way")
 
-    stage.run("tune_lr", main)
-    assert "tune_lr: WARNING: not all artifacts are kept" in capsys.readouterr().out
+    by_hand(monkeypatch, tmp_path)
+    run.run("tune_lr", work)
+    assert "track: WARNING: tune_lr is not followed" in capsys.readouterr().out
 
 
 def test_settings_that_are_wrong_are_shown_as_what_the_stage_failed_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stemtune.core import params
-
     by_hand(monkeypatch, tmp_path, enabled="perhaps")
-    monkeypatch.setattr(stage, "_start_reporter", lambda *_: None)
-    with pytest.raises(SystemExit, match=r"track\.enabled"):
-        stage.run("tune_lr", lambda: print(params.load()))
+    with pytest.raises(errors.InputError, match=r"track\.enabled"):
+        run.run("tune_lr", lambda _: Path("ran").touch())
+    assert not Path("ran").exists()
     [record] = Outbox.current("").records()
     assert record.status == "failed"
     assert "track.enabled" in record.error
@@ -438,52 +475,32 @@ def test_settings_that_are_wrong_are_shown_as_what_the_stage_failed_of(
 def test_a_process_is_known_by_its_start_however_the_clock_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    this = psutil.Process()
-    start = processes.started(this)
-    assert processes.find(this.pid, start) == this
-    assert processes.find(this.pid, start + 1) is None
+    this = Process.of(psutil.Process())
+    assert this.find() == psutil.Process()
+    assert this.model_copy(update={"started": this.started + 1}).find() is None
     monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1_000_000_000.0)
-    assert processes.started(psutil.Process()) == start
+    assert Process.of(psutil.Process()) == this
 
 
 def test_a_process_that_ended_and_is_not_waited_for_yet_is_at_work_no_more() -> None:
     process = subprocess.Popen(["true"])
-    start = processes.started(psutil.Process(process.pid))
+    noted = Process.of(psutil.Process(process.pid))
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert processes.find(process.pid, start) is None
+    assert noted.find() is None
     process.wait()
-    assert processes.find(process.pid, start) is None
-
-
-def test_a_run_of_mlflow_run_follows_the_dvc_that_is_at_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_hand(monkeypatch, tmp_path)
-    monkeypatch.setenv("MLFLOW_RUN_ID", "given")
-    now = pipeline_run.describe(psutil.Process(), "now")
-    ended = now.model_copy(update={"process_started": 0.0, "name": "before"})
-    kept = StageOutbox.open(ended)
-    # What an attempt before left.
-    record = Record.start("tune_lr", {})
-    record.finish()
-    kept.keep(record)
-    again = Outbox.current("now")
-    assert again.folder == kept.folder
-    assert again.pipeline() == now
-    again.begin("tune_lr")
-    assert again.records() == []
+    assert noted.find() is None
 
 
 def test_a_lock_that_dvc_is_writing_gives_no_stage_key(tmp_path: Path) -> None:
-    record = Record.start("tune_lr", {})
+    record = Record.start("tune_lr")
     files.write_json(tmp_path / "records/tune_lr.json", record.model_dump())
     outs = {"path": "records/tune_lr.json", "md5": files.md5(tmp_path / "records/tune_lr.json")}
     entry = {"cmd": "python", "outs": [outs]}
     whole = json.dumps({"stages": {"tune_lr": entry}}, indent=1)
     for end in range(len(whole) - 2):
         (tmp_path / "dvc.lock").write_text(whole[:end])
-        assert pipeline.key_of(record, tmp_path) == ""
+        assert dvc_lock.key_of(record, tmp_path) == ""
     (tmp_path / "dvc.lock").write_text(whole)
-    assert pipeline.key_of(record, tmp_path)
+    assert dvc_lock.key_of(record, tmp_path)
     shutil.rmtree(tmp_path)
-    assert pipeline.key_of(record, tmp_path) == ""
+    assert dvc_lock.key_of(record, tmp_path) == ""

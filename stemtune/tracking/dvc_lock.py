@@ -1,6 +1,8 @@
-"""What DVC notes of the stages of a pipeline run."""
+"""What DVC notes of the stages of a pipeline run, in dvc.lock."""
 
+import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,11 @@ from stemtune.core.paths import LOCK
 from stemtune.core.records import Record, path_of
 
 
-class Lock(BaseModel):
+class Locked(BaseModel):
     """What dvc.lock holds once all stages are done.
 
     Attributes:
-        digest: Of all of it but the stages that always run.
+        digest: Of all of it except the stages that always run.
         stage_keys: By stage, a name for its command, inputs and params: equal work, equal key.
         outputs: DVC's hash by path, of what stages put out.
         data: DVC's hash of the data folder.
@@ -32,31 +34,28 @@ class Lock(BaseModel):
 
 
 def stages(params: Params) -> list[str]:
-    """Returns the names of the stages that leave a record, in the order of the chain."""
+    """Returns the names of the stages that leave a record, in the order of the pipeline."""
     stems = [f"add_stem@{variant}" for variant in params.add_stem.variants]
     trained = ["tune_lr", "train_best", "train_resized", *stems]
     return ["extract_frames", "embed_frames", *trained, "evaluate", "export", "report"]
 
 
-def read_lock(names: list[str]) -> Lock:
+def read(names: Sequence[str]) -> Locked:
     """Reads dvc.lock.
 
     Args:
         names: The stages that have to be in it.
 
     Raises:
-        FileNotFoundError: It is missing.
-        KeyError: It lacks one of the stages.
+        InputError: It is missing, or lacks one of the stages.
     """
-    if not LOCK.exists():
-        raise FileNotFoundError(f"{LOCK} is missing; `dvc repro` makes it")
-    locked = files.read_yaml(LOCK)["stages"]
+    locked = _entries(LOCK)
     if missing := [name for name in names if name not in locked]:
-        raise KeyError(f"{LOCK} lacks {missing}; run `dvc repro`, which runs them and then track")
+        raise InputError(f"{LOCK} lacks {', '.join(missing)}; run `dvc repro`, then track")
     chosen = {name: locked[name] for name in names}
     outputs = {name: lockfile.hashes(entry.get("outs")) for name, entry in chosen.items()}
     stage_keys = {name: _key(entry) for name, entry in chosen.items()}
-    return Lock(
+    return Locked(
         digest=files.key(json.dumps([stage_keys, outputs], sort_keys=True)),
         stage_keys=stage_keys,
         outputs={path: md5 for found in outputs.values() for path, md5 in found.items()},
@@ -69,18 +68,28 @@ def key_of(record: Record, folder: Path) -> str:
 
     Args:
         record: The stage's.
-        folder: Where it ran; of an experiment, DVC may delete it at any time.
+        folder: Where it ran. DVC may delete that of an experiment at any time.
     """
     path = path_of(record.name)
+    entry = _entries(folder / LOCK).get(record.name) or {}
+    noted = lockfile.hashes(entry.get("outs")).get(path.as_posix())
     try:
-        locked = files.read_yaml(folder / LOCK) or {}
-        md5 = files.md5(folder / path)
-    except (FileNotFoundError, InputError):
-        # DVC deletes the copies that it makes, and writes its lock piece by piece.
+        return _key(entry) if noted and noted == files.md5(folder / path) else ""
+    except FileNotFoundError:
         return ""
-    entry = (locked.get("stages") or {}).get(record.name) or {}
-    noted = lockfile.hashes(entry.get("outs"))
-    return _key(entry) if noted.get(path.as_posix()) == md5 else ""
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """Returns the entries by stage; none if the file is missing, or DVC is writing it."""
+    try:
+        return _parsed(path, path.stat().st_mtime_ns)
+    except (FileNotFoundError, InputError):
+        return {}
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(path: Path, _modified: int) -> dict[str, Any]:
+    return (files.read_yaml(path) or {}).get("stages") or {}
 
 
 def _key(entry: dict[str, Any]) -> str:

@@ -1,0 +1,30 @@
+"""The energy that a stage takes: an estimate from the processor's load, not a meter's."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stemtune.core.records import Record
+
+
+@contextmanager
+def measured(record: Record) -> Iterator[None]:
+    """Notes in a record, when the block succeeds, how much energy it took."""
+    from codecarbon import OfflineEmissionsTracker
+
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    # Only energy is read; the country, which sets grams of CO2 per kWh, is a required argument.
+    tracker = OfflineEmissionsTracker(
+        country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
+    )
+    tracker.start()
+    try:
+        yield
+    finally:
+        tracker.stop()
+    emissions = tracker.final_emissions_data
+    record.energy_wh = emissions.energy_consumed * 1000
+    record.energy_method = (
+        f"estimate by codecarbon {emissions.codecarbon_version} from processor load and nominal "
+        "power, memory size and, if there is one, the GPU's own meter"
+    )

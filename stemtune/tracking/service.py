@@ -1,0 +1,168 @@
+"""Starts the publisher, ends it, and waits until it has shown what is pending."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from stemtune.core import dvc, files, printable, typed_json
+from stemtune.core.errors import InputError
+from stemtune.core.paths import TRACKING
+from stemtune.tracking import outbox, store
+from stemtune.tracking.outbox import Outbox
+from stemtune.tracking.process import Process
+
+LOCK_FILE, NOTED, LOG = "lock", "publisher.json", "publisher.log"
+# Names of variables that say where MLflow is, and by which account.
+WHERE = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+# Of one run.
+NOT_WHERE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_")
+LOOK_SECONDS, RESTART_SECONDS, PATIENCE_SECONDS = 0.1, 5, 15
+
+
+class Noted(BaseModel):
+    """What a publisher notes of itself: its process, and what it was started with."""
+
+    process: Process
+    started_with: str
+
+
+def start() -> None:
+    """Starts the publisher, unless one is at work with the same addresses, accounts and code.
+
+    Raises:
+        OSError: `.tracking` cannot be written, or not be locked on this file system.
+    """
+    root = outbox.root()
+    root.mkdir(exist_ok=True)
+    noted = _noted(root)
+    if noted and noted.process.is_here:
+        if noted.process.find():
+            if noted.started_with == _started_with():
+                return
+            # It would go on with another address. What it was doing is in the outbox.
+            end(root)
+    elif noted and not _is_free(root):
+        # On another machine.
+        return
+    with (root / LOG).open("a") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "stemtune.tracking.publisher"],
+            # Of an experiment, DVC deletes the folder of the stage, with the code.
+            cwd=dvc.project(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for the stage.
+            start_new_session=True,
+        )
+
+
+def end(root: Path) -> None:
+    """Kills the publisher: whatever it was doing, another one does it again.
+
+    Args:
+        root: The folder of the outboxes.
+    """
+    noted = _noted(root)
+    process = noted.process.find() if noted and noted.process.is_here else None
+    if process:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+            with suppress(psutil.TimeoutExpired):
+                process.wait(PATIENCE_SECONDS)
+
+
+def end_of(project: Path) -> None:
+    """Kills the publisher of a project in a folder, so nothing writes there any more."""
+    end(project / TRACKING)
+
+
+def note_publisher() -> None:
+    """Notes that this process is the publisher."""
+    noted = Noted(process=Process.of(psutil.Process()), started_with=_started_with())
+    files.write_json(outbox.root() / NOTED, noted.model_dump())
+
+
+def wait(waiting: Sequence[Outbox], seconds: float) -> list[tuple[str, str]]:
+    """Waits until MLflow shows pipeline runs that are over, and says which it shows.
+
+    Args:
+        waiting: Their outboxes.
+        seconds: How long to wait in all; the publisher goes on behind.
+
+    Returns:
+        Name and reason of each one that is not shown.
+    """
+    since, until, restart = time.time(), time.monotonic() + seconds, 0.0
+    # Several may have one name, such as that of a commit.
+    names, left = {each.folder: _name(each) for each in waiting}, list(waiting)
+    reasons: dict[Path, str] = {}
+    while len(reasons) < len(left) and time.monotonic() < until:
+        if time.monotonic() > restart:
+            # Again, if it was killed.
+            start()
+            restart = time.monotonic() + RESTART_SECONDS
+        time.sleep(LOOK_SECONDS)
+        left = [each for each in left if each.folder.exists()]
+        reasons = {each.folder: told for each in left if (told := each.problem(since))}
+    for each in waiting:
+        if shown := each.shown():
+            said = "".join(f"\n{note}" for note in shown.notes)
+            say(f"published {names[each.folder]} in MLflow, parent run {shown.parent}{said}")
+    late = f"not within {seconds:g} s; the publisher goes on"
+    return [(names[each.folder], reasons.get(each.folder, late)) for each in left]
+
+
+def warn(reasons: Sequence[tuple[str, str]]) -> None:
+    """Says which pipeline runs MLflow does not show, and why."""
+    for name, reason in reasons:
+        say(
+            f"WARNING: {name} is not, or not all, in MLflow ({store.address()}): {reason}\n"
+            "All results are kept; the next `dvc repro`, or `make publish`, publishes them"
+        )
+
+
+def say(text: str) -> None:
+    """Prints what tracking has to say, without passwords."""
+    print(printable.message(f"track: {text}"), flush=True)
+
+
+def _name(each: Outbox) -> str:
+    try:
+        return each.run().name
+    except (InputError, FileNotFoundError):
+        return each.folder.name
+
+
+def _noted(root: Path) -> Noted | None:
+    try:
+        return typed_json.read(root / NOTED, Noted)
+    except (FileNotFoundError, InputError):
+        return None
+
+
+def _is_free(root: Path) -> bool:
+    try:
+        with FileLock(root / LOCK_FILE, timeout=0, fallback_to_soft=False):
+            return True
+    except Timeout:
+        return False
+
+
+def _started_with() -> str:
+    """Returns a name for what a publisher started now would work with."""
+    named = sorted(
+        (name, value)
+        for name, value in os.environ.items()
+        if name.upper().startswith(WHERE) and not name.startswith(NOT_WHERE)
+    )
+    code = [path.stat().st_mtime_ns for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return files.key(named, code, store.address())

@@ -1,0 +1,90 @@
+"""A pipeline run as one record: the parent, whose children are stages, trials and models.
+
+All that MLflow shows comes from records, so a cached stage shows as fully as one that just ran,
+with the times of when it did.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from stemtune.core import files, markdown
+from stemtune.core.records import Record
+from stemtune.tracking import dvc_lock
+from stemtune.tracking.outbox import Outbox
+from stemtune.tracking.pipeline_run import PipelineRun
+
+# A tag: which execution of a stage a run shows.
+EXECUTION = "stemtune.execution"
+# MLflow takes 8,000, and would cut off the end of an error, which says most.
+LONGEST_TAG = 7000
+
+
+def of(outbox: Outbox) -> Record:
+    """Returns the record of a pipeline run, as its outbox holds it."""
+    run, outcome = outbox.run(), outbox.outcome()
+    if outcome:
+        parent, keys = outcome.parent, outcome.stage_keys
+    else:
+        parent, keys = _unfinished(outbox, run), _keys(outbox)
+    stages = [_stage(record, run, keys) for record in parent.children]
+    # Pipeline runs are compared by the settings that are not the committed ones.
+    params = run.changed | parent.params
+    return parent.model_copy(
+        update={"children": stages, "params": params, "tags": _tags(run) | parent.tags}
+    )
+
+
+def concluded(run: PipelineRun, stages: list[Record], at: float) -> Record:
+    """Returns the record of a pipeline run that is over: failed if a stage is."""
+    failed = any(stage.status == "failed" for stage in stages)
+    return Record(
+        name=run.name,
+        started=run.started,
+        seconds=max(0.0, at - run.started),
+        status="failed" if failed else "finished",
+        children=stages,
+    )
+
+
+def _unfinished(outbox: Outbox, run: PipelineRun) -> Record:
+    goes_on, stages = outbox.goes_on(), outbox.records()
+    if goes_on:
+        return Record(name=run.name, started=run.started, children=stages)
+    return concluded(run, stages, max((stage.ended for stage in stages), default=run.started))
+
+
+def _keys(outbox: Outbox) -> dict[str, str]:
+    folders = {begun.stage: begun.folder for begun in outbox.begun()}
+    done = [record for record in outbox.records() if record.status == "finished"]
+    return {record.name: dvc_lock.key_of(record, folders[record.name]) for record in done}
+
+
+def _tags(run: PipelineRun) -> dict[str, str]:
+    tags = {"git.commit": run.commit, "git.dirty": str(run.dirty).lower()}
+    if run.dvc_experiment:
+        tags["dvc.experiment"] = run.dvc_experiment
+        tags |= {f"dvc.experiment.{name}": value for name, value in run.changed.items()}
+    return tags
+
+
+def _stage(record: Record, run: PipelineRun, keys: Mapping[str, str]) -> Record:
+    cached = record.started < run.started
+    tags = {"dvc.stage": record.name, "cached": str(cached).lower(), "git.commit": run.commit}
+    if key := keys.get(record.name):
+        tags["stage_key"] = key
+    own, note = {EXECUTION: files.key(record.name, record.started)}, record.description
+    if cached:
+        at = datetime.fromtimestamp(record.started, UTC)
+        note = f"Cached. Computed {at:%Y-%m-%d %H:%M:%S} UTC"
+    if record.error:
+        error = record.error.strip()[-LONGEST_TAG:]
+        own["error"], note = error.splitlines()[-1], markdown.fenced(error)
+    return record.model_copy(
+        update={
+            "tags": tags | record.environment | own,
+            "description": note,
+            "children": [
+                child.model_copy(update={"tags": tags | child.tags}) for child in record.children
+            ],
+        }
+    )
