@@ -3,6 +3,6 @@
 import sys
 
 # By itself it would do nothing.
-is_part = any(word.startswith("--part") for word in sys.argv)
-if any(word.startswith("stages.") for word in sys.orig_argv[1:4]) and not is_part:
+is_dry = "--dry-run" in sys.argv
+if any(word.startswith("stages.") for word in sys.orig_argv[1:4]) and not is_dry:
     raise SystemExit("run a stage by its name: `python -m stemtune.run tune_lr`")
