@@ -4,7 +4,7 @@ Reads:  data/, block extract_frames of params.yaml
 Writes: frames/, manifest.parquet, metrics/extract_frames.json, records/extract_frames.json,
         records/data_docs.html
 Run:    python -m stemtune.run extract_frames
-        python -m stages.extract_frames --dry-run: says what it would decode
+        python -m stages.extract_frames --dry-run: says what would be decoded
 """
 
 import sys
