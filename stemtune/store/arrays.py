@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -21,6 +22,9 @@ from stemtune.core.errors import InputError
 from stemtune.core.files import remove, replacing
 
 SUFFIX, PREFIX = ".npz", 2
+# NumPy reads an array's shape with `ast`, which two threads break for each other: "AST constructor
+# recursion depth mismatch" (CPython issue 106905).
+_PARSING = threading.Lock()
 # What a damaged file has zipfile and numpy raise, besides errors of the system.
 DAMAGE = (
     zipfile.BadZipFile, LookupError, ValueError, EOFError, RuntimeError, struct.error, zlib.error,
@@ -82,7 +86,8 @@ class Reader:
     def __getitem__(self, name: str) -> np.ndarray:
         # Read as a whole, its checksum is compared before anything is taken from it.
         content = io.BytesIO(self._archive.read(f"{name}.npy"))
-        found: np.ndarray = np.load(content, allow_pickle=False)
+        with _PARSING:
+            found: np.ndarray = np.load(content, allow_pickle=False)
         return found
 
 
