@@ -1,6 +1,7 @@
 """Compiles and fits a Keras model, and keeps an epoch. Heads and stems both come here."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ METRICS = {
     "val_accuracy": "validation_accuracy",
     "val_classes_accuracy": "validation_accuracy",
 }
+# Set to 1, it has each epoch printed.
+VERBOSE = "STEMTUNE_VERBOSE"
 CROSS_ENTROPY = "sparse_categorical_crossentropy"
 OnEpoch = Callable[[Epoch], None]
 
@@ -51,7 +54,8 @@ def fit(
         batches: To train on, as `keras.Model.fit` takes them, in their own order.
         validation: As `keras.Model.fit` takes it.
         epochs: The last epoch, counted from 1.
-        title: Named in each line that is printed.
+        title: Named in the line that is printed in the end. With `STEMTUNE_VERBOSE=1` each epoch
+            has one too.
         on_epoch: Receives each epoch when it ends, epoch 0 (the start) included.
         initial_epoch: As `keras.Model.fit` takes it.
         keep_best: Whether the model ends with the weights of the epoch with the lowest validation
@@ -82,11 +86,13 @@ def fit(
     )
     kept = callbacks[-1].best_epoch + 1 if keep_best else epochs
     # No epoch is better than a start that does not count if none has a loss: it diverged.
-    return Training(log.epochs, kept if kept or keep_start else epochs)
+    trained = Training(log.epochs, kept if kept or keep_start else epochs)
+    log.sum_up(trained)
+    return trained
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Notes the metrics and time of each epoch and prints them; a bar shows the batches."""
+    """Notes the metrics and time of each epoch; a bar shows the batches on a terminal."""
 
     def __init__(self, title: str, last: int, on_epoch: OnEpoch) -> None:
         super().__init__()
@@ -101,6 +107,12 @@ class EpochLog(keras.callbacks.Callback):
         logs = {f"val_{name}": value for name, value in found.items()}
         self._note(0, logs, time.perf_counter() - started)
         return float(found["loss"])
+
+    def sum_up(self, trained: Training) -> None:
+        """Prints what the training came to, in a line."""
+        seconds = sum(epoch.seconds for epoch in self.epochs)
+        kept = f"epoch {trained.kept} of {self._last} kept" if trained.kept else "the start kept"
+        print(f"{self._title}: {_words(trained.metrics)}; {kept}, {seconds:.1f} s", flush=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._started = time.perf_counter()
@@ -122,9 +134,13 @@ class EpochLog(keras.callbacks.Callback):
         over = Epoch(epoch=epoch, time=time.time(), seconds=seconds, metrics=finite)
         self.epochs.append(over)
         self._tell(over)
-        place = f"epoch {epoch}/{self._last}" if epoch else "start"
-        values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        print(f"{self._title}: {place}: {values}, {seconds:.1f} s", flush=True)
+        if os.environ.get(VERBOSE) == "1":
+            place = f"epoch {epoch}/{self._last}" if epoch else "start"
+            print(f"{self._title}: {place}: {_words(metrics)}, {seconds:.1f} s", flush=True)
+
+
+def _words(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
 class BestEpoch(keras.callbacks.EarlyStopping):

@@ -29,7 +29,10 @@ def embedded(project: Project, warm: dict[str, str]) -> Project:
 def kill_in_trial(number: int, root: Path) -> str:
     """Runs the stage alone, kills it in the second seed of a trial, and returns what it printed."""
     command = [sys.executable, "-u", "-m", "stemtune.run", "tune_lr"]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as stage:
+    verbose = os.environ | {"STEMTUNE_VERBOSE": "1"}
+    with subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, text=True, env=verbose
+    ) as stage:
         assert stage.stdout
         printed = ""
         for line in stage.stdout:
@@ -79,6 +82,6 @@ def test_a_killed_search_comes_to_the_same_trials_without_redoing_the_finished(
             # It was killed in the second seed of this trial.
             done = number < cut or (number == cut and seed == 1)
             kept = f"tune_lr: trial {number}, seed {seed}: finished before, kept" in printed
-            trained = re.search(rf"trial {number}, learning rate .*, seed {seed}: epoch", printed)
+            trained = re.search(rf"trial {number}, learning rate .*, seed {seed}: .* kept", printed)
             assert (kept, bool(trained)) == (done, not done)
     assert not [*(embedded.root / ".search").glob("*")]

@@ -265,9 +265,9 @@ def test_rates_that_run_side_by_side_come_to_the_same(
     search.run_ahead(Spread(1), load_live)
     printed = capsys.readouterr().out
     assert "tune_lr: 2 learning rates run side by side" in printed
-    assert "tune_lr: trial ahead, learning rate 0.001, seed 2: epoch 1/2" in printed
+    assert "tune_lr: trial ahead, learning rate 0.001, seed 2: " in printed
     search.search()
-    assert ": epoch" not in capsys.readouterr().out
+    assert "; epoch" not in capsys.readouterr().out
     assert outcome(search.trials) == outcome(here)
 
 
