@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench import measuring
 from bench.project import NoiseProject
+from stemtune.tracking import service
 
 # Of what the full run takes beyond starting up.
 ALLOWED_SHARE = 0.1
@@ -60,11 +61,15 @@ def _measure(count: int) -> tuple[float, float]:
     """Returns seconds for one clip added to N, and for all of them before."""
     with tempfile.TemporaryDirectory() as temporary:
         project = NoiseProject(Path(temporary) / "project", count)
-        full = measuring.seconds(lambda: project.repro("embed_frames"))
-        before = _entries(project)
-        project.add_pictures(1)
-        added = measuring.seconds(lambda: project.repro("embed_frames"))
-        _require_one_more(before, _entries(project), count)
+        try:
+            full = measuring.seconds(lambda: project.repro("embed_frames"))
+            before = _entries(project)
+            project.add_pictures(1)
+            added = measuring.seconds(lambda: project.repro("embed_frames"))
+            _require_one_more(before, _entries(project), count)
+        finally:
+            # Or it is still writing there when the folder is deleted.
+            service.end_of(project.root)
     return added, full
 
 
