@@ -132,7 +132,7 @@ class Recommendation(_Content):
         if self.verdict == TOO_FEW:
             short = " and ".join(
                 f"{count} {split} groups"
-                for split, count in self.groups.items()
+                for split, count in sorted(self.groups.items())
                 if count < self.min_groups
             )
             return (

@@ -100,7 +100,7 @@ def test_few_groups_give_no_verdict_but_the_number_that_would(clips: tuple[int, 
     assert found.more_groups == pytest.approx(72 - min(clips), abs=8)
     split = found.difference.split
     short = {
-        (4, 4): "4 validation groups and 4 test groups",
+        (4, 4): "4 test groups and 4 validation groups",
         (200, 9): f"9 {split} groups",
         (9, 200): f"9 {split} groups",
     }
