@@ -77,9 +77,11 @@ class Choice:
         own = intervals.of_means(right, self.groups[TEST], (0, 1), self.draws)
         [reference] = [offer for offer in self.offers if offer.name == found.reference]
         others = [offer for offer in self.offers if offer is not reference]
-        lost = verdicts.differences(
-            others, reference, self.groups, TEST, self.draws, comparisons=len(others)
-        )
+        lost = {}
+        if others:
+            lost = verdicts.differences(
+                others, reference, self.groups, TEST, self.draws, comparisons=len(others)
+            )
         paper = {comparison.BASELINE, *as_in_paper}
         rows = [
             {

@@ -1,5 +1,6 @@
 """`stemtune recommend`: other limits and other times give other candidates."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from stemtune.commands.main import main
 from stemtune.core import files, params
 from stemtune.evaluation import recommending
-from stemtune.report import figures
+from stemtune.report import figures, tables
 from tests.support import answered_files
 from tests.support.answered_files import MILLISECONDS
 
@@ -140,3 +141,11 @@ def test_the_report_s_table_has_every_candidate(
     assert row["difference"] == pytest.approx(-8 / 40)
     assert row["difference_low"] < -8 / 40 < row["difference_high"]
     assert "<svg" in figures.front(table.reset_index())
+    # Of one model alone there is nothing to compare.
+    alone = [offer for offer in choice.offers if offer.name == found.reference]
+    choice = dataclasses.replace(choice, offers=alone)
+    found = choice.recommend(max_loss=0.2, min_groups=20)
+    assert found
+    single = choice.table(found, [])
+    assert len(single) == 1
+    assert "reference" in tables.candidates(single).to_string()
