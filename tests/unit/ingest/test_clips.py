@@ -188,12 +188,17 @@ def test_names_that_dvc_takes_for_others_are_refused(tmp_path: Path) -> None:
         f"settings = params.load(Path({str(ROOT / 'params.yaml')!r})).extract_frames\n"
         "errors.run('stage', lambda: print(len(clips.find(Path('data'), settings))))"
     )
-    (tmp_path / "dvc").write_text(f'PYTHONUTF8=1 "{sys.executable}" -c "$PROGRAM"; exit $?\n')
+    (tmp_path / "dvc").write_text(
+        "import os, subprocess, sys\n"
+        "command = [sys.executable, '-c', os.environ['PROGRAM']]\n"
+        "utf8 = os.environ | {'PYTHONUTF8': '1'}\n"
+        "sys.exit(subprocess.run(command, env=utf8).returncode)\n"
+    )
     variables = project.inherited() | {"PROGRAM": program, "PYTHONPATH": str(ROOT)}
     variables.pop("PYTHONUTF8", None)
-    status, printed = project.attempt(tmp_path, ["sh", "dvc"], variables)
+    status, printed = project.attempt(tmp_path, [sys.executable, "dvc"], variables)
     assert status == 1
     assert "names of files in ISO-8859-1" in printed
     assert "takes café/1.mp4 for other names. Run `export PYTHONUTF8=1`" in printed
     variables["PYTHONUTF8"] = "1"
-    assert project.attempt(tmp_path, ["sh", "dvc"], variables) == (0, "2\n")
+    assert project.attempt(tmp_path, [sys.executable, "dvc"], variables) == (0, "2\n")
