@@ -1,9 +1,9 @@
 """What it costs that there are many clips, apart from decoding them and running networks.
 
 The clips are small files of noise, and what decoding them would have measured is drawn. Entries are
-of real size: 600 kB of frames. Each is linked under many keys, so that a hundred thousand need no
-60 GB. Seconds are the processor's, of all processes together, so that a machine which others share
-gives about the same numbers.
+of real size: 600 kB of frames. Each is linked under many keys, so a hundred thousand need no 60 GB.
+Seconds are the processor's, of all processes together. A machine that others share gives about the
+same numbers.
 
 Run: python -m bench.many_clips 1000 10000 100000
 """

@@ -107,7 +107,8 @@ def _record(
 
 def _end_with_dvc(record: Record, follower: Follower | None) -> None:
     """Has this process end once the DVC that started it does, if there is one."""
-    owner, process = dvc.owner(psutil.Process()), psutil.Process()
+    process = psutil.Process()
+    owner = dvc.owner(process)
     if owner == process:
         return
     noted = Process.of(owner)

@@ -89,7 +89,7 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any, durable: bool = False) -> None:
-    """Writes JSON with sorted keys, so that equal content gives equal bytes; see `replacing`."""
+    """Writes JSON with sorted keys, so equal content gives equal bytes; see `replacing`."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n", durable)
 

@@ -34,7 +34,7 @@ RECOMMENDATION = Path("metrics/recommendation.json")
 TIMINGS = Path("metrics/timings.json")
 # DVC's own: what each stage made of what.
 LOCK = Path("dvc.lock")
-# No output: checksums of clips, so that those that did not change are not read again.
+# No output: checksums of clips. Those that did not change are not read again.
 CHECKSUMS = Path(".extraction/checksums.json")
 # No output: the state of a search that was cut off.
 UNFINISHED_SEARCH = Path(".search")

@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-import pandas as pd
-
 from stemtune.core import litter
-from stemtune.core.errors import InputError, Missing
+from stemtune.core.errors import Missing
 from stemtune.evaluation import clip_answers, predictions
 from stemtune.evaluation.clip_answers import ClipAnswers
 
@@ -41,7 +39,7 @@ class FileAnswers:
         found = {f"{path.stem}_{FLOAT32}": path for path in _listed(predicted)}
         found |= {path.stem: path for path in _listed(exported)}
         self.files = found
-        self._table = cache(lambda file: _read(found[file]))
+        self._table = cache(lambda file: predictions.read_file(found[file]))
         self._folders = {FLOAT32: predicted, INT8: exported}
         self.of = cache(self._of)
 
@@ -57,15 +55,6 @@ class FileAnswers:
         """Returns a file's answers for the clips of a split, from N frames of each."""
         table = self._table(file)
         return clip_answers.of_frames(table[table["split"] == split], frames)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        said = str(error).splitlines()[0]
-        remedy = f"delete {path.parent}, and `dvc repro` makes it again"
-        raise InputError(f"{path} is no Parquet file: {said}; {remedy}") from None
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stemtune.core import files, litter
-from stemtune.core.errors import Missing
+from stemtune.core.errors import InputError, Missing
 
 SUFFIX = ".parquet"
 
@@ -40,15 +40,26 @@ def write(
         )
 
 
+def read_file(path: Path) -> pd.DataFrame:
+    """Returns what `write` wrote of one candidate; raises InputError if the file is damaged."""
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        said = str(error).splitlines()[0]
+        remedy = f"delete {path.parent}, and `dvc repro` makes it again"
+        raise InputError(f"{path} is no Parquet file: {said}; {remedy}") from None
+
+
 def read(folder: Path, split: str) -> dict[str, np.ndarray]:
     """Returns each candidate's answers on a split, (frames, classes), in the frame table's order.
 
     Raises:
         Missing: There are none.
+        InputError: A file is damaged.
     """
     found = {}
     for path in litter.visible(folder, f"*{SUFFIX}"):
-        table = pd.read_parquet(path)
+        table = read_file(path)
         if rows := list(table.loc[table["split"] == split, "probabilities"]):
             found[path.stem] = np.stack(rows)
     if not found:

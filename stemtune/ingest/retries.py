@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class UnreadError(InputError):
-    """The system fails to read data; nothing is wrong with them as far as anyone knows."""
+    """The system fails to read data, which says nothing about the data."""
 
 
 def reading(read: Callable[[], Result], failure: type[Exception] = OSError) -> Result:

@@ -132,7 +132,7 @@ def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Ga
 
 
 def work(gaps: Sequence[Gap]) -> dict[str, list[Target]]:
-    """Returns the targets that lack a clip's features by key, so that its frames are read once."""
+    """Returns the targets that lack a clip's features, by key: its frames are then read once."""
     lacking: dict[str, list[Target]] = {}
     for gap in gaps:
         for key in gap.missing:

@@ -209,13 +209,17 @@ class Outbox:
         found = [record for begun in self.begun() if (record := self._record_of(begun))]
         return sorted(found, key=lambda record: record.started)
 
-    def state(self) -> tuple[object, ...]:
-        """Returns what changes when there is news, quicker than to read it."""
+    def state(self, goes_on: bool) -> tuple[object, ...]:
+        """Returns what changes when there is news, quicker than to read it.
+
+        Args:
+            goes_on: From `goes_on`.
+        """
         begun = self.begun()
         paths = [self.folder / OUTCOME, self.folder / RUN, *(one.folder / LOCK for one in begun)]
         paths += [self._record(stage.stage) for stage in begun]
         alive = [self.is_at_work(stage.process) for stage in begun]
-        return (*alive, self.goes_on(), *map(_modified, paths))
+        return (*alive, goes_on, *map(_modified, paths))
 
     def trouble(self, told: str) -> None:
         """Notes what keeps the pipeline run out of MLflow."""

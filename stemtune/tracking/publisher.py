@@ -102,7 +102,7 @@ class Publisher:
         goes_on = each.goes_on()
         if goes_on and each.run().owner.is_here:
             each.renew()
-        followed, state = self._followed.get(each.folder.name), each.state()
+        followed, state = self._followed.get(each.folder.name), each.state(goes_on)
         if not followed or followed.state != state:
             self.show(each)
             if each.folder.name in self._followed:

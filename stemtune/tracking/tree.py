@@ -25,7 +25,9 @@ def of(outbox: Outbox) -> Record:
     if outcome:
         parent, keys = outcome.parent, outcome.stage_keys
     else:
-        parent, keys = _unfinished(outbox, run), _keys(outbox)
+        # Looked at first: a process may end with what it writes last.
+        goes_on, begun = outbox.goes_on(), outbox.records()
+        parent, keys = _unfinished(run, begun, goes_on), _keys(outbox, begun)
     stages = [_stage(record, run, keys) for record in parent.children]
     # Pipeline runs are compared by the settings that are not the committed ones.
     params = run.changed | parent.params
@@ -46,16 +48,15 @@ def concluded(run: PipelineRun, stages: list[Record], at: float) -> Record:
     )
 
 
-def _unfinished(outbox: Outbox, run: PipelineRun) -> Record:
-    goes_on, stages = outbox.goes_on(), outbox.records()
+def _unfinished(run: PipelineRun, stages: list[Record], goes_on: bool) -> Record:
     if goes_on:
         return Record(name=run.name, started=run.started, children=stages)
     return concluded(run, stages, max((stage.ended for stage in stages), default=run.started))
 
 
-def _keys(outbox: Outbox) -> dict[str, str]:
+def _keys(outbox: Outbox, stages: list[Record]) -> dict[str, str]:
     folders = {begun.stage: begun.folder for begun in outbox.begun()}
-    done = [record for record in outbox.records() if record.status == "finished"]
+    done = [record for record in stages if record.status == "finished"]
     return {record.name: dvc_lock.key_of(record, folders[record.name]) for record in done}
 
 

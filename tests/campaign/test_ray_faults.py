@@ -123,10 +123,10 @@ def outputs(project: Project, stage: str) -> dict[str, bytes]:
 
 
 def begin(
-    project: Project, nodes: Nodes, stage_name: str, anew: bool = True
+    project: Project, nodes: Nodes, stage_name: str, again: bool = True
 ) -> subprocess.Popen[str]:
     """Starts a stage on the cluster, by default without what it made before."""
-    for name in MADE[stage_name] if anew else ():
+    for name in MADE[stage_name] if again else ():
         path = project.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return subprocess.Popen(
@@ -229,7 +229,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_stopped(
     stage.send_signal(signal.SIGKILL)
     stage.wait()
     assert_left_alone(project)
-    end(begin(project, nodes, EXTRACT, anew=False))
+    end(begin(project, nodes, EXTRACT, again=False))
     assert outputs(project, EXTRACT) == expected[EXTRACT]
     assert_few_begun_again(project, 4, "driver killed")
     assert_left_alone(project)
@@ -253,5 +253,5 @@ def test_a_full_folder_is_said_once_and_nothing_is_half_written(
         for path in (project.root / "frames").rglob("*.npz")
     }
     assert kept.items() < whole.items()
-    end(begin(project, nodes, EXTRACT, anew=False))
+    end(begin(project, nodes, EXTRACT, again=False))
     assert outputs(project, EXTRACT) == whole

@@ -19,9 +19,9 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from stemtune import run
-from stemtune.core import dvc, errors, files, records
+from stemtune.core import errors, files, records
 from stemtune.core.records import Record
-from stemtune.tracking import dvc_lock, outbox, pipeline_run, publisher, service
+from stemtune.tracking import outbox, pipeline_run, publisher, service
 from stemtune.tracking.outbox import Begun, Outbox
 from stemtune.tracking.process import Process
 from stemtune.tracking.publisher import Publisher
@@ -139,14 +139,6 @@ def wait_for(look: Callable[[], Seen | None]) -> Seen:
 
 def ended(process: psutil.Process) -> None:
     wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
-
-
-def ended_process() -> psutil.Process:
-    process = subprocess.Popen(["sleep", "60"])
-    found = psutil.Process(process.pid)
-    process.kill()
-    process.wait()
-    return found
 
 
 def whole(place: Place) -> None:
@@ -390,27 +382,6 @@ def test_a_stage_that_ends_while_it_is_looked_at_is_not_taken_for_lost(
     assert seen.status == "finished"
 
 
-def test_a_process_that_ended_is_no_dvc() -> None:
-    assert not dvc._is_dvc(ended_process())
-
-
-@pytest.mark.parametrize(
-    ("command", "is_it"),
-    [
-        ("/usr/bin/python3 /home/a/.venv/bin/dvc repro", True),
-        ("python3.11 -X utf8 -s -m dvc exp queue-worker", True),
-        ("/usr/bin/dvc repro", True),
-        ("sudo -u dvc make publish", False),
-        ("screen -S dvc", False),
-        ("python -m pytest dvc", False),
-        ("python -c dvc", False),
-        ("", False),
-    ],
-)
-def test_dvc_is_a_program_and_no_argument(command: str, is_it: bool) -> None:
-    assert dvc.is_command(command.split()) == is_it
-
-
 def by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path, **track: object) -> Path:
     """Makes a folder the place to run stages in, in this process."""
     shutil.copy(ROOT / "params.yaml", folder)
@@ -470,37 +441,3 @@ def test_settings_that_are_wrong_are_shown_as_what_the_stage_failed_of(
     [record] = Outbox.current("").records()
     assert record.status == "failed"
     assert "track.enabled" in record.error
-
-
-def test_a_process_is_known_by_its_start_however_the_clock_is_set(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    this = Process.of(psutil.Process())
-    assert this.find() == psutil.Process()
-    assert this.model_copy(update={"started": this.started + 1}).find() is None
-    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1_000_000_000.0)
-    assert Process.of(psutil.Process()) == this
-
-
-def test_a_process_that_ended_and_is_not_waited_for_yet_is_at_work_no_more() -> None:
-    process = subprocess.Popen(["true"])
-    noted = Process.of(psutil.Process(process.pid))
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert noted.find() is None
-    process.wait()
-    assert noted.find() is None
-
-
-def test_a_lock_that_dvc_is_writing_gives_no_stage_key(tmp_path: Path) -> None:
-    record = Record.start("tune_lr")
-    files.write_json(tmp_path / "records/tune_lr.json", record.model_dump())
-    outs = {"path": "records/tune_lr.json", "md5": files.md5(tmp_path / "records/tune_lr.json")}
-    entry = {"cmd": "python", "outs": [outs]}
-    whole = json.dumps({"stages": {"tune_lr": entry}}, indent=1)
-    for end in range(len(whole) - 2):
-        (tmp_path / "dvc.lock").write_text(whole[:end])
-        assert dvc_lock.key_of(record, tmp_path) == ""
-    (tmp_path / "dvc.lock").write_text(whole)
-    assert dvc_lock.key_of(record, tmp_path)
-    shutil.rmtree(tmp_path)
-    assert dvc_lock.key_of(record, tmp_path) == ""
