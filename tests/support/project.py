@@ -107,7 +107,7 @@ class Project(project.Project):
         listed = table.read_text().splitlines() if table.exists() else ["clip,group"]
         for clip in clips.find_clips(source):
             # What is in no row is left to itself, so that its group is known beforehand.
-            group = rows.get(clip.name, f"clip {clip.sha256[:16]}")
+            group = rows.get(clip.name, f"clip {files.sha256(clip.path)[:16]}")
             place = (clip.label, splits.split_of(group, split))
             if taken[place] < per_split:
                 taken[place] += 1
