@@ -29,20 +29,11 @@ FOREIGN = ("MLFLOW_", "DVC_", "AWS_", "GIT_", "GITHUB_", "STEMTUNE_")
 PYTHON_VARIABLE = "BENCH_PYTHON"
 # Brightness of noise by its class.
 LEVELS = {"dark": 60, "light": 190}
-# A stem that is quick to train, as a setting of add_stem.variants.
+# A stem that is quick to train, as settings of add_stem.
 QUICK_STEM: dict[str, object] = {
-    "start": "average",
-    "kernels": [7, 3],
-    "padding": "same",
-    "objective": "labels",
-    "augmentation": "none",
-    "head": "frozen_full",
+    "variants": {"as_published": {"head": "frozen_full"}},
     "learning_rates": [0.001],
-    "decay": "none",
-    "clipnorm": None,
-    "keep_epoch": "last",
-    "restarts": 1,
-    "epochs": None,
+    "epochs": 1,
 }
 # A head that trains quickly, as add_stem.retrained_head.
 QUICK_HEAD: dict[str, object] = {"learning_rates": [0.01], "epochs": 1, "augmentation": "none"}
@@ -110,11 +101,7 @@ class NoiseProject(Project):
                 # By noise no two are alike: looking for those that are would find none.
                 "near_duplicates": None,
             },
-            add_stem={
-                "epochs": 1,
-                "variants": {"as_published": QUICK_STEM},
-                "retrained_head": QUICK_HEAD,
-            },
+            add_stem=QUICK_STEM | {"retrained_head": QUICK_HEAD},
             tune_lr={"seeds": [1], "epochs": 1},
             train_best={"epochs": 1},
             compare={"sides": []},

@@ -31,7 +31,7 @@ def main() -> None:
     compared = typed_json.read(METRICS, comparison.Comparison)
     exported = typed_json.read(EXPORT_METRICS, Exports)
     advised = advice.read(RECOMMENDATION)
-    rows = comparison.rows(compared, settings.add_stem.as_in_paper)
+    rows = comparison.rows(compared)
     if settings.track.enabled:
         publishing.publish(settings, recorded, rows, exported, advised)
     print(f"\n{summary.closing(rows, recorded, exported, advised)}")

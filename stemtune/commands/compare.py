@@ -43,6 +43,6 @@ def run(options: argparse.Namespace) -> int:
     compared = typed_json.read(METRICS, comparison.Comparison)
     exported = typed_json.read(EXPORT_METRICS, Exports)
     advised = advice.read(RECOMMENDATION)
-    rows = comparison.rows(compared, settings.add_stem.as_in_paper)
+    rows = comparison.rows(compared)
     print(summary.closing(rows, recorded, exported, advised))
     return 0

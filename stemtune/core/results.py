@@ -27,7 +27,7 @@ class Training:
     """A training that is over.
 
     Attributes:
-        epochs: In order; at least one. Epoch 0 is the start, which has validation metrics alone.
+        epochs: In order; at least one.
         kept: The epoch whose weights it left.
     """
 

@@ -86,16 +86,15 @@ def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
         name, trained = comparison.named(comparison.RETRAINED, key), model.head.count_params()
         yield on_features(name, model, side, trained, embed.backbones)
     batch_size = settings.add_stem.batch_size
-    for variant, chosen in settings.add_stem.variants.items():
+    for variant in settings.add_stem.variants:
         model = classifier.load(STEMS / variant)
-        head = 0 if chosen.is_frozen else model.head.count_params()
         predict, answers = model.predictor(), {}
         for split in SPLITS:
             rows = frames[frames["split"] == split]
             batches = FrameBatches(FRAMES, rows, full, batch_size, seed=None)
             parts = [predict(batches[number][0]) for number in range(batches.num_batches)]
             answers[split] = np.concatenate(parts)
-        yield Candidate(variant, own, model, full, stem.PARAMETERS + head, answers)
+        yield Candidate(variant, own, model, full, stem.PARAMETERS, answers)
 
 
 def measure(

@@ -1,6 +1,6 @@
 """metrics/evaluate.json: its content, and its models as rows beside the paper's numbers."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -184,19 +184,12 @@ def of(entries: Mapping[str, ModelMetrics]) -> Comparison:
     )
 
 
-def rows(compared: Comparison, as_in_paper: Collection[str] = ()) -> list[Row]:
-    """Returns a row per model, those without a stem first.
-
-    Args:
-        compared: All models.
-        as_in_paper: The variants of the stem that the paper's number is for; see
-            `AddStem.as_in_paper`.
-    """
+def rows(compared: Comparison) -> list[Row]:
+    """Returns a row per model, those without a stem first."""
     found = []
     for name, entry in compared.models.items():
         kind = kind_of(name)
-        is_theirs = kind == BASELINE or name in as_in_paper
-        reported = compared.paper.get(kind) if is_theirs else None
+        reported = compared.paper.get(kind)
         found.append(
             Row(
                 **entry.model_dump(),

@@ -1,6 +1,6 @@
 """Recommends one of the candidates of a project, under its limits or under others."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from stemtune.evaluation import (
     comparison,
     intervals,
     offers,
+    paper,
     prices,
     verdicts,
 )
@@ -63,7 +64,7 @@ class Choice:
         found = verdicts.recommend(self.offers, self.groups, limits, self.chance)
         return found.model_copy(update={"warnings": [*self.notes, *found.warnings]})
 
-    def table(self, found: Recommendation, as_in_paper: Collection[str]) -> pd.DataFrame:
+    def table(self, found: Recommendation) -> pd.DataFrame:
         """Returns a row per candidate, by rising price.
 
         The intervals of accuracies hold each by itself with 95%, those of the differences to the
@@ -71,7 +72,6 @@ class Choice:
 
         Args:
             found: From `recommend`.
-            as_in_paper: Variants of the stem that are trained as the paper's is.
         """
         right = np.stack([offer.right[TEST] for offer in self.offers], axis=1)
         own = intervals.of_means(right, self.groups[TEST], (0, 1), self.draws)
@@ -82,7 +82,6 @@ class Choice:
             lost = verdicts.differences(
                 others, reference, self.groups, TEST, self.draws, comparisons=len(others)
             )
-        paper = {comparison.BASELINE, *as_in_paper}
         rows = [
             {
                 "candidate": offer.name,
@@ -101,7 +100,8 @@ class Choice:
                 "on_front": offer.name in found.front,
                 "is_chosen": offer.name == found.candidate,
                 "is_reference": offer.name == found.reference,
-                "as_in_paper": offer.is_whole and offer.models[0] in paper,
+                "as_in_paper": offer.is_whole
+                and comparison.kind_of(offer.models[0]) in paper.ACCURACIES,
                 "file": offer.file,
             }
             for offer, estimate, low, high in zip(

@@ -22,15 +22,12 @@ def kernels(
 
     Args:
         stems: By variant.
-        add_stem: The settings of the variants.
-        seed: Of their starts.
+        add_stem: Block add_stem of params.yaml.
+        seed: Of their start.
     """
-    found = {}
+    found, start = {}, kernels_of(stem.build(add_stem.downscale, seed))
     for variant, trained in stems.items():
-        chosen = add_stem.variants[variant]
-        first, second = chosen.kernels
-        untrained = stem.build(chosen.start, add_stem.downscale, seed, (first, second))
-        start, learned = kernels_of(untrained), kernels_of(trained)
+        learned = kernels_of(trained)
         change = [after - before for before, after in zip(start, learned, strict=True)]
         found[variant] = {"start": start, "learned": learned, "learned less start": change}
     return found

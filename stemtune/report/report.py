@@ -53,10 +53,10 @@ def write(settings: Params) -> None:
     stems = {name: classifier.load(STEMS / name).require_stem() for name in drawn}
     results = page.Results(
         compared=compared,
-        rows=comparison.rows(compared, add_stem.as_in_paper),
+        rows=comparison.rows(compared),
         recommendation=advice.sentence(advised),
         warnings=advised.warnings if advised else [],
-        candidates=choice.table(advised, add_stem.as_in_paper) if advised else None,
+        candidates=choice.table(advised) if advised else None,
         frames=frames,
         split_by=settings.extract_frames.split.by,
         trials=pd.read_csv(TRIALS),

@@ -16,8 +16,6 @@ from stemtune.store import embeddings, manifest
 from stemtune.store.frame_store import read_frame
 
 BATCHES_AHEAD = 2
-# Labels, or what a model with several outputs is to give.
-Targets = np.ndarray | dict[str, np.ndarray]
 
 
 class Labelled(NamedTuple):
@@ -80,8 +78,6 @@ class FrameBatches(keras.utils.PyDataset):
         size: Side of the stored frames, px.
         batch_size: Frames per batch; the last may have fewer.
         seed: Of the order of frames and the views shown; None: as in `frames`.
-        teacher: A teacher's outputs (frames, d). A batch has them beside its labels: {"classes":
-            (n,), "teacher": (n, d)}.
         views: Augmented copies of a frame, of which each epoch shows one, drawn at random.
         embed: Makes features (n, d), float32, of a batch's frames, and the batch has these.
     """
@@ -93,7 +89,6 @@ class FrameBatches(keras.utils.PyDataset):
         size: int,
         batch_size: int,
         seed: int | None,
-        teacher: np.ndarray | None = None,
         views: int = 1,
         embed: embeddings.Embed | None = None,
     ) -> None:
@@ -101,7 +96,7 @@ class FrameBatches(keras.utils.PyDataset):
         self.labels = labels_of(frames)
         self._folder, self._size, self._batch_size = folder, size, batch_size
         self._shards, self._indexes = frames["shard"].to_numpy(), frames["index"].to_numpy()
-        self._teacher, self._embed = teacher, embed
+        self._embed = embed
         self._random = None if seed is None else np.random.default_rng(seed)
         self._order, self._views = np.arange(len(frames)), views
         self._shown = np.zeros(len(frames), int)
@@ -112,17 +107,14 @@ class FrameBatches(keras.utils.PyDataset):
         """The number of batches."""
         return -(-len(self._order) // self._batch_size)
 
-    def __getitem__(self, batch: int) -> tuple[np.ndarray, Targets]:
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         frames = [
             read_frame(self._folder, self._shards[row], self._indexes[row], self._size)[np.newaxis]
             for row in rows
         ]
         shown = np.concatenate(list(map(view, frames, self._shown[rows])))
-        x = self._embed(shown) if self._embed else shown
-        if self._teacher is None:
-            return x, self.labels[rows]
-        return x, {"classes": self.labels[rows], "teacher": self._teacher[rows]}
+        return self._embed(shown) if self._embed else shown, self.labels[rows]
 
     def on_epoch_end(self) -> None:
         """Draws the order of the next epoch, and the views shown, if there is a seed."""
@@ -138,7 +130,7 @@ class FrameBatches(keras.utils.PyDataset):
         does after 10, 30, 70, … ms: an epoch of 2.7 s took 5.1 (TensorFlow 2.21).
         """
 
-        def epoch() -> Iterator[tuple[np.ndarray, Targets]]:
+        def epoch() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             # Not at an epoch's end, which what is read ahead may never come to.
             self.on_epoch_end()
             yield from (self[batch] for batch in range(self.num_batches))
@@ -149,7 +141,7 @@ class FrameBatches(keras.utils.PyDataset):
         options = tf.data.Options()
         options.autotune.enabled = False
         batches = tf.data.Dataset.from_generator(
-            epoch, output_signature=keras.tree.map_structure(signature, self[0])
+            epoch, output_signature=tuple(map(signature, self[0]))
         )
         counted = batches.apply(tf.data.experimental.assert_cardinality(self.num_batches))
         return counted.prefetch(BATCHES_AHEAD).with_options(options)

@@ -20,10 +20,8 @@ from stemtune.core.results import Epoch, Training, Validated, has_diverged
 METRICS = {
     "loss": "train_loss",
     "accuracy": "train_accuracy",
-    "classes_accuracy": "train_accuracy",
     "val_loss": "validation_loss",
     "val_accuracy": "validation_accuracy",
-    "val_classes_accuracy": "validation_accuracy",
 }
 # Set to 1, it has each epoch printed.
 VERBOSE = "STEMTUNE_VERBOSE"
@@ -41,7 +39,6 @@ def fit(
     *,
     initial_epoch: int = 0,
     keep_best: bool = False,
-    keep_start: bool = True,
     **compiled: Any,
 ) -> Training:
     """Trains a model from the weights that it has, and leaves it with those of the kept epoch.
@@ -56,12 +53,11 @@ def fit(
         epochs: The last epoch, counted from 1.
         title: Named in the line that is printed in the end. With `STEMTUNE_VERBOSE=1` each epoch
             has one too.
-        on_epoch: Receives each epoch when it ends, epoch 0 (the start) included.
+        on_epoch: Receives each epoch when it ends.
         initial_epoch: As `keras.Model.fit` takes it.
         keep_best: Whether the model ends with the weights of the epoch with the lowest validation
-            loss instead of the last epoch's.
-        keep_start: Whether the start counts as an epoch there. A random one must not: an untrained
-            model that is unsure can have a lower loss than a trained one that is too sure.
+            loss instead of the last epoch's. The random start is none: an untrained model that is
+            unsure can have a lower loss than a trained one that is too sure.
         compiled: As `keras.Model.compile` takes it; the optimizer, and what else differs from
             cross-entropy and accuracy.
     """
@@ -73,8 +69,7 @@ def fit(
     log = EpochLog(title, epochs, on_epoch)
     callbacks: list[keras.callbacks.Callback] = [log]
     if keep_best:
-        start_loss = log.note_start(model, validation)
-        callbacks.append(BestEpoch(start_loss if keep_start else math.inf, epochs))
+        callbacks.append(BestEpoch(epochs))
     model.fit(
         batches,
         epochs=epochs,
@@ -85,8 +80,7 @@ def fit(
         verbose=0,
     )
     kept = callbacks[-1].best_epoch + 1 if keep_best else epochs
-    # No epoch is better than a start that does not count if none has a loss: it diverged.
-    trained = Training(log.epochs, kept if kept or keep_start else epochs)
+    trained = Training(log.epochs, kept)
     log.sum_up(trained)
     return trained
 
@@ -99,19 +93,10 @@ class EpochLog(keras.callbacks.Callback):
         self.epochs: list[Epoch] = []
         self._title, self._last, self._tell = title, last, on_epoch
 
-    def note_start(self, model: keras.Model, validation: Any) -> float:
-        """Notes the untrained model's validation metrics as epoch 0, and returns its loss."""
-        started = time.perf_counter()
-        arrays = validation if isinstance(validation, tuple) else (validation,)
-        found = model.evaluate(*arrays, verbose=0, return_dict=True)
-        logs = {f"val_{name}": value for name, value in found.items()}
-        self._note(0, logs, time.perf_counter() - started)
-        return float(found["loss"])
-
     def sum_up(self, trained: Training) -> None:
         """Prints what the training came to, in a line."""
         seconds = sum(epoch.seconds for epoch in self.epochs)
-        kept = f"epoch {trained.kept} of {self._last} kept" if trained.kept else "the start kept"
+        kept = f"epoch {trained.kept} of {self._last} kept"
         print(f"{self._title}: {_words(trained.metrics)}; {kept}, {seconds:.1f} s", flush=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -128,14 +113,13 @@ class EpochLog(keras.callbacks.Callback):
         self._note(epoch + 1, logs or {}, time.perf_counter() - self._started)
 
     def _note(self, epoch: int, logs: Mapping[str, Any], seconds: float) -> None:
-        # Losses of single outputs have no name of ours.
         metrics = {METRICS[name]: float(value) for name, value in logs.items() if name in METRICS}
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         over = Epoch(epoch=epoch, time=time.time(), seconds=seconds, metrics=finite)
         self.epochs.append(over)
         self._tell(over)
         if os.environ.get(VERBOSE) == "1":
-            place = f"epoch {epoch}/{self._last}" if epoch else "start"
+            place = f"epoch {epoch}/{self._last}"
             print(f"{self._title}: {place}: {_words(metrics)}, {seconds:.1f} s", flush=True)
 
 
@@ -144,19 +128,15 @@ def _words(metrics: Mapping[str, float]) -> str:
 
 
 class BestEpoch(keras.callbacks.EarlyStopping):
-    """Leaves the weights of the epoch with the lowest validation loss, if it is below the start's.
+    """Leaves the weights of the epoch with the lowest validation loss; it never stops early."""
 
-    It never stops early. An epoch whose loss is not a number is never the best.
-    """
-
-    def __init__(self, start_loss: float, epochs: int) -> None:
+    def __init__(self, epochs: int) -> None:
         super().__init__("val_loss", patience=epochs, mode="min", restore_best_weights=True)
-        self._start_loss = start_loss if math.isfinite(start_loss) else math.inf
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin(logs)
-        self.best, self.best_epoch = self._start_loss, -1
-        self.best_weights = self.model.get_weights()
+        # Or a first epoch whose loss is not a number stays the best.
+        self.best = math.inf
 
 
 def require_convergence(trained: Validated, setting: str) -> None:

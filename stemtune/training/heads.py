@@ -92,16 +92,13 @@ def build(features: int, classes: int, params: Head, seed: int) -> keras.Model:
     return keras.Model(inputs, x, name="head")
 
 
-def plans(
-    settings: Params, classes: int, name: str = "", start: keras.Model | None = None
-) -> list[HeadPlan]:
+def plans(settings: Params, classes: int, name: str) -> list[HeadPlan]:
     """Returns a training at each learning rate of `add_stem.retrained_head`.
 
     Args:
         settings: The content of params.yaml.
         classes: Number of classes.
         name: What their names in records begin with.
-        start: A trained head to continue from, which stays if no epoch is better; None: new ones.
     """
     chosen = settings.add_stem.retrained_head
     return [
@@ -114,7 +111,6 @@ def plans(
             learning_rate=rate,
             epochs=chosen.epochs,
             keep_best=True,
-            weights=start.get_weights() if start else (),
         )
         for number, rate in enumerate(chosen.learning_rates, start=1)
     ]
@@ -163,7 +159,6 @@ def train(
                 on_epoch or record.add,
                 initial_epoch=plan.initial_epoch,
                 keep_best=plan.keep_best,
-                keep_start=bool(plan.weights),
                 optimizer=adam,
                 steps_per_execution=1 if data.live else STEPS_PER_EXECUTION,
             )

@@ -44,8 +44,8 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     project, temporary = (tmp_path_factory.mktemp(name) for name in ("project", "temporary"))
     specification = classifier.InputSpecification(frames_per_clip=FRAMES, size=SIDE, side=SIDE)
-    for folder, start in ((BASELINE, None), (STEMS / STEM, "average")):
-        classifier.save(tiny_classifier(start), CLASSES, specification, project / folder)
+    for folder, with_stem in ((BASELINE, False), (STEMS / STEM, True)):
+        classifier.save(tiny_classifier(with_stem), CLASSES, specification, project / folder)
     files.write_json(project / METRICS, results.COMPARED.model_dump())
     server = subprocess.Popen(
         [sys.executable, "-m", "stemtune", "demo", "--port", "0"],

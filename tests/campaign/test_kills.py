@@ -17,7 +17,7 @@ from stemtune.core import files
 from stemtune.core.errors import InputError
 from stemtune.tracking import service
 from tests.support.mlflow_tree import assert_one_run_per_key, parents, runs
-from tests.support.project import ONE_VARIANT, Project
+from tests.support.project import Project
 
 KILLS, SEED = 24, 5
 # What a kill may hit.
@@ -152,7 +152,6 @@ def project(tmp_path: Path, warm: dict[str, str]) -> Iterator[Project]:
     """Few pictures, and settings that give every stage parts: trials, attempts and models."""
     made = Project(tmp_path / "whole")
     made.environment = warm
-    variant = ONE_VARIANT["warm_start"] | {"learning_rates": [0.003, 0.001]}
     made.set_params(
         extract_frames={"size": 72, "frames_per_clip": 1},
         tune_lr={"epochs": 2, "seeds": [1, 2], "learning_rates": [0.01, 0.001]},
@@ -160,9 +159,10 @@ def project(tmp_path: Path, warm: dict[str, str]) -> Iterator[Project]:
         add_stem={
             "epochs": 2,
             "variants": {
-                "warm_start": variant,
-                "distilled": variant | {"objective": "distillation"},
+                "as_published": {"head": "frozen_small"},
+                "as_published_full": {"head": "frozen_full"},
             },
+            "learning_rates": [0.003, 0.001],
         },
         compare={"bootstrap_samples": 100},
     )

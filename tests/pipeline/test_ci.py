@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.project import LEVELS, write_noise
+from bench.project import LEVELS, QUICK_STEM, write_noise
 from stemtune.core import files
 from stemtune.core.settings.frames import Split
 from stemtune.evaluation.comparison import Comparison
 from stemtune.ingest import splits
 from tests.support.bucket import Bucket, serving
-from tests.support.project import ONE_VARIANT, RECORDED, ROOT, STAGES, UNTRACKED, Project
+from tests.support.project import RECORDED, ROOT, STAGES, UNTRACKED, Project
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ def author(
         embed_frames={"weights": {}},
         tune_lr={"epochs": 20, "batch_size": 8, "learning_rates": [0.01], "seeds": [1]},
         train_best={"epochs": 20, "batch_size": 8},
-        add_stem={"epochs": 1, "variants": ONE_VARIANT},
+        add_stem=QUICK_STEM,
         compare={"bootstrap_samples": 200},
         track=UNTRACKED,
         ci={

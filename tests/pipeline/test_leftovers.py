@@ -8,7 +8,7 @@ import pytest
 from dvc.utils.serialize import dump_yaml
 
 from stemtune.core import files, leftovers
-from tests.support.project import QUICK_STEM, ROOT, UNTRACKED, Project
+from tests.support.project import ROOT, UNTRACKED, Project
 
 # What each stage does before it begins, and track, in the shape of the chain.
 PROGRAM = """
@@ -69,7 +69,7 @@ def small_project(root: Path, cache: Path) -> Project:
 def give(project: Project, *variants: str) -> None:
     """Writes params.yaml with these variants."""
     settings = files.read_yaml(ROOT / "params.yaml")
-    settings["add_stem"]["variants"] = dict.fromkeys(variants, QUICK_STEM)
+    settings["add_stem"]["variants"] = {key: {"head": "frozen_full"} for key in variants}
     settings["track"] |= UNTRACKED
     dump_yaml(project.root / "params.yaml", settings)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.project import QUICK_STEM
 from stemtune.networks import classifier
 from stemtune.store import frame_store, manifest
 from tests.support import small_backbone
-from tests.support.project import ONE_VARIANT, UNTRACKED, Project
+from tests.support.project import UNTRACKED, Project
 
 HEAD = {"units": 4, "dropout": 0.5, "augmentation": "flip", "cached_features": False}
 
@@ -32,7 +33,7 @@ def noise(project: Project, warm: dict[str, str]) -> Project:
         embed_frames={"input_sizes": {small_backbone.NAME: 80}},
         tune_lr={"epochs": 2, "seeds": [1], "learning_rates": [0.001]},
         train_best={"epochs": 2, "head": HEAD},
-        add_stem={"epochs": 1, "variants": ONE_VARIANT},
+        add_stem=QUICK_STEM,
         compare={"bootstrap_samples": 100},
         track=UNTRACKED,
     )
@@ -61,7 +62,7 @@ def test_frames_mirrored_and_seen_at_a_side_of_their_own_run_through_the_whole_c
     assert found["baseline"]["trainable_params"] == hidden + (4 + 1) * 2
     for retrained in found["retrained"].values():
         assert retrained["trainable_params"] == hidden + (4 + 1) * 2
-    stem = found["stem"]["warm_start"]
+    stem = found["stem"]["as_published"]
     assert stem["trainable_params"] == 528
     assert stem["total_params"] == found["baseline"]["total_params"] + 528
     outputs = ["tuning/trials.csv", "models/baseline/model.weights.h5"]

@@ -55,8 +55,7 @@ def ucf101(project: Project, warm: dict[str, str], weights_file: Path) -> Projec
             profile[block]["epochs"] = 1
         profile["train_best"]["head"] = HEAD
         profile["add_stem"]["retrained_head"]["epochs"] = 1
-        for variant in profile["add_stem"]["variants"].values():
-            variant["learning_rates"] = [0.001]
+        profile["add_stem"]["learning_rates"] = [0.001]
     quick = files.read_yaml(project.root / "profiles/paper.yaml")
     split = params.load(project.root / "params.yaml").extract_frames.split
     dealt = split.model_dump() | quick["extract_frames"]["split"]

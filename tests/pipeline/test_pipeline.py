@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from stemtune.core import files
+from stemtune.core import files, records
 from stemtune.evaluation import advice
 from stemtune.evaluation.comparison import Comparison
 from stemtune.export import exports
@@ -26,7 +26,7 @@ from stemtune.store import manifest
 from tests.support import servers
 from tests.support.browser import assert_sound, compared, look_at
 from tests.support.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents
-from tests.support.project import LITE, QUICK_STEM, ROOT, UNTRACKED, Project
+from tests.support.project import LITE, ROOT, UNTRACKED, Project
 
 SAMPLES, FOOTAGE = ROOT / "data", ROOT.parent / "shared/data/clips"
 # Real footage lies beside a checkout where there is any; the sample clips come with the project.
@@ -39,7 +39,6 @@ STAGES = [
     "train_resized",
     "add_stem@as_published",
     "add_stem@as_published_full",
-    "add_stem@joint",
     "evaluate",
     "export",
     "report",
@@ -97,17 +96,13 @@ def prepared(
     if is_real:
         project.set_params(embed_frames=LITE)
     heads = [] if is_real else ["retrained"]
-    variants = files.read_yaml(project.root / "params.yaml")["add_stem"]["variants"]
-    variants["joint"] |= {"epochs": None, "restarts": 3}
-    variants["as_published"]["learning_rates"] = [0.001, 0.01]
-    variants["as_published_full"]["learning_rates"] = [0.001]
     project.set_params(
         extract_frames={"size": 96, "frames_per_clip": 2},
         tune_lr={"epochs": 2},
         train_best={"epochs": 2},
         add_stem={
             "epochs": 1,
-            "variants": variants,
+            "learning_rates": [0.001, 0.01],
             "retrained_head": {
                 "learning_rates": [0.01, 0.001],
                 "epochs": 3,
@@ -144,7 +139,7 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
 
     found = metrics(prepared)
     assert set(found) == {"baseline", "resize", "retrained", "stem", "paper"}
-    assert set(found["stem"]) == {"as_published", "as_published_full", "joint"}
+    assert set(found["stem"]) == {"as_published", "as_published_full"}
     assert found["paper"]["baseline"] == {"test_accuracy": 0.9207}
     assert found["paper"]["stem"] == {"test_accuracy": 0.8437}
     assert set(found["retrained"]) == {"48", "96"}
@@ -170,23 +165,16 @@ def test_the_comparison_has_every_model_and_number(prepared: Project) -> None:
             low, at, high = (entry[f"{kind}_accuracy{end}"] for end in ("_low", "", "_high"))
             assert 0 <= low <= at <= high <= 1
     baseline = found["baseline"]
-    trained = {name: stem["trainable_params"] for name, stem in found["stem"].items()}
-    head = baseline["trainable_params"]
-    assert trained == {"as_published": 528, "as_published_full": 528, "joint": 528 + head}
     for stem in found["stem"].values():
-        assert stem["stem_params"] == 528
+        assert stem["stem_params"] == stem["trainable_params"] == 528
         assert stem["total_params"] == baseline["total_params"] + 528
         assert stem["input_size"] == 96
     assert only_stems_differ(prepared, "as_published", "retrained/48")
     assert only_stems_differ(prepared, "as_published_full", "baseline")
-    assert not only_stems_differ(prepared, "joint", "baseline")
+    assert not only_stems_differ(prepared, "as_published", "baseline")
     assert "stem_params" not in baseline
-    # The small kernel first costs less; both cost what their stored graphs do.
-    costs = {name: stem["flops_per_frame"] for name, stem in found["stem"].items()}
-    assert costs["joint"] < costs["as_published"]
-    for name, counted in costs.items():
-        stored = classifier.load(prepared.root / "models/stem" / name)
-        assert cost.flops(stored.model, 96) == counted
+    stored = classifier.load(prepared.root / "models/stem/as_published")
+    assert cost.flops(stored.model, 96) == found["stem"]["as_published"]["flops_per_frame"]
     small = found["resize"]["48"]
     assert (small["trainable_params"], small["input_size"]) == (0, 48)
     assert small["flops_per_frame"] < baseline["flops_per_frame"] / 2
@@ -256,8 +244,6 @@ def test_the_times_name_every_part(prepared: Project) -> None:
     assert len(times["seconds_per_trial"]) == 4
     assert set(times["ms_per_frame"]) == set(Comparison.model_validate(metrics(prepared)).models)
     assert len(times["seconds_per_epoch"]["as_published"]) == 1
-    # The start counts as epoch 0.
-    assert len(times["seconds_per_epoch"]["joint"]) == 2
     assert times["frames_per_second"]["extract_frames"] > 0
     assert times["frames_per_second"]["embed_frames"] > 0
     evaluated = json.loads((prepared.root / "records/evaluate.json").read_text())
@@ -311,7 +297,7 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
     assert {file.path for file in client.list_artifacts(holder)} == set(files)
     version = client.get_model_version_by_alias("stemtune", "baseline")
     assert version.tags["stemtune.exports"] == " ".join(f"runs:/{holder}/{file}" for file in files)
-    assert client.list_artifacts(models["stem, joint"].info.run_id)
+    assert client.list_artifacts(models["stem, as_published"].info.run_id)
     assert not client.list_artifacts(models["resize_48"].info.run_id)
 
 
@@ -319,34 +305,18 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
 def test_the_page_of_the_exports_is_sound_in_a_browser(prepared: Project) -> None:
     for seen in look_at(prepared.root / "records/exports.html", [1100, 400]):
         assert_sound(seen)
-        assert "retrained_48_int8" in seen.text
+        assert "baseline_float32" in seen.text
 
 
-def test_stem_and_head_never_end_worse_on_validation_than_they_began(prepared: Project) -> None:
-    history = pd.read_csv(prepared.root / "models/stem/joint/history.csv")
-    assert list(history["epoch"]) == [0, 1]
-    path = prepared.root / "records/add_stem@joint.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    children, kept = record["children"], record["metrics"]["validation_loss"]
-    # Afterwards the head goes on alone.
-    assert kept <= history["validation_loss"].min() + 1e-6
-    assert [child["name"] for child in children] == [
-        # The first head is the one of train_resized. Each attempt is gone through to its end.
-        name
-        for restart in (1, 2, 3)
-        for name in (
-            f"joint at 0.003, restart {restart}",
-            f"head again at 0.003, restart {restart}, trial 1",
-            f"head again at 0.003, restart {restart}, trial 2",
-        )
-    ]
-    # Of the restarts the one is kept whose head validates best in the end.
-    finished = [
-        child["metrics"]["validation_loss"]
-        for child in children
-        if child["name"].startswith("head again")
-    ]
-    assert kept == pytest.approx(min(finished))
+def test_each_rate_of_a_stem_is_tried_and_the_most_accurate_kept(prepared: Project) -> None:
+    record = records.read(prepared.root / "records/add_stem@as_published.json")
+    tried = {child.params["learning_rate"]: child.metrics for child in record.children}
+    assert set(tried) == {0.001, 0.01}
+    assert tried[record.params["learning_rate"]] == record.metrics
+    accuracies = [metrics["validation_accuracy"] for metrics in tried.values()]
+    assert record.metrics["validation_accuracy"] == max(accuracies)
+    history = pd.read_csv(prepared.root / "models/stem/as_published/history.csv")
+    assert list(history["epoch"]) == [1]
 
 
 def test_the_recommendation_stands_in_the_report_in_mlflow_and_in_dvc_s_metrics(
@@ -435,7 +405,7 @@ def test_another_side_and_backbone_give_every_other_head_its_bits(
 def test_everything_is_bit_identical_after_deleting_outputs_and_cache(
     prepared: Project, environment: dict[str, str]
 ) -> None:
-    # A warm process has one choice of kernels for all stages, and joint training makes its own.
+    # A warm process has one choice of kernels for all stages.
     prepared.environment = environment
     before = contents(prepared)
     for name in [*OUTPUTS, "records", "metrics", ".dvc/cache"]:
@@ -478,24 +448,18 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
 @pytest.mark.footage
 @SMALL_ALONE
 def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: Project) -> None:
-    # One that learns labels behind the head of small frames, one that learns the baseline's
-    # probabilities, and one that gets a new head in the end. Of what is taken out nothing is left.
-    frozen = {**QUICK_STEM, "head": "frozen_small", "learning_rates": [0.003, 0.001]}
-    variants = {
-        "warm_start": frozen,
-        "distilled": {**QUICK_STEM, "objective": "distillation"},
-        "new_head": {**QUICK_STEM, "head": "retrained", "keep_epoch": "best"},
-    }
+    # Of a variant that is taken out nothing is left.
+    variants = {"small": {"head": "frozen_small"}, "full": {"head": "frozen_full"}}
     prepared.set_params(
         extract_frames={"size": 105},
         tune_lr={"seeds": [1]},
         compare={"sides": []},
-        add_stem={"downscale": 3, "variants": variants},
+        add_stem={"downscale": 3, "variants": variants, "learning_rates": [0.003, 0.001]},
         # Files of the other models were made before.
         export={"models": ["stem"]},
     )
     ran = {f"add_stem@{variant}" for variant in variants}
-    left_out = {"add_stem@as_published", "add_stem@as_published_full", "add_stem@joint"}
+    left_out = {"add_stem@as_published", "add_stem@as_published_full"}
     assert set(prepared.repro()) == (set(STAGES) - left_out) | ran
     found = metrics(prepared)
     assert set(found["stem"]) == set(variants)
@@ -504,20 +468,9 @@ def test_a_classifier_of_small_frames_takes_those_of_a_sharper_camera(prepared: 
     assert "add_stem@as_published" not in files.read_yaml(prepared.root / "dvc.lock")["stages"]
     assert set(found["resize"]) == {"35"}
     assert {stem["input_size"] for stem in found["stem"].values()} == {105}
-    for name, behind in (("warm_start", "retrained/35"), ("distilled", "baseline")):
+    for name, behind in (("small", "retrained/35"), ("full", "baseline")):
         assert found["stem"][name]["trainable_params"] == 528
         assert only_stems_differ(prepared, name, behind)
-    # Of several rates the one that validates best is kept.
-    record = json.loads((prepared.root / "records/add_stem@warm_start.json").read_text())
-    rates = {
-        child["params"]["learning_rate"]: (
-            child["metrics"]["validation_loss"],
-            -child["metrics"]["validation_accuracy"],
-        )
-        for child in record["children"]
-    }
-    assert set(rates) == {0.003, 0.001}
-    assert record["params"]["learning_rate"] == min(rates, key=rates.__getitem__)
 
 
 def only_stems_differ(project: Project, variant: str, other: str) -> bool:

@@ -16,9 +16,9 @@ from tests.support.registered import BASELINE_SIDE
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two stored classifiers; the baseline was trained on smaller frames than are stored."""
     root = tmp_path_factory.mktemp("models")
-    for name, start, side in (("baseline", None, BASELINE_SIDE), ("stemmed", "average", SIDE)):
+    for name, with_stem, side in (("baseline", False, BASELINE_SIDE), ("stemmed", True, SIDE)):
         specification = classifier.InputSpecification(frames_per_clip=3, size=SIDE, side=side)
-        classifier.save(tiny_classifier(start), CLASSES, specification, root / name)
+        classifier.save(tiny_classifier(with_stem), CLASSES, specification, root / name)
     return {name: root / name for name in ("baseline", "stemmed")}
 
 

@@ -54,7 +54,7 @@ class Serving:
         self.temporary.mkdir()
         stored = root / "stored"
         specification = classifier.InputSpecification(frames_per_clip=3, size=SIDE, side=SIDE)
-        classifier.save(tiny_classifier("average"), CLASSES, specification, stored)
+        classifier.save(tiny_classifier(True), CLASSES, specification, stored)
         self._own = classifier.load(stored).predictor()
         shutil.copy(store, root / "mlflow.db")
         uri = f"sqlite:///{root}/mlflow.db"

@@ -14,12 +14,13 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from bench.project import QUICK_STEM
 from stemtune.core.records import Epoch, Record
 from stemtune.tracking.outbox import Outbox
 from stemtune.tracking.publisher import Publisher
 from tests.support import servers
 from tests.support.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents, runs
-from tests.support.project import HALF_TO_TRAIN, ONE_VARIANT, RECORDED, Project
+from tests.support.project import HALF_TO_TRAIN, RECORDED, Project
 
 ARTIFACTS = f"s3://{servers.BUCKET}/runs"
 NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
@@ -87,7 +88,7 @@ def setting(warm: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
         },
         tune_lr={"epochs": 2, "seeds": [1, 2], "learning_rates": [0.01, 0.001]},
         train_best={"epochs": 2},
-        add_stem={"epochs": 1, "variants": ONE_VARIANT},
+        add_stem=QUICK_STEM,
         compare={"bootstrap_samples": 100},
     )
     project.add_pictures(3, 96)
@@ -167,7 +168,7 @@ def test_a_fault_of_the_server_costs_no_result_and_is_made_up_for(
     printed = setting.repro(**next(going_wrong))
     assert "track: WARNING: pipeline" in printed
     assert "make publish" in printed
-    assert "stem, warm_start" in printed
+    assert "stem, as_published" in printed
     # The publisher goes on behind: one that is only slow gets it done.
     assert len(setting.pending()) == 1 or fault == slow
     assert next(going_wrong, None) is None

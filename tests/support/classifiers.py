@@ -26,7 +26,8 @@ def small_backbone() -> keras.Model:
     return backbones.concatenate([network])
 
 
-def tiny_classifier(start: str | None, stride: int = 2, pads: bool = False) -> Classifier:
+def tiny_classifier(with_stem: bool, stride: int = 2) -> Classifier:
     head = heads.build(4, 3, head_of(), seed=1)
-    built = start and stem.build(start, stride, 1, pads=pads)
-    return Classifier("tested", small_backbone(), head, built)
+    return Classifier(
+        "tested", small_backbone(), head, stem.build(stride, 1) if with_stem else None
+    )

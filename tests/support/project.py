@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import project
-from bench.project import LEVELS, QUICK_STEM, write_noise
+from bench.project import LEVELS, write_noise
 from stemtune.core import files
 from stemtune.core.settings.frames import Split
 from stemtune.ingest import clips, groups, splits
@@ -25,16 +25,14 @@ HALF_TO_TRAIN: dict[str, object] = {
     "seed": 1,
 }
 
-# One stem that is quick to train, as a setting of add_stem.variants.
-ONE_VARIANT = {"warm_start": QUICK_STEM}
-# The stages of a project with it, in order; track leaves no record.
+# The stages of a project with `QUICK_STEM`, in order; track leaves no record.
 RECORDED = [
     "extract_frames",
     "embed_frames",
     "tune_lr",
     "train_best",
     "train_resized",
-    "add_stem@warm_start",
+    "add_stem@as_published",
     "evaluate",
     "export",
     "report",

@@ -114,7 +114,7 @@ def make(split_by: str = "group") -> Results:
     picture = random.integers(0, 256, (24, 24, 3), np.uint8)
     return Results(
         compared=COMPARED,
-        rows=comparison.rows(COMPARED, ["as_published"]),
+        rows=comparison.rows(COMPARED),
         recommendation="Use retrained_108_int8 on 1 frame at 2 ms per clip.",
         warnings=["These may be no better than guessing."],
         candidates=candidates(),

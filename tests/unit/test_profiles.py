@@ -65,11 +65,10 @@ def test_each_profile_fits_params_yaml(name: str, monkeypatch: pytest.MonkeyPatc
 def test_a_block_is_put_over_by_setting_and_variants_as_a_whole() -> None:
     content = files.read_yaml(ROOT / "params.yaml")
     before = AllParams.model_validate(content)
-    quick = content["add_stem"]["variants"]["as_published"] | {"epochs": 1}
     profile = {
         "extract_frames": {"split": {"seed": 3}},
         "tune_lr": {"learning_rates": [0.01]},
-        "add_stem": {"variants": {"quick": quick}},
+        "add_stem": {"variants": {"quick": {"head": "frozen_full"}}},
     }
     put_over(content, profile, AllParams)
     found = AllParams.model_validate(content)

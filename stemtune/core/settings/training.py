@@ -1,7 +1,7 @@
 """Settings of the stages that train: tune_lr, train_best and add_stem."""
 
 import re
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
@@ -113,17 +113,6 @@ class TrainBest(Block):
     head: Head
 
 
-def _kind(rate: Any) -> str:
-    return "(word)" if isinstance(rate, str) else "(number)"
-
-
-# "tuned": the rate that tune_lr found.
-RateOrTuned = Annotated[
-    Annotated[Literal["tuned"], Tag("(word)")] | Annotated[Rate, Tag("(number)")],
-    Discriminator(_kind),
-]
-
-
 def _free(name: str) -> str:
     if TAKEN.fullmatch(name):
         raise ValueError(
@@ -134,96 +123,15 @@ def _free(name: str) -> str:
     return name
 
 
-# Between the seeds of two restarts, so few runs with other seeds share one.
-RESTARTS_APART = 100
-
-
-class Attempt(NamedTuple):
-    """A training of a stem, one of several of which the best is kept.
+class Variant(Block):
+    """What stands behind a stem.
 
     Attributes:
-        learning_rate: Adam's.
-        restart: Which one, counted from 1; None: there is one alone.
+        head: A frozen head: that of frames as small as the stem makes them (frozen_small), or the
+            baseline's (frozen_full).
     """
 
-    learning_rate: float
-    restart: int | None = None
-
-    def __str__(self) -> str:
-        return f"at {self.learning_rate:g}" + (f", restart {self.restart}" if self.restart else "")
-
-    @property
-    def params(self) -> dict[str, float]:
-        """What sets it apart from the others, for its record."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
-
-    def seed(self, first: int) -> int:
-        """Returns the seed of its start and of its order of frames, `first` being restart 1's."""
-        return first + RESTARTS_APART * ((self.restart or 1) - 1)
-
-
-class Variant(Augmented):
-    """What sets one stem apart: where it starts, what it is trained for, and how.
-
-    Attributes:
-        head: What stands behind it: a frozen head, that of frames as small as the stem makes them
-            (frozen_small) or the baseline's (frozen_full); a new head, trained on the output of the
-            trained stem (retrained); or a head that is trained along with it (joint).
-        kernels: Sides of the stem's first kernel and of its second, px.
-        padding: Whether the stem loses a border of the frame to its convolutions (valid), as the
-            paper's does, or pads the frame with zeros first, so that it hands on all of it (same).
-        objective: What is learned: the labels; the probabilities that the baseline gives, at
-            temperature 1 (distillation); or both, half and half, those softened.
-        augmentation: Whether each frame, in each epoch, is shown as it is, or in one of its views
-            that is drawn at random: it or its mirror image (flip), or those, moved (shift).
-        decay: Whether the learning rate stays (none) or falls to 0 along a cosine.
-        clipnorm: The largest norm that a variable's gradient may have; None: any.
-        keep_epoch: Whether the stem is the one after the last epoch, or that of the epoch which
-            validates best, its start included.
-        learning_rates: Adam's. Of several, Keras Tuner tries each; the one whose restarts have the
-            highest mean validation accuracy is chosen, and its best restart is kept.
-        restarts: How often it is trained at each rate, each time with an order of frames of its
-            own, and with a start of its own if that is random.
-    """
-
-    start: Literal["random", "average"]
-    kernels: Annotated[
-        list[Literal[3, 7]], Field(min_length=2, max_length=2), AfterValidator(distinct)
-    ]
-    padding: Literal["valid", "same"]
-    objective: Literal["labels", "distillation", "both"]
-    head: Literal["frozen_small", "frozen_full", "retrained", "joint"]
-    decay: Literal["none", "cosine"]
-    clipnorm: Annotated[float, Field(gt=0)] | None
-    keep_epoch: Literal["last", "best"]
-    learning_rates: Annotated[list[RateOrTuned], Field(min_length=1), AfterValidator(distinct)]
-    restarts: Count
-    epochs: Count | None
-
-    def attempts(self, tuned: float) -> list[Attempt]:
-        """Returns the trainings to choose from, `tuned` being the rate that tune_lr found."""
-        rates = dict.fromkeys(tuned if rate == "tuned" else rate for rate in self.learning_rates)
-        restarts = range(1, self.restarts + 1) if self.restarts > 1 else [None]
-        return [Attempt(rate, restart) for rate in rates for restart in restarts]
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether the head behind it stays as it is."""
-        return self.head.startswith("frozen")
-
-    @property
-    def starts_as_resize(self) -> bool:
-        """Whether its output equals resized frames before it is trained."""
-        return self.start == "average" and self.padding == "same"
-
-    @property
-    def as_in_paper(self) -> bool:
-        """Whether it starts and learns as the paper's stem does."""
-        built = (self.start, self.kernels, self.padding)
-        learns = (self.objective, self.is_frozen, self.augmentation)
-        trained = (self.decay, self.clipnorm, self.keep_epoch)
-        paper = ("random", [7, 3], "valid", "labels", True, "none", "none", None, "last")
-        return (*built, *learns, *trained) == paper
+    head: Literal["frozen_small", "frozen_full"]
 
 
 class RetrainedHead(Augmented):
@@ -245,16 +153,14 @@ class AddStem(Block):
 
     Attributes:
         downscale: What a stem divides the side of frames by.
+        learning_rates: Adam's, each tried once; the one with the highest validation accuracy is
+            kept.
         retrained_head: How every head is searched that is trained anew.
     """
 
     downscale: Literal[2, 3, 4]
     variants: Annotated[dict[Annotated[Name, AfterValidator(_free)], Variant], Field(min_length=1)]
+    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
     epochs: Count
     batch_size: Count
     retrained_head: RetrainedHead
-
-    @property
-    def as_in_paper(self) -> list[str]:
-        """The variants that the paper's number may stand beside."""
-        return [name for name, variant in self.variants.items() if variant.as_in_paper]

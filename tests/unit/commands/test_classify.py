@@ -25,7 +25,7 @@ from tests.support.project import ROOT
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "baseline"
     specification = classifier.InputSpecification(frames_per_clip=3, size=SIDE, side=SIDE)
-    classifier.save(tiny_classifier(None), CLASSES, specification, folder)
+    classifier.save(tiny_classifier(False), CLASSES, specification, folder)
     return folder
 
 

@@ -128,7 +128,7 @@ def test_the_report_s_table_has_every_candidate(
     choice = recommending.read(params.load())
     found = choice.recommend(max_loss=0.2, min_groups=20)
     assert found
-    table = choice.table(found, ["as_published"]).set_index("candidate")
+    table = choice.table(found).set_index("candidate")
     assert len(table) == len(choice.offers)
     assert table["milliseconds"].is_monotonic_increasing
     assert list(table.index[table["on_front"]]) == found.front
@@ -146,6 +146,6 @@ def test_the_report_s_table_has_every_candidate(
     choice = dataclasses.replace(choice, offers=alone)
     found = choice.recommend(max_loss=0.2, min_groups=20)
     assert found
-    single = choice.table(found, [])
+    single = choice.table(found)
     assert len(single) == 1
     assert "reference" in tables.candidates(single).to_string()

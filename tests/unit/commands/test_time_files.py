@@ -35,7 +35,7 @@ HOSTILE = "\x1b[2J a.tflite"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a folder with a small file and one that takes frames of 100 times the area."""
     place = tmp_path_factory.mktemp("exports")
-    model = tiny_classifier(None)
+    model = tiny_classifier(False)
     wanted: list[tuple[str, int, Precision]] = [
         (SMALL, 72, "int8"),
         (LARGE, 720, "float32"),

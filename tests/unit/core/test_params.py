@@ -8,23 +8,9 @@ from dvc.utils.serialize import dump_yaml
 
 from stemtune.core import all_params, files, geometry, params
 from stemtune.core.errors import InputError
-from stemtune.core.settings.training import Variant
 from tests.support.project import ROOT
 
-VARIANT = {
-    "start": "average",
-    "kernels": [3, 7],
-    "padding": "same",
-    "objective": "labels",
-    "head": "frozen_small",
-    "learning_rates": ["tuned"],
-    "decay": "none",
-    "clipnorm": None,
-    "keep_epoch": "best",
-    "restarts": 2,
-    "augmentation": "flip",
-    "epochs": None,
-}
+VARIANT = {"head": "frozen_small"}
 
 
 def changed(tmp_path: Path, key: str, value: Any) -> Path:
@@ -47,8 +33,7 @@ def changed(tmp_path: Path, key: str, value: Any) -> Path:
 def test_the_project_s_own_file_is_accepted() -> None:
     settings = all_params.load(ROOT / "params.yaml")
     assert settings.tune_lr.learning_rates == [0.01, 0.001, 0.0001, 0.00001]
-    assert settings.add_stem.variants["as_published"].learning_rates[2:] == [0.0001, 0.00001]
-    assert settings.add_stem.as_in_paper == ["as_published", "as_published_full"]
+    assert list(settings.add_stem.variants) == ["as_published", "as_published_full"]
 
 
 @pytest.mark.parametrize(
@@ -108,25 +93,14 @@ def test_the_project_s_own_file_is_accepted() -> None:
             (f"add_stem.variants.{name}: {name} is the name", {name: VARIANT}, "give the variant")
             for name in ("baseline", "resize", "resize_112", "retrained_128", "stored")
         ),
-        ("add_stem.variants", {"mine": VARIANT | {"start": "zeros"}}, "'random' or 'average'"),
-        (
-            "add_stem.variants",
-            {"mine": VARIANT | {"objective": "logits"}},
-            "'labels', 'distillation' or 'both'",
-        ),
-        ("add_stem.variants", {"mine": VARIANT | {"head": "new"}}, "'retrained' or 'joint'"),
-        ("add_stem.variants", {"mine": VARIANT | {"keep_epoch": "first"}}, "'last' or 'best'"),
+        ("add_stem.variants", {"mine": {"head": "new"}}, "'frozen_small' or 'frozen_full'"),
+        ("add_stem.variants", {"mine": VARIANT | {"start": "average"}}, "unknown setting"),
+        ("add_stem.learning_rates", [], "at least 1 item"),
+        ("add_stem.learning_rates", [1], "less than 1"),
+        ("add_stem.learning_rates", [0.1, 0.1], "must not repeat"),
         ("add_stem.retrained_head.learning_rates", [], "at least 1 item"),
         ("compare.acceptable_loss", 2, "less than or equal to 1"),
         ("compare.min_groups", 1, "greater than or equal to 2"),
-        ("add_stem.variants", {"mine": VARIANT | {"padding": "full"}}, "'valid' or 'same'"),
-        ("add_stem.variants", {"mine": VARIANT | {"kernels": [5, 7]}}, "3 or 7 (found 5)"),
-        ("add_stem.variants", {"mine": VARIANT | {"kernels": [7, 7]}}, "must not repeat"),
-        ("add_stem.variants", {"mine": VARIANT | {"kernels": [7]}}, "at least 2 items"),
-        ("add_stem.variants", {"mine": VARIANT | {"learning_rates": []}}, "at least 1 item"),
-        ("add_stem.variants", {"mine": VARIANT | {"learning_rates": ["best"]}}, "'tuned'"),
-        ("add_stem.variants", {"mine": VARIANT | {"learning_rates": [1]}}, "less than 1"),
-        ("add_stem.variants", {"mine": VARIANT | {"epochs": 0}}, "greater than or equal to 1"),
         ("compare.sides", [64, 64], "must not repeat"),
         ("compare.sides", [16], "greater than or equal to 32"),
         ("compare.sides", [64, 300], "not exceed extract_frames.size, 224; got [300]"),
@@ -153,8 +127,8 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, written: str, rate: float
     own = (ROOT / "params.yaml").read_text()
     path.write_text(own.replace("max_stem_gap: 0.25", f"max_stem_gap: {written}"))
     assert all_params.load(path).ci.max_stem_gap == rate
-    path.write_text(own.replace("[0.003]", f"[{written}]"))
-    assert all_params.load(path).add_stem.variants["joint"].learning_rates == [rate]
+    path.write_text(own.replace("[0.01, 0.003, 0.001]", f"[{written}]"))
+    assert all_params.load(path).add_stem.learning_rates == [rate]
     assert files.parse_yaml(f"rate: {written}", "dvc.lock") == {"rate": rate}
 
 
@@ -205,14 +179,6 @@ def test_frames_too_small_for_the_stem_are_refused(
                 params.ParamsError, match=rf"size: must be {least} or more .*{size}"
             ):
                 all_params.load(path)
-
-
-def test_a_stem_is_trained_at_each_rate_with_each_restart() -> None:
-    rates = {"learning_rates": ["tuned", 0.02]}
-    attempts = Variant.model_validate(VARIANT | rates).attempts(0.01)
-    assert [str(attempt) for attempt in attempts] == [
-        f"at {rate}, restart {restart}" for rate in (0.01, 0.02) for restart in (1, 2)
-    ]
 
 
 def test_the_full_side_and_the_small_one_are_always_compared(tmp_path: Path) -> None:
@@ -304,7 +270,7 @@ def test_settings_are_named_by_their_place() -> None:
     settings = all_params.load(ROOT / "params.yaml")
     named = params.flat("add_stem", settings.add_stem)
     assert named["add_stem.epochs"] == 5
-    assert named["add_stem.variants.as_published.start"] == "random"
+    assert named["add_stem.variants.as_published.head"] == "frozen_small"
     # A setting that was emptied must not vanish from what changed.
     assert params.flat("embed_frames", settings.embed_frames)["embed_frames.weights"] == {}
 

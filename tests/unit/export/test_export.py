@@ -48,12 +48,8 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Returns folders of stored classifiers, by name, each with a file per precision in it."""
     made = {}
-    for name, start, side in (
-        ("plain", None, SIDE),
-        ("joint", "average", SIDE),
-        ("small", None, SMALL),
-    ):
-        model = dataclasses.replace(tiny_classifier(start, pads=start is not None), name=name)
+    for name, side in (("plain", SIDE), ("stem", SIDE), ("small", SMALL)):
+        model = dataclasses.replace(tiny_classifier(name == "stem"), name=name)
         folder = tmp_path_factory.mktemp(name)
         classifier.save(model, CLASSES, InputSpecification(3, SIDE, side), folder)
         calibration = scaling.shrink(FRAMES, side)
@@ -63,7 +59,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-@pytest.mark.parametrize("name", ["plain", "joint", "small"])
+@pytest.mark.parametrize("name", ["plain", "stem", "small"])
 def test_a_file_answers_as_its_classifier_does(name: str, written: dict[str, Path]) -> None:
     folder = written[name]
     takes = classifier.specification(folder)
@@ -79,7 +75,7 @@ def test_a_file_answers_as_its_classifier_does(name: str, written: dict[str, Pat
 
 
 def test_equal_classifiers_make_equal_bytes(written: dict[str, Path], tmp_path: Path) -> None:
-    folder = written["joint"]
+    folder = written["stem"]
     for precision in PRECISIONS:
         path = conversion.write(classifier.load(folder), folder, precision, FRAMES, tmp_path)
         assert path.read_bytes() == (folder / path.name).read_bytes()
@@ -107,7 +103,7 @@ def test_a_file_has_the_types_that_its_precision_names(
     assert kernels[0] is weights
 
 
-@pytest.mark.parametrize("name", ["plain", "joint", "small"])
+@pytest.mark.parametrize("name", ["plain", "stem", "small"])
 def test_an_int8_file_is_full_integer_from_entry_to_end(
     name: str, written: dict[str, Path]
 ) -> None:
@@ -124,8 +120,8 @@ def test_metadata_name_labels_and_normalization(written: dict[str, Path]) -> Non
     from tensorflow.lite.python import schema_py_generated as schema
 
     for precision in PRECISIONS:
-        content = (written["joint"] / f"joint_{precision}.tflite").read_bytes()
-        with zipfile.ZipFile(written["joint"] / f"joint_{precision}.tflite") as archive:
+        content = (written["stem"] / f"stem_{precision}.tflite").read_bytes()
+        with zipfile.ZipFile(written["stem"] / f"stem_{precision}.tflite") as archive:
             assert archive.read("labels.txt").decode().splitlines() == CLASSES
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         [entry] = [each for each in model.metadata if each.name == b"TFLITE_METADATA"]
@@ -147,7 +143,7 @@ def test_averaging_areas_is_what_classifiers_see() -> None:
 
 def test_a_clip_is_classified_without_tensorflow(written: dict[str, Path], tmp_path: Path) -> None:
     clip = clips.write_frames(tmp_path / "clip.mp4", clips.scene(1))
-    file = written["joint"] / "joint_int8.tflite"
+    file = written["stem"] / "stem_int8.tflite"
     program = (
         "import sys\nfrom stemtune.commands.main import main\n"
         f"code = main(['classify', '--json', '--model', {str(file)!r}, {str(clip)!r}])\n"
@@ -241,7 +237,7 @@ def test_a_file_is_judged_against_its_classifier(
     rows = pd.DataFrame(
         {"shard": "one", "index": range(8), "clip": list("aabbccdd"), "group": list("aabbccdd")}
     )
-    folder = written["joint"]
+    folder = written["stem"]
     expected = classifier.load(folder).predictor()(FRAMES)
     labels = expected.argmax(axis=1)
     # One of eight frames is another class's.
@@ -249,10 +245,10 @@ def test_a_file_is_judged_against_its_classifier(
     rows = rows.assign(label=labels)
     splits = [rows.assign(split=split) for split in manifest.SPLITS]
     table = pd.concat(splits, ignore_index=True)
-    judge = judging.Judge(table, 200, 1, SIDE, Local(3), {"joint": expected})
+    judge = judging.Judge(table, 200, 1, SIDE, Local(3), {"stem": expected})
     assert np.array_equal(judge.calibration(SIDE, 8), FRAMES)
-    path = folder / "joint_float32.tflite"
-    found = judge.judge(path, "joint", "float32", SIDE)
+    path = folder / "stem_float32.tflite"
+    found = judge.judge(path, "stem", "float32", SIDE)
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
@@ -260,19 +256,19 @@ def test_a_file_is_judged_against_its_classifier(
     monkeypatch.setattr(judging, "BATCH", 2)
     monkeypatch.setattr(judging, "FRAMES_OF_A_CHUNK", 4)
     elsewhere = dataclasses.replace(judge, engine=Spread(1))
-    assert elsewhere.judge(path, "joint", "float32", SIDE) == found
-    other = {"joint": np.roll(expected, 1, axis=1)}
-    worse = dataclasses.replace(judge, expected=other).judge(path, "joint", "float32", SIDE)
+    assert elsewhere.judge(path, "stem", "float32", SIDE) == found
+    other = {"stem": np.roll(expected, 1, axis=1)}
+    worse = dataclasses.replace(judge, expected=other).judge(path, "stem", "float32", SIDE)
     assert worse.agreement == 0
     assert worse.difference == worse.test_accuracy - worse.keras_accuracy
     # What an int8 file answers is kept, as it may differ.
-    quantized = folder / "joint_int8.tflite"
-    judge.judge(quantized, "joint", "int8", SIDE)
-    kept = predictions.read(tmp_path, manifest.VALIDATION)["joint_int8"]
+    quantized = folder / "stem_int8.tflite"
+    judge.judge(quantized, "stem", "int8", SIDE)
+    kept = predictions.read(tmp_path, manifest.VALIDATION)["stem_int8"]
     assert np.array_equal(kept, LiteRTClassifier(quantized, threads=1).probabilities(FRAMES))
-    price = timing.measure([path]).prices["joint_float32.tflite"]
-    record = Record(name="joint_float32", started=0, metrics=price.numbers())
-    page.write(tmp_path / "page.html", Exports(exports={"joint_float32": found}), [record])
+    price = timing.measure([path]).prices["stem_float32.tflite"]
+    record = Record(name="stem_float32", started=0, metrics=price.numbers())
+    page.write(tmp_path / "page.html", Exports(exports={"stem_float32": found}), [record])
     shown = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<svg" in shown
     for cell in (

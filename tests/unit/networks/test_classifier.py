@@ -21,11 +21,11 @@ FRAMES = np.random.default_rng(2).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
 SPECIFICATION = classifier.InputSpecification(frames_per_clip=4, size=SIDE, side=SIDE)
 
 
-@pytest.mark.parametrize("start", [None, "average"])
+@pytest.mark.parametrize("with_stem", [False, True])
 def test_a_stored_classifier_answers_alike_and_in_equal_bytes(
-    tmp_path: Path, start: str | None
+    tmp_path: Path, with_stem: bool
 ) -> None:
-    first = tiny_classifier(start)
+    first = tiny_classifier(with_stem)
     classifier.save(first, CLASSES, SPECIFICATION, tmp_path / "1")
     loaded = classifier.load(tmp_path / "1")
     classifier.save(loaded, CLASSES, SPECIFICATION, tmp_path / "2")
@@ -43,7 +43,7 @@ def test_operations_are_counted_as_two_for_a_multiplication_and_an_addition() ->
 
 
 def test_operations_are_those_of_the_graph_that_answers_trains_and_is_exported() -> None:
-    stemmed = tiny_classifier("random")
+    stemmed = tiny_classifier(True)
 
     def operations(graph: Any) -> list[str]:
         return sorted(node.op for node in graph.as_graph_def().node if "Conv" in node.op)
@@ -54,12 +54,12 @@ def test_operations_are_those_of_the_graph_that_answers_trains_and_is_exported()
     stem_side, small = SIDE - 6, SIDE // 2 - 4
     of_stem = 2 * 3 * 3 * (49 * stem_side**2 + 9 * small**2)
     with_stem = cost.flops(stemmed.model, SIDE)
-    assert of_stem < with_stem < 1.2 * of_stem + cost.flops(tiny_classifier(None).model, small)
+    assert of_stem < with_stem < 1.2 * of_stem + cost.flops(tiny_classifier(False).model, small)
 
 
 def test_random_starts_come_from_their_seeds_whatever_was_drawn_before() -> None:
     def starts() -> list[np.ndarray]:
-        built = stem.build("random", 2, 1), heads.build(4, 3, head_of(units=2), seed=1)
+        built = stem.build(2, 1), heads.build(4, 3, head_of(units=2), seed=1)
         network = backbones.build("efficientnet_lite0", None, seed=1)
         return [value for each in (*built, network) for value in each.get_weights()]
 
@@ -121,7 +121,7 @@ def test_dropout_is_off_behind_a_stem(tmp_path: Path) -> None:
     head = heads.build(4, 3, head_of(dropout=0.9), seed=1)
     head.set_weights([np.eye(4, 3), np.zeros(3)])
     kept = heads.without_dropout(head)
-    built = classifier.Classifier("tested", small_backbone(), kept, stem.build("average", 2, 1))
+    built = classifier.Classifier("tested", small_backbone(), kept, stem.build(2, 1))
     answers = built.model(FRAMES, training=False)
     assert np.array_equal(built.model(FRAMES, training=True), answers)
     classifier.save(built, CLASSES, SPECIFICATION, tmp_path)
@@ -229,7 +229,7 @@ def test_a_side_too_small_for_a_backbone_is_refused() -> None:
 
 
 def test_the_output_of_a_stem_is_what_the_frozen_network_gets() -> None:
-    stemmed = tiny_classifier("random")
+    stemmed = tiny_classifier(True)
     handed_on = insides.output(stemmed.require_stem(), FRAMES)
     answers = stemmed.head(stemmed.backbone(handed_on))
     assert np.allclose(answers, stemmed.predictor()(FRAMES), atol=1e-6)
