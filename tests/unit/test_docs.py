@@ -198,3 +198,12 @@ def test_sentences_are_short(page: Path) -> None:
 def test_numbers_are_those_of_the_committed_run(page: Path) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert renewed(text, times={}) == text, "run `make docs`"
+
+
+@pytest.mark.footage
+@pytest.mark.parametrize("page", [README, *DOCS], ids=named)
+def test_files_for_devices_are_those_of_the_committed_run(page: Path) -> None:
+    exported = {*files.read_json(ROOT / "metrics/export.json")["exports"]}
+    shown = re.findall(r"\b\w+_(?:float32|float16|int8)\b", page.read_text(encoding="utf-8"))
+    # A cascade's name holds those of its files.
+    assert {each for each in shown if "_to_" not in each} <= exported
