@@ -28,8 +28,6 @@ WORDS = {README: 700, ROOT / "docs/results.md": 1500}
 WORDS_OF_A_SENTENCE = 25
 # Pages of which every sentence is short.
 PLAIN = [README, *DOCS]
-for others in ("mlflow",):
-    PLAIN.remove(ROOT / f"docs/{others}.md")
 
 
 def named(page: Path) -> str:
