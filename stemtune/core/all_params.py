@@ -1,4 +1,4 @@
-"""All settings in params.yaml, those that no stage reads too."""
+"""All settings in params.yaml, including those that no stage reads."""
 
 from pathlib import Path
 

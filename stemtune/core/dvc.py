@@ -23,7 +23,7 @@ def project() -> Path:
     here, named = Path.cwd(), os.environ.get(ROOT_VARIABLE)
     for origin in ([Path(named)] if named else []) + list(here.parents):
         if here.is_relative_to((origin / COPIES).resolve()):
-            # The project may lie in a folder below DVC's, or DVC's below git's.
+            # The project may be in a folder below DVC's, or DVC's below git's.
             top = git("-C", str(origin), "rev-parse", "--show-toplevel")
             return Path(top or origin) / git("rev-parse", "--show-prefix")
     return Path()

@@ -1,4 +1,4 @@
-"""What results depend on beside code, data and settings: processor, versions, variables."""
+"""What results depend on besides code, data and settings: processor, versions, variables."""
 
 import os
 import platform

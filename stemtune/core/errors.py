@@ -1,4 +1,4 @@
-"""What goes wrong for a reason that the user can fix, and how a program says so."""
+"""Errors that the user can fix, and how a program ends with them."""
 
 import sys
 import traceback
@@ -9,7 +9,7 @@ from stemtune.core import printable
 
 
 class InputError(ValueError):
-    """Settings or data are not as they have to be; the message says what to do."""
+    """Settings or data are wrong; the message says what to do."""
 
 
 class Missing(InputError, FileNotFoundError):
@@ -22,8 +22,8 @@ class Missing(InputError, FileNotFoundError):
 def run(name: str, main: Callable[[], None]) -> None:
     """Runs a program, such as a stage; an InputError ends it with the message alone.
 
-    Where in the code it was noticed is of no use to someone whose file is wrong. Any other error
-    is a mistake of ours and ends the program with the place where it happened.
+    A traceback is of no use to someone whose file is wrong. Any other error is a bug and ends the
+    program with its traceback.
     """
     printable.tolerate_locale()
     try:

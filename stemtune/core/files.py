@@ -36,7 +36,7 @@ def needing_room(path: Path) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         raise InputError(
-            f"there is no room for {path} ({error.strerror}); make room where it lies and run "
+            f"there is no room for {path} ({error.strerror}); make room there and run "
             "again: what is done is kept"
         ) from error
 

@@ -1,8 +1,8 @@
-"""Removes what is left of a variant of the stem that params.yaml no longer lists.
+"""Removes the outputs of stem variants that params.yaml no longer lists.
 
 DVC deletes the outputs of a stage before it runs. It forgets the outputs of a stage that is gone,
-and leaves its entry in dvc.lock. evaluate depends on models/stem as a whole, so a checkout where
-nothing is left would come to another dvc.lock.
+and leaves its entry in dvc.lock. evaluate depends on models/stem as a whole, so a checkout
+without them would write another dvc.lock.
 """
 
 import re
@@ -26,7 +26,7 @@ def remove(variants: Collection[str], stage: str, in_lock: bool = False) -> None
 
     Args:
         variants: Those that params.yaml lists.
-        stage: Which says what it removed.
+        stage: Named in the message.
         in_lock: Whether to look for more of them in dvc.lock, which takes most of a second.
     """
     gone = {path.name for path in STEMS.glob("*") if NAME.fullmatch(path.name)}

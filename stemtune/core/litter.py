@@ -1,4 +1,4 @@
-"""What systems, network storage and archivers leave in folders of others; `.dvcignore` names it."""
+"""Files that systems, network storage and archivers leave behind; `.dvcignore` names them."""
 
 import re
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ LITTER = re.compile(
 
 
 def is_litter(name: str) -> bool:
-    """Tells whether a file or folder of that name is nobody's data."""
+    """Tells whether a file or folder of that name is litter, no one's data."""
     return LITTER.fullmatch(name) is not None
 
 
 def visible(folder: Path, pattern: str = "*") -> Iterator[Path]:
-    """Yields what lies in a folder and fits a pattern, in order, but for litter and what is in it.
+    """Yields paths in a folder that match a pattern, in order, except litter and its content.
 
     Args:
         folder: May be missing, and has nothing then.

@@ -24,7 +24,7 @@ class ParamsError(InputError):
 
 
 class Retrained(NamedTuple):
-    """A head that is trained for frames of one side, without a stem.
+    """A head that is trained for one frame size, without a stem.
 
     Attributes:
         key: The side, or another backbone and the side, as in efficientnet_lite1_128.
@@ -51,7 +51,7 @@ class Params(Block):
 
     @property
     def small_side(self) -> int:
-        """Side of frames as small as a stem makes them, px; one without padding hands on less."""
+        """Size of small frames, px: a stem's output without the border that its kernels take."""
         return geometry.small_side(self.extract_frames.size, self.add_stem.downscale)
 
     @property
@@ -110,7 +110,7 @@ class Params(Block):
         if size < least:
             raise ValueError(
                 f"extract_frames.size: must be {least} or more with add_stem.downscale "
-                f"{downscale}, so that the stem hands on {MIN_SIDE} px; got {size}"
+                f"{downscale}, so the stem outputs at least {MIN_SIDE} px; got {size}"
             )
         return self
 

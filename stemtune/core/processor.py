@@ -26,7 +26,7 @@ def busy_note(share: float | None) -> str:
     """Returns a warning on times that were measured while other programs ran; "" if none did.
 
     Args:
-        share: Of the time, that others had the processor, in [0, 1]; None: not known.
+        share: Of time in which others had the processor, in [0, 1]; None: not known.
     """
     if share is None or share <= BUSY_SHARE:
         return ""

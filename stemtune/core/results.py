@@ -1,4 +1,4 @@
-"""What a training came to, and which of several is to be preferred."""
+"""The outcome of a training, and which of several is better."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ def by_loss(trained: Validated) -> tuple[bool, float, float, float]:
     """Returns a key that sorts trained models, the best on validation first.
 
     By loss, then accuracy, then the lower learning rate. If many trainings are compared on few
-    frames, the highest accuracy is a matter of luck and often that of an overconfident model; the
+    frames, the highest accuracy is often luck, or that of an overconfident model; the
     loss weighs each frame by how wrong its answer is. A training that diverged comes last.
     """
     diverged, loss, accuracy = _validation(trained)

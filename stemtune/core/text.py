@@ -34,7 +34,7 @@ def read(path: Path) -> str:
     if encoding.startswith("utf-8") and b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise TextError(
-            f"{path}, line {line}: holds a byte 0, so that it is no text, or UTF-16 without its "
+            f"{path}, line {line}: holds a byte 0, so it is no text, or UTF-16 without its "
             "mark; save it as UTF-8"
         )
     try:

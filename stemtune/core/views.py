@@ -1,6 +1,6 @@
 """Views of frames: as they are, mirrored, moved a little. Augmentation trains on them as well.
 
-A frame and its views show the same things, so that they have one label.
+A frame and its views show the same things, so they have one label.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ NUMBERS = {"none": 1, "flip": 2, "shift": len(MOVES)}
 def view(frames: np.ndarray, number: int) -> np.ndarray:
     """Returns a view of frames (n, side, side, 3), uint8.
 
-    What a move leaves free is filled with what lies inside the border, mirrored at it.
+    Pixels that a move leaves empty are filled by mirroring at the border.
 
     Args:
         frames: Frames.

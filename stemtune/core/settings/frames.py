@@ -19,7 +19,7 @@ LARGEST_MIN_SIDE = 75
 
 
 class SplitLists(Block):
-    """Files of an official split below data/, such as UCF101's; validation is dealt from train."""
+    """Files of an official split below data/, such as UCF101's; validation is split off train."""
 
     train: FileName
     test: FileName
@@ -29,7 +29,7 @@ class SplitFolders(Block):
     """Folders of a given split, `data/<split>/<class>/…` or `data/<class>/<split>/…`.
 
     Attributes:
-        validation: None: validation is dealt from train.
+        validation: None: validation is split off train.
     """
 
     train: FileName
@@ -43,7 +43,7 @@ class SplitFolders(Block):
 
 
 class Split(Block):
-    """How frames are dealt to train, validation and test; train takes the rest."""
+    """How frames are split into train, validation and test; train takes the rest."""
 
     by: Literal["group", "clip", "frame"]
     lists: SplitLists | None
@@ -63,19 +63,19 @@ class Split(Block):
         for name, given in (("lists", self.lists), ("folders", self.folders)):
             if given and self.by == "frame":
                 raise ValueError(
-                    f"{name} deal whole clips: set by to group or clip, or {name} to null"
+                    f"{name} split whole clips: set by to group or clip, or {name} to null"
                 )
         return self
 
 
 class Limits(Block):
-    """What one clip may take; past it the clip is quarantined.
+    """Limits of one clip; past any of them it is quarantined.
 
     Attributes:
         decode_seconds: Of a processor's time, for decoding it.
         pixels: Of one frame, width times height.
-        frames: In a clip all of which has to be decoded, whether sampled or not. Where packets
-            tell which frames to decode, a clip may be longer.
+        frames: In a clip that has to be decoded whole. If packets tell which frames to decode,
+            a clip may be longer.
         memory_mib: In the process that decodes it, MiB of address space.
     """
 

@@ -11,8 +11,8 @@ class Compare(Block):
     """Which candidates are compared, and how one of them is recommended.
 
     Attributes:
-        sides: Sides of frames, px, for which a new head is trained. The full side and the small one
-            are always among them: see `Params.sides`.
+        sides: Frame sizes, px, for which a new head is trained. The full and the small one are
+            always included: see `Params.sides`.
         backbones: Others than block embed_frames has, each by itself, at all sides.
         acceptable_loss: The clip accuracy that a cheaper candidate may lose and still be chosen.
         min_groups: If validation or test has fewer groups of clips, there is no verdict.
@@ -32,7 +32,7 @@ class Export(Block):
     Attributes:
         models: What becomes LiteRT files and has a price: the baseline, the heads of all sides, all
             variants of the stem. What is no file cannot be recommended.
-        calibration_frames: How many training frames int8 is laid out for.
+        calibration_frames: How many training frames calibrate int8.
     """
 
     models: Annotated[list[Literal["baseline", "retrained", "stem"]], AfterValidator(distinct)]

@@ -100,7 +100,7 @@ class Head(Augmented):
     def _augments_no_cache(self) -> "Head":
         if self.views > 1 and self.cached_features:
             raise ValueError(
-                f"augmentation {self.augmentation} draws frames anew in every epoch, and "
+                f"augmentation {self.augmentation} draws other frames in every epoch, and "
                 "cached_features come from the frames as they are; set cached_features: false, "
                 "which runs the backbone in every epoch of every trial, or augmentation: none"
             )
@@ -135,11 +135,11 @@ class Variant(Block):
 
 
 class RetrainedHead(Augmented):
-    """How a head is trained anew on smaller frames, behind a stem or without one.
+    """How a new head is trained for frames of each size.
 
     Attributes:
-        learning_rates: Adam's, each tried once; the one that validates best is kept.
-        epochs: The most that it is trained for; the epoch that validates best is kept.
+        learning_rates: Adam's, each tried once; the best on validation is kept.
+        epochs: The most that it is trained for; the best epoch on validation is kept.
         augmentation: Whether it learns from each frame and from its mirror image (flip), and from
             both, moved (shift).
     """
@@ -149,13 +149,13 @@ class RetrainedHead(Augmented):
 
 
 class AddStem(Block):
-    """How stems are trained, and the heads that are trained anew on smaller frames.
+    """How stems are trained, and new heads on smaller frames.
 
     Attributes:
-        downscale: What a stem divides the side of frames by.
+        downscale: What a stem divides the frame size by.
         learning_rates: Adam's, each tried once; the one with the highest validation accuracy is
             kept.
-        retrained_head: How every head is searched that is trained anew.
+        retrained_head: The search for every new head.
     """
 
     downscale: Literal[2, 3, 4]

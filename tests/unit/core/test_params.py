@@ -60,7 +60,7 @@ def test_the_project_s_own_file_is_accepted() -> None:
                 "test": 0.1,
                 "seed": 1,
             },
-            "lists deal whole clips",
+            "lists split whole clips",
         ),
         ("embed_frames.backbones", [], "at least 1 item"),
         ("tune_lr.tuner", "bayes", "'bayesian', 'random', 'hyperband' or 'grid'"),
