@@ -49,7 +49,7 @@ def cores() -> int:
 
 
 def read() -> Choice:
-    """Returns what is chosen; a variable of the environment goes before the file.
+    """Returns the choice; an environment variable overrides the file.
 
     Raises:
         InputError: There is no such engine, or the file has another key.
@@ -77,7 +77,7 @@ def read() -> Choice:
 
 
 def choose(threads: int, prepare: Callable[[], None] | None = None) -> Engine:
-    """Returns the engine that is chosen, of which nothing is started before it is used.
+    """Returns the chosen engine; nothing of it is started before it is used.
 
     Args:
         threads: Of a network elsewhere.

@@ -12,9 +12,9 @@ Result = TypeVar("Result")
 class Engine(Protocol):
     """Runs functions over chunks.
 
-    What is handed over is importable by name or can be pickled, and is small: frames and features
+    What is passed is importable by name or can be pickled, and is small: frames and features
     are read and written where the function runs, in the folder that all machines share. A chunk may
-    be begun again where a machine died, so a function skips what is there already. A function that
+    start again after a machine died, so a function skips what is there already. A function that
     needs a network caches it: a process runs many chunks.
     """
 
@@ -44,6 +44,6 @@ class Local:
 
 
 def split(engine: Engine, items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    """Returns items in chunks of a size where they are spread, else in one; none of no items."""
+    """Returns items in chunks of a size if work is distributed, else in one; none without items."""
     step = size if engine.spreads else max(len(items), 1)
     return [items[start : start + step] for start in range(0, len(items), step)]

@@ -26,7 +26,7 @@ GUARDED = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # Whichever is set names the token of a cluster; else Ray writes one that every user can read.
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-# How often a chunk is begun again after what it ran in died.
+# How often a chunk starts again after its process or machine died.
 RETRIES = 2
 CONNECT_SECONDS = 10
 # No frames go through it.
@@ -56,7 +56,7 @@ class RayEngine:
     spreads = True
 
     def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
-        """Does as `Engine.map`: a chunk is a task, which Ray begins again where it was lost."""
+        """See `Engine.map`: a chunk is a task, which Ray starts again if it is lost."""
         if not chunks:
             return
         ray = self._connected()
@@ -157,7 +157,7 @@ _entered: list[Path] = []
 
 
 def _most(resource: str) -> float:
-    """Returns how much of a resource the machine has that has most of it."""
+    """Returns the largest amount of a resource that one machine has."""
     import ray
 
     machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
@@ -165,7 +165,7 @@ def _most(resource: str) -> float:
 
 
 def _result(reference: Any) -> Any:
-    """Returns what came of a task.
+    """Returns the result of a task.
 
     Raises:
         EngineError: Whatever the task ran in died, each time.
