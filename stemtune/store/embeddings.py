@@ -24,7 +24,7 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides about the features of a frame: another identity, other features."""
+    """All that a frame's features depend on: another identity, other features."""
 
     features: int
     weights: str
@@ -155,8 +155,8 @@ def fill(
         size: Side of the stored frames, px.
         lacking: The targets by key.
         embed: By target, from frames (n, size, size, 3), uint8, to features (n, d), float32.
-        clips: Of how many clips frames are embedded at a time. Of one, a clip's features depend
-            on nothing but the clip; of more, its neighbours may change their last bits.
+        clips: How many clips are embedded together. With one, features depend only on the clip;
+            with more, its neighbours may change their last bits.
         description: For the progress bar, which shows on a terminal only.
 
     Returns:

@@ -10,7 +10,7 @@ Columns of manifest.parquet:
 | grouped_by | string | what says so: groups.csv, name, footage, or content for a clip alone |
 | sha256 | string | checksum of the file; empty when it cannot be read |
 | shard | string | key of its entry in the frame store; empty when it has none |
-| split | string | train, validation or test; "mixed" when frames are dealt one by one |
+| split | string | train, validation or test; "mixed" when frames are split one by one |
 | frame_splits | list of string | split of each frame |
 | frame_seconds | list of float | when each frame is shown, from the clip's start |
 | frame_side | integer | of the frames, px |
