@@ -81,7 +81,7 @@ def convert(model: Classifier, side: int, precision: Precision, calibration: np.
 
 
 def _full_range(calibration: np.ndarray) -> Iterator[list[Any]]:
-    """Yields the frames, two pixels of the first of which span what a pixel can be."""
+    """Yields the frames; two pixels of the first are set to the least and largest value."""
     frames = calibration.astype(np.float32)
     frames[0, 0, 0], frames[0, 0, 1] = 0, 255
     for frame in frames:

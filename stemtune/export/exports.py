@@ -1,4 +1,4 @@
-"""metrics/export.json: what became of the accuracy of classifiers as LiteRT files."""
+"""metrics/export.json: the accuracy of classifiers as LiteRT files."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
@@ -55,7 +55,7 @@ class Export(BaseModel):
 
 
 class Exports(BaseModel):
-    """The content of metrics/export.json: exports by name, such as baseline_int8."""
+    """The content of metrics/export.json: exports by name, such as retrained_224_int8."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -90,7 +90,7 @@ def wanted(
 
 
 def table(judged: Exports, timed: Sequence[Record], style: str) -> str:
-    """Returns what the files are worth as a table.
+    """Returns a table of the files with their accuracy, size and times.
 
     Args:
         judged: The content of metrics/export.json.

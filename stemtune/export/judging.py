@@ -82,7 +82,7 @@ class Judge:
         return np.concatenate([*self.engine.map(answer, parts)])
 
     def judge(self, path: Path, model: str, precision: str, side: int) -> Export:
-        """Returns what an export is worth, and keeps answers that may differ from the model's.
+        """Returns how accurate an export is; keeps answers that may differ from the model's.
 
         Args:
             path: The file.
