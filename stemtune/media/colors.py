@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms
 
-# Of sRGB: where red, green and blue lie in the plane of colours (CIE 1931 x, y), and its white.
+# sRGB's chromaticities (CIE 1931 x, y) of red, green and blue, and of white.
 SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 WHITE = (0.3127, 0.3290)
 # Numbered by ITU-T H.273, those with the white of sRGB; 2 says that it is not known.
@@ -62,7 +62,7 @@ def of_code_points(primaries: int, transfer: int) -> Space:
 
 
 def of_png(picture: Image.Image, path: Path) -> Space:
-    """Returns the colours that chunks of a PNG tell, of which cICP overrules an ICC profile."""
+    """Returns the colours that chunks of a PNG name; cICP overrules an ICC profile."""
     if (code_points := _cicp(path)) is not None:
         return of_code_points(*code_points)._replace(overrules=True)
     if "srgb" in picture.info:

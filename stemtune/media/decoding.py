@@ -55,7 +55,7 @@ def sample_frames(
 ) -> Sample:
     """Returns the frames shown in the middle of `count` equal parts of a clip's duration.
 
-    A frame is shown until the next one starts, so that a clip with fewer frames repeats some. A
+    A frame is shown until the next one starts, so a clip with fewer frames repeats some. A
     still image gives one. The whole frame is scaled to the square: nothing at the border is lost.
     What the file says about turning, mirroring and cropping is applied.
 

@@ -58,7 +58,7 @@ class Span(NamedTuple):
 
 
 def require_few_pixels(width: int, height: int, limits: Limits) -> None:
-    """Raises LimitError where frames of that size have more pixels than `limits` allow."""
+    """Raises LimitError if frames of that size have more pixels than `limits` allow."""
     if width * height > limits.pixels:
         raise LimitError(
             f"has frames of {width} x {height} pixels; limits.pixels allows {limits.pixels} in all"
@@ -66,7 +66,7 @@ def require_few_pixels(width: int, height: int, limits: Limits) -> None:
 
 
 def require_few_frames(frames: int, limits: Limits) -> None:
-    """Raises LimitError where a clip has more frames than `limits` allow, so many at least."""
+    """Raises LimitError if a clip has at least `frames` frames, more than `limits` allow."""
     if frames > limits.frames:
         raise LimitError(f"has more frames than limits.frames allows, {limits.frames}")
 

@@ -66,7 +66,7 @@ def scale(frames: np.ndarray, side: int) -> np.ndarray:
 def shrink(frames: np.ndarray, side: int) -> np.ndarray:
     """Resizes square frames (n, size, size, 3), uint8, to (n, side, side, 3) by averaging areas.
 
-    As `images.resize` does before a classifier sees frames, but for the rounding to uint8.
+    As `images.resize` does before a classifier sees frames, except for rounding to uint8.
     """
     size = frames.shape[1]
     if size == side:

@@ -171,7 +171,7 @@ def _timeline(source: Source, limits: Limits) -> _Timeline:
 def _from_first_shown(source: Source, timeline: _Timeline, limits: Limits) -> _Timeline:
     """Returns the timeline without the frames at its start that cannot be decoded.
 
-    That is where a stream was cut within a group of frames, of which the first one is not there.
+    This happens if a stream was cut within a group of frames: the first one is missing.
     """
     with containers.opened(source, limits) as (container, stream):
         if not clock.has_times(container, stream):
@@ -220,9 +220,9 @@ def _pick(
 ) -> list[tuple[np.ndarray, float]]:
     """Returns, for each moment, the last frame that starts no later, converted, and when.
 
-    Packets say which frames these are, so that no others need be decoded than those that they
-    build on. Empty where packets say too little, where frames come otherwise than they say, and
-    where one cannot be decoded: decoding everything then tells what is wrong.
+    Packets say which frames these are, so only these and those that they build on are decoded.
+    Empty if packets say too little or are wrong, or if a frame cannot be decoded: decoding
+    everything then tells what is wrong.
     """
     if not timeline.is_trusted:
         return []
