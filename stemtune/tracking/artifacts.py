@@ -1,4 +1,4 @@
-"""What MLflow keeps beside runs: files, the data that they were computed from, registered models.
+"""What MLflow keeps beside runs: files, the data that they come from, registered models.
 
 Metrics are worth having alone, so what cannot be stored is named and stops nothing.
 """
@@ -14,7 +14,7 @@ from stemtune.tracking import registry
 from stemtune.tracking.outbox import Data, Outbox, Outcome
 from stemtune.tracking.runs import Runs
 
-# A tag: what artifacts a run holds; and of which content the exports are that a model's run holds.
+# Tags: which artifacts a run holds; the content of the exports that a model's run holds.
 ATTACHED, EXPORTED = "stemtune.attached", "stemtune.exported"
 
 

@@ -1,6 +1,6 @@
 """Keeps the record of a stage that runs in the outbox, as it stands, for the publisher to show.
 
-Nothing here costs a result: what goes wrong is said once, and the stage goes on.
+Nothing here costs a result: an error is printed once, and the stage continues.
 """
 
 import threading
@@ -24,7 +24,7 @@ class Follower:
         """Starts the publisher, if there is none, and a thread that keeps the record.
 
         Args:
-            record: Of the stage, which goes on growing.
+            record: Of the stage; it keeps growing.
         """
         self._record, self._kept = record, ""
         self._outbox: Outbox | None = None
@@ -40,7 +40,7 @@ class Follower:
         self._thread.start()
 
     def end(self) -> None:
-        """Keeps the record as it is in the end, and its artifacts."""
+        """Keeps the final record and its artifacts."""
         self._over.set()
         self._thread.join()
         with self._tolerant():
@@ -67,7 +67,7 @@ class Follower:
 
     @contextmanager
     def _tolerant(self) -> Iterator[None]:
-        """Has whatever goes wrong in the block cost no more than a warning."""
+        """Turns any error in the block into a warning."""
         try:
             yield
         except Exception as error:

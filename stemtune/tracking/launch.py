@@ -1,6 +1,6 @@
 """Runs the pipeline, or one stage with those before it, for an entry point of MLproject.
 
-`mlflow run` hands on parameters as `--tune_lr.epochs 3`; they reach params.yaml through
+`mlflow run` passes parameters as `--tune_lr.epochs 3`; they reach params.yaml through
 `dvc exp run`, which knows how to set them and keeps the experiment. Without any, it is `dvc repro`.
 
 Run:    python -m stemtune.tracking.launch [STAGE] [--SETTING VALUE]...
@@ -17,7 +17,7 @@ from stemtune.core.paths import DATA
 
 
 def main() -> None:
-    """Brings the data where they are missing, and hands on to DVC."""
+    """Pulls missing data, then runs DVC."""
     command = command_of(sys.argv[1:])
     if not DATA.exists():
         _run(["pull", "data.dvc"])

@@ -72,7 +72,7 @@ class Registered(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What a pipeline run came to, once all its stages are done.
+    """The outcome of a pipeline run, once all its stages are done.
 
     Attributes:
         parent: The record of the whole, whose children are the records of all stages.
@@ -169,11 +169,11 @@ class Outbox:
         return self.folder / "artifacts" / (stage or "pipeline")
 
     def conclude(self, outcome: Outcome) -> None:
-        """Keeps what the pipeline run came to."""
+        """Keeps the outcome of the pipeline run."""
         self._write(OUTCOME, outcome)
 
     def outcome(self) -> Outcome | None:
-        """Returns what the pipeline run came to; None if a stage failed or others never ran."""
+        """Returns the outcome; None if a stage failed or others never ran."""
         return self._read(OUTCOME, Outcome) if (self.folder / OUTCOME).exists() else None
 
     def renew(self) -> None:
@@ -233,7 +233,7 @@ class Outbox:
         return ""
 
     def close(self, shown: Shown) -> None:
-        """Forgets a pipeline run that MLflow shows whole, except that and where."""
+        """Deletes a published outbox; remembers its run and what to say of it."""
         memory = _memory()
         memory.runs.pop(self.folder.name, None)
         memory.runs[self.folder.name] = shown
@@ -278,7 +278,7 @@ def root() -> Path:
 def pending() -> Iterator[Outbox]:
     """Yields the pipeline runs that MLflow does not show whole yet, the oldest first.
 
-    One that cannot be read is put aside, and said to be.
+    One that cannot be read is moved aside and named.
     """
     found = []
     for path in litter.visible(root(), f"*/{RUN}"):

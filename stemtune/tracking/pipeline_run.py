@@ -31,7 +31,7 @@ class PipelineRun(BaseModel):
         dirty: Whether tracked files differ from that commit, except those that the pipeline writes.
         dvc_experiment: Name of the `dvc exp run`; "" outside one.
         changed: Settings that differ from the committed ones, or from the experiment's base.
-        given_run: Id of the MLflow run that it belongs into; "" if it makes its own.
+        given_run: Id of the MLflow run that it belongs to; "" if it makes its own.
         giver: The process that runs on behind that run, such as `mlflow run`.
         mlflow_experiment: Name of the MLflow experiment.
     """

@@ -46,7 +46,7 @@ def publish(
     digest: str,
     description: str = "",
 ) -> str:
-    """Sees to it that the registry has a classifier, once, and points an alias at it.
+    """Registers a classifier once, and points an alias at it.
 
     What is there already, by digest and by the code that runs it, is not uploaded again, unless its
     files are gone. Of two projects that publish one content to a server, the one whose version has

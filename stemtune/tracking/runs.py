@@ -1,8 +1,8 @@
 """The MLflow runs of one pipeline run: found by key, made where there are none, and filled.
 
-There is one publisher for a project, so nobody else makes the same runs. All of it can be written
-again: a run holds a digest of what it shows, which is written last, so what a publisher was kept
-from is filled in by the next one.
+There is one publisher for a project, so nobody else makes the same runs. Everything can be written
+again: a digest of a run's content is written last, so the next publisher completes what an
+interrupted one left out.
 """
 
 from collections import defaultdict
