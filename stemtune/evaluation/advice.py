@@ -61,7 +61,7 @@ class Recommendation(_Content):
         front: Names on the Pareto front of price and clip accuracy on test.
         max_loss: The accuracy that might be lost.
         budget_ms: The milliseconds that might be spent; None: any.
-        min_groups: Below so many there is no verdict.
+        min_groups: With fewer there is no verdict.
         groups: How many groups of clips there are, by split.
         more_groups: Estimate of how many more groups of that split would settle it; None: it is
             settled, or the difference is so close to the limit that no estimate makes sense.

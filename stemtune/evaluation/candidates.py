@@ -47,7 +47,7 @@ class Candidate:
         return before + " ".join(self.backbones), self.side
 
     def flops(self) -> int:
-        """Returns its operations for one frame, on the graph that runs."""
+        """Returns its FLOPs for one frame, on the graph that runs."""
         return cost.flops(self.classifier.model, self.side)
 
     def milliseconds(self, size: int) -> float:
@@ -107,7 +107,7 @@ def measure(
         frames: The frame table.
         samples: As `metrics.scores` takes it.
         seed: As `metrics.scores` takes it.
-        flops: Operations for one frame.
+        flops: FLOPs for one frame.
     """
     by_split = {split: frames[frames["split"] == split].reset_index(drop=True) for split in SPLITS}
     test, validation = manifest.TEST, manifest.VALIDATION

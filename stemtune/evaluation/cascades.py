@@ -65,7 +65,7 @@ def threshold(small: ClipAnswers, full: ClipAnswers, truth: pd.DataFrame) -> flo
         truth: Their labels, as `clip_answers.truth` returns it.
 
     Returns:
-        In [0, 1]; it lies midway between the last clip for which the full model is asked and the
+        In [0, 1], midway between the last clip for which the full model is asked and the
         next one. 0: never; 1: always.
     """
     order = np.argsort(small.confidence, kind="stable")

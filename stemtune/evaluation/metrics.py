@@ -25,8 +25,8 @@ class Difference:
 
     Attributes:
         difference: Of the accuracies on frames, first less second.
-        low: Lower 95% bound of it, by a paired bootstrap over groups.
-        high: Upper 95% bound of it.
+        low: Lower end of its 95% confidence interval, by a paired bootstrap over groups.
+        high: Upper end of its interval.
     """
 
     difference: float
@@ -138,7 +138,7 @@ def _right(probabilities: np.ndarray, frames: pd.DataFrame) -> np.ndarray:
 
 
 def _percentiles(values: np.ndarray, groups: np.ndarray, draws: Draws) -> tuple[float, float]:
-    """Returns 95% bounds of the mean over frames when groups are drawn again."""
+    """Returns the 95% confidence interval of the mean over frames; groups are drawn."""
     per_group = pd.DataFrame({"sum": values, "frames": 1}).groupby(groups).sum().to_numpy()
     random = np.random.default_rng(draws.seed)
     drawn = random.integers(len(per_group), size=(draws.samples, len(per_group)))

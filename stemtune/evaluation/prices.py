@@ -38,7 +38,7 @@ class FilePrice(BaseModel):
         ms_median: Milliseconds for a frame.
         bytes: Size of the file; None: not known.
         peak_mib: Peak resident memory of a process that runs it alone, MiB; None: not known.
-        busy_share: Of the time, that other programs had the processor, in [0, 1]; None: not known.
+        busy_share: Of time in which other programs had the processor, in [0, 1]; None: not known.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

@@ -59,7 +59,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a candidate has to keep to, and how it is judged.
+    """Limits for a candidate, and how it is judged.
 
     Attributes:
         max_loss: The clip accuracy that a cheaper candidate may lose, in [0, 1].
@@ -196,7 +196,7 @@ def front(candidates: Sequence[Measured], split: str) -> list[str]:
 
 
 def _known(candidates: Sequence[Measured], reference: Measured, limits: Limits) -> dict[str, Any]:
-    """Returns what a recommendation holds whatever is chosen."""
+    """Returns the parts of a recommendation that do not depend on the choice."""
     return {
         "reference": reference.name,
         "reference_cost": _cost(reference, reference),
