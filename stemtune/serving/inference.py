@@ -17,7 +17,7 @@ class Classifier:
 
     Attributes:
         classes: Names, in the order of the probabilities.
-        specification: The frames that it was trained on; it gets the like.
+        specification: The frames that it was trained on, and takes.
     """
 
     def __init__(self, folder: Path) -> None:

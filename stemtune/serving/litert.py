@@ -70,7 +70,7 @@ class LiteRTClassifier:
 
     Attributes:
         classes: Names, in the order of the probabilities.
-        specification: The frames that it was trained on; it gets the like.
+        specification: The frames that it was trained on, and takes.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:

@@ -38,7 +38,7 @@ class Price:
         bytes: Size of the file.
         peak_mib: Peak resident memory of a process that loads and runs this file alone, MiB, with
             Python, NumPy and LiteRT; None where the system has no count of it.
-        busy_share: Of the time, that other programs had the processor, in [0, 1]; None with several
+        busy_share: Of time in which other programs had the processor, in [0, 1]; None with several
             threads, as these wait for each other too.
     """
 
