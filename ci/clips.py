@@ -12,7 +12,7 @@ from stemtune.store import manifest
 
 @dataclass(frozen=True)
 class Changes:
-    """What became of clips between a base and now; names as below data/, sorted.
+    """How clips changed between a base and now; names as below data/, sorted.
 
     Attributes:
         added: Of a content that the base lacks.

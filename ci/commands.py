@@ -79,7 +79,7 @@ def set_remote(name: str, address: str) -> None:
 
 
 def lock(revision: str | None = None) -> dict[str, Any]:
-    """Returns the stages of dvc.lock, as it lies here or in a revision; none if it is not there."""
+    """Returns the stages of dvc.lock, here or in a revision; none if it is not there."""
     if revision:
         text = committed(revision, str(LOCK))
     else:

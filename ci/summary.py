@@ -211,7 +211,7 @@ def _comparison(story: Story) -> str:
     gone = sorted(then.keys() - {row.name for row in comparison.rows(story.now)})
     removed = f"\n\nNo longer there: {', '.join(map(code, gone))}." if gone else ""
     return (
-        "### Test accuracy\n\nOf frames, with 95% bounds bootstrapped over groups.\n\n"
+        "### Test accuracy\n\nOf frames, with 95% confidence intervals over groups.\n\n"
         f"{_table(rows)}{removed}\n\n{_block(_plot(bars))}"
     )
 

@@ -17,7 +17,7 @@ from stemtune.store import manifest
 
 
 def main(record: Record) -> None:
-    """Has every model answer on validation and test frames, once, and scores the answers."""
+    """Runs every model on validation and test frames, once, and scores the answers."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
     from stemtune.evaluation import candidates

@@ -25,7 +25,7 @@ from stemtune.serving import timing
 
 
 def main(record: Record) -> None:
-    """Writes, judges and times the files, and shows what they are worth."""
+    """Writes, judges and times the files, and shows their accuracy and times."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
@@ -50,7 +50,7 @@ def main(record: Record) -> None:
 
 
 def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export]:
-    """Writes each model at each precision, and returns what each file is worth, by its name."""
+    """Writes each model at each precision, and returns how accurate each file is, by its name."""
     from stemtune.export import conversion, joining, judging
     from stemtune.networks import classifier
 
