@@ -22,7 +22,7 @@ DESCRIPTION = "Tells the class of clips: the mean of the probabilities of some o
 EPILOG = """\
 examples:
   stemtune classify holiday.mp4 data/knit/*.mp4
-  stemtune classify --model exports/baseline_int8.tflite holiday.mp4        starts fastest
+  stemtune classify --model exports/retrained_224_int8.tflite holiday.mp4        starts fastest
   stemtune classify --model models:/stemtune@stem --json holiday.mp4 > answers.json
   stemtune classify --every 10 camera.mkv        what is seen in each 10 seconds
   find clips -name '*.mp4' | stemtune classify --jsonl - | head
@@ -38,7 +38,7 @@ exit codes:
 """
 # Frames that are decoded in one go where a long video is cut into parts: 150 MB of 224 px.
 CHUNK = 1024
-# Of one clip, or one go; who runs the command can end it as well.
+# Of one clip, or one go; the user can end the command as well.
 SECONDS, FRAMES = 600, 10_000_000
 # In place of a clip: names come from standard input.
 STANDARD_INPUT = "-"
@@ -85,7 +85,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--model",
         default="models/baseline",
-        help="a folder such as models/stem/joint, a file such as exports/joint_int8.tflite, a "
+        help="a folder such as models/stem/as_published, a LiteRT file of exports/, a "
         "cascade of two (.cascade.json), or models:/stemtune@stem "
         "(default: %(default)s)",
     )
@@ -104,7 +104,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         "--every",
         type=_seconds,
         metavar="SECONDS",
-        help="classify each part of so many seconds by itself",
+        help="classify each part of this length by itself",
     )
     parser.set_defaults(run=run, name=parser.prog)
 
@@ -207,7 +207,7 @@ def _file(clip: str) -> Path:
 
 
 def _spans(duration: float, every: float) -> list["Span"]:
-    """Returns the parts of a video, each of `every` seconds but for the last; none of a picture."""
+    """Returns the parts of a video, each of `every` seconds except the last; none of a picture."""
     from stemtune.media.sampling import Span
 
     whole = int(duration / every)
@@ -218,7 +218,7 @@ def _spans(duration: float, every: float) -> list["Span"]:
 
 
 def _chunks(spans: Sequence["Span"], most: int) -> Iterator[Sequence["Span"]]:
-    """Yields neighbouring parts of equal length together, at most so many."""
+    """Yields neighbouring parts of equal length together, at most `most`."""
     start = 0
     for position in range(1, len(spans) + 1):
         if (

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from stemtune.commands.models import Model
 
 DESCRIPTION = """\
-Serves a page on 127.0.0.1 on which one drops a clip, and sees its frames and what each model says
-of them, with the time that it takes: the baseline, the stem that validates best, and each file in
-exports/. Run it in the project. Ctrl-C ends it.
+Serves a page on 127.0.0.1. Drop a clip on it to see its frames, and each model's answer and time.
+Models: the baseline, the best stem on validation, and each file in exports/. Each always answers
+with one of its classes. Run it in the project. Ctrl-C ends it.
 """
 EPILOG = """\
 examples:
   stemtune demo
   STEMTUNE_CLIP_MIB=500 stemtune demo --port 8000
 
-Nobody but this machine can open the page, and it opens no files but those that are dropped on it.
+Only this machine can open the page, and it opens only files that are dropped on it.
 The variables that limit a served model (docs/deploy.md) limit clips here as well.
 
 exit codes:

@@ -1,4 +1,4 @@
-"""The page of `stemtune demo` as a web application that nobody but this machine can use."""
+"""The page of `stemtune demo` as a web application that only this machine can use."""
 
 import base64
 import hashlib

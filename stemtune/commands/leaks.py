@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from stemtune.media.sandbox import Sandbox
 
 DESCRIPTION = """\
-Finds clips that show the same footage and lie in different splits or folders: cuts of one video,
-and the same clip coded anew, scaled or renamed. Folders may be anything; those that are called as
-splits are (train, val, test and the like) count as splits.
+Finds clips that show the same footage and are in different splits or folders: cuts of one video,
+and the same clip recoded, scaled or renamed. Folders may be anything; those named like splits
+(train, val, test and the like) count as splits.
 """
 EPILOG = """\
 examples:
@@ -67,7 +67,7 @@ class Shared:
     """Clips that share footage.
 
     Attributes:
-        across: "splits", "folders", or "nothing" where they lie in one folder.
+        across: "splits", "folders", or "nothing" if they are in one folder.
         places: The splits or folders.
         clips: Names below the folder that was looked through, sorted.
     """
@@ -191,7 +191,7 @@ def shared(seen: Mapping[str, Seen], bits: int) -> list[Shared]:
 def _is_readable(entry: "Entry") -> bool:
     from stemtune.ingest import clips
 
-    # Where DVC does not keep the data, clips may well lie elsewhere.
+    # Data that DVC does not keep may well link to clips elsewhere.
     return not entry.problem or (entry.problem == clips.LEADS_OUT and entry.path.is_file())
 
 

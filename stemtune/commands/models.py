@@ -83,7 +83,7 @@ def load(named: str) -> Model:
     if not (Path(named) / CLASSES_FILE).is_file():
         raise InputError(
             f"there is no model {named}; name a folder that holds one, such as models/baseline, "
-            "which `dvc repro` makes, a LiteRT file, such as exports/baseline_int8.tflite, a "
+            "which `dvc repro` makes, a LiteRT file, such as exports/retrained_224_int8.tflite, a "
             "cascade, exports/*.cascade.json, or one of MLflow's registry, such as "
             "models:/stemtune@stem"
         )
