@@ -94,9 +94,9 @@ def _missing(short: pd.DataFrame, params: ExtractFrames) -> list[str]:
 
 
 def _deals(used: pd.DataFrame, params: ExtractFrames) -> str:
-    """Returns what helps where clips are dealt by draw: a seed, if there is one, or more clips."""
+    """Returns what helps if the split is drawn: a seed, if there is one, or more clips."""
     if params.split.by == "frame":
-        return "Add clips, or raise extract_frames.frames_per_clip: too few frames are dealt."
+        return "Add clips, or raise extract_frames.frames_per_clip: there are too few frames."
     unit, column = ("group", "group") if params.split.by == "group" else ("clip", "sha256")
     is_given = params.split.lists is not None or params.split.folders is not None
     ats = [(TEST if split == TEST else TRAIN) if is_given else "" for split in used["split"]]
@@ -109,7 +109,7 @@ def _deals(used: pd.DataFrame, params: ExtractFrames) -> str:
                 f"With extract_frames.split.seed: {seed} each class that has clips would have "
                 "enough in each split. More clips help, too."
             )
-    # Where a split is given, what is test is not dealt.
+    # A given split says what is test.
     dealt_to = [TRAIN, VALIDATION] if is_given else [*SPLITS]
     units = used[used["split"].isin(dealt_to)].groupby("class")[column].nunique().sort_values()
     fewest, name = int(units.iloc[0]), printable.name(units.index[0])
@@ -124,7 +124,7 @@ def _deals(used: pd.DataFrame, params: ExtractFrames) -> str:
             f"of {name}: raise extract_frames.split.{smallest}"
         )
     return (
-        f"No seed below {SEEDS} deals these clips so, {why}, for {len(dealt_to)} splits "
+        f"No seed below {SEEDS} splits these clips so, {why}, for {len(dealt_to)} splits "
         f"({', '.join(dealt_to)}) of {params.min_clips} clip(s) or more. Add clips"
         + (" of other footage" if unit == "group" else "")
         + (", or lower extract_frames.min_clips." if params.min_clips > 1 else ".")
@@ -143,13 +143,13 @@ def _alike(label: str, used: pd.DataFrame, params: ExtractFrames) -> str:
         return ""
     return (
         f"{len(largest)} of {len(used)} clips are one group, for their footage looks alike, as "
-        "that of a fixed camera does; a group lies in one split, whatever the seed. Set "
+        "that of a fixed camera does; a group is in one split, whatever the seed. Set "
         f"{groups.telling_more_apart(params.near_duplicates)}, and {groups.SAY_BY_HAND}."
     )
 
 
 def _leak(used: pd.DataFrame, params: ExtractFrames) -> list[str]:
-    """Returns what helps where a given split has one source on two sides."""
+    """Returns what helps if a given split has one source in two splits."""
     sides = used.groupby("group")["split"].nunique()
     torn = used[used["group"].map(sides) > 1]
     examples = [

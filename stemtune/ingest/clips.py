@@ -37,8 +37,8 @@ class Clip:
     Attributes:
         name: Path below the data folder with forward slashes; bytes that are not UTF-8 are
             written as `\\xff`.
-        path: Where the file lies.
-        label: The class, by the folders that it lies in.
+        path: Of the file.
+        label: The class, by its folders.
         sha256: Checksum of the content; empty before `checksums.add`, or with a problem.
         problem: Why it cannot be read; empty for the others.
         split: Its split, where `extract_frames.split.folders` gives it; else empty.
@@ -55,7 +55,7 @@ class Clip:
 
 
 class Entry(NamedTuple):
-    """What lies in the data folder and is no folder, or none to look into.
+    """A path in the data folder that is no folder, or one that is not followed.
 
     Attributes:
         name, path, problem: As of a `Clip`.
@@ -105,7 +105,7 @@ def find_clips(
         classes: Names of folders that are classes for sure.
 
     Raises:
-        ClipsError: There is no folder or no clip, or something lies outside a class folder.
+        ClipsError: There is no folder or no clip, or something is outside a class folder.
         LayoutError: The folders are not those of two classes or more.
         UnreadError: The system fails to list a folder.
     """
@@ -142,7 +142,7 @@ def entries(data: Path, lists: Collection[str] = ()) -> list[Entry]:
 
 
 def empty_folders(data: Path, clips: Iterable[Clip], depth: int) -> list[str]:
-    """Returns the visible folders, to a depth, in which no clip lies."""
+    """Returns the visible folders without a clip, to a depth."""
     filled = {
         "/".join(clip.name.split("/")[:level]) for clip in clips for level in range(1, depth + 1)
     }

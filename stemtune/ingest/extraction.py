@@ -16,7 +16,7 @@ from stemtune.media.sandbox import Sandbox
 from stemtune.store import arrays, frame_store
 from stemtune.store.frame_store import Facts, Measurements, Refusal
 
-# How many a chunk has that is decoded elsewhere.
+# Clips per chunk when work is distributed.
 CLIPS_PER_CHUNK = 32
 # If more clips than these cannot be read, the disk or the network is away, and waiting is no use.
 MOST_UNREAD = 10
@@ -183,7 +183,7 @@ def extract_all(
     Args:
         found: Clips; two of equal content share an entry. Those with a problem are left out.
         store: The frame store.
-        params: How many frames of which size, and what a clip may take.
+        params: Number and size of frames, and limits of a clip.
         engine: Where clips are decoded.
 
     Raises:

@@ -42,7 +42,7 @@ def assign(
 
     A clip's row in groups.csv comes first, then a UCF101 name. The others share a group with
     whatever shows the same footage: that of a clip with a row or name, if there is one, else one
-    named after the longest of them, so that a cut which is added moves none of the others. Copies
+    named after the longest of them. A cut that is added then moves none of the others. Copies
     of one content are always together: two groups that hold one are a single group.
 
     Args:

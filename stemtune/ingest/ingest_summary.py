@@ -95,7 +95,7 @@ def summary(
         before: The manifest of the run before, if there was one.
         decoded: How many different contents were decoded now.
         contents: How many there are.
-        empty: Folders in which no clip lies.
+        empty: Folders without a clip.
     """
     frames = manifest.frame_table(table)
     left_out = table[table["quarantined"] != ""]

@@ -82,8 +82,8 @@ def _by_folders(
     if empty := set(splits) - {each[at] for each in above}:
         raise LayoutError(
             f"{SETTING} is {setting}, and there are no clips in {words.some(sorted(empty))}; put "
-            "them there, or change the setting in params.yaml (with validation: null it is dealt "
-            "from train)"
+            "them there, or change the setting in params.yaml (with validation: null it is split "
+            "off train)"
         )
     return [Place(each[other], splits[each[at]]) for each in above]
 
@@ -102,7 +102,7 @@ def _refuse_splits(above: Sequence[list[str]], classes: Collection[str]) -> None
     elif sum(len(splits_called(inner)) > 1 for inner in below.values()) > 1:
         splits = splits_called(set().union(*below.values()))
         where, taken = "data/<class>/", "would be ignored"
-        instead = "To deal them anew, move the clips up into data/<class>/."
+        instead = "To split them again, move the clips up into data/<class>/."
     else:
         return
     found = [name for names in splits.values() for name in names]
@@ -132,7 +132,7 @@ def _advised(splits: dict[str, list[str]]) -> str:
     if not test:
         validation, test = [], validation
     if not validation:
-        remarks.append("validation is dealt from train")
+        remarks.append("validation is split off train")
     setting = _flow(*(names[0] if names else None for names in (train, validation, test)))
     return setting + (f" # {'; '.join(remarks)}" if remarks else "")
 

@@ -15,7 +15,7 @@ class Listing:
     Attributes:
         clips: All, with the checksums of their contents.
         groups: What groups.csv says, by clip name.
-        splits: The split that comes with the clips; None: they are dealt.
+        splits: The split that comes with the clips; None: it is drawn.
     """
 
     clips: list[Clip]

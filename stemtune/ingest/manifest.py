@@ -23,7 +23,7 @@ def build(listing: Listing, outcomes: Mapping[str, Outcome], params: ExtractFram
         listing: The clips, and what tables and folders say about them.
         outcomes: What the frame store knows, by key, or why it has no entry; of each clip without a
             problem.
-        params: How clips are grouped, dealt and left out.
+        params: How clips are grouped, split and left out.
 
     Returns:
         A row per clip, in the order of the listing; `store.manifest` explains the columns.

@@ -145,7 +145,7 @@ def _with_a_near_frame(frames: Frames, free: int, bits: int) -> Iterator[tuple[i
 def _near_frames(
     hashes: np.ndarray, asked: np.ndarray, bits: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields positions of frames that differ in at most so many bits, some more than once.
+    """Yields positions of frames that differ in at most `bits` bits, some more than once.
 
     Multi-index hashing (Norouzi, Punjani and Fleet, 2012): of hashes that are cut into n parts, two
     that differ in few bits differ in at most bits // n of them in one of the parts. So a frame is
@@ -159,7 +159,7 @@ def _near_frames(
     parts = min(range(3, bits + 4), key=lambda parts: _effort(len(hashes), bits, parts))
     for low, high in itertools.pairwise(HASH_BITS * part // parts for part in range(parts + 1)):
         values = (hashes >> np.uint64(low)).astype(np.int64) & (2 ** (high - low) - 1)
-        # Sorted by their part, those that are compared lie side by side.
+        # Sorted by their part, those that are compared are side by side.
         order = np.argsort(values, kind="stable")
         values, ordered = values[order], hashes[order]
         starts = np.searchsorted(values, np.arange(2 ** (high - low) + 1))
@@ -176,14 +176,14 @@ def _near_frames(
 
 
 def _effort(frames: int, bits: int, parts: int) -> float:
-    """Returns how many steps `_near_frames` takes with so many parts, of hashes spread evenly."""
+    """Estimates the steps of `_near_frames` with `parts` parts, for evenly spread hashes."""
     width = HASH_BITS // parts
     flips = sum(math.comb(width, flipped) for flipped in range(bits // parts + 1))
     return parts * flips * frames * (1 + frames / 2**width)
 
 
 def _flips(width: int, most: int) -> Iterator[int]:
-    """Yields each number of so many bits of which at most so many are set."""
+    """Yields each number of `width` bits with at most `most` of them set."""
     for count in range(most + 1):
         for places in itertools.combinations(range(width), count):
             yield sum(1 << place for place in places)

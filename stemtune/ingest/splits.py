@@ -1,4 +1,4 @@
-"""Deals frames to train, validation and test so that nothing moves when clips are added."""
+"""Splits frames into train, validation and test; clips that are added move no others."""
 
 import hashlib
 import re
@@ -18,11 +18,11 @@ Given = dict[str, str]
 
 
 def given(clips: Sequence[Clip], data: Path, split: Split) -> Given | None:
-    """Returns the split that comes with the clips; None where all are dealt.
+    """Returns the split that comes with the clips; None if it is drawn.
 
     Args:
         clips: All clips.
-        data: The folder that lists lie in.
+        data: The folder of the lists.
         split: Settings.
 
     Raises:
@@ -96,7 +96,7 @@ def deal(unit: str, split: Split, at: str) -> str:
     Args:
         unit: Name of a group, or a clip's checksum.
         split: Settings.
-        at: The split that is given; empty: none is. Validation is dealt from train where no
+        at: The split that is given; empty: none is. Validation is split off train if no
             folder has it.
     """
     drawn = split_of(unit, split)
@@ -112,8 +112,8 @@ def frame_splits(
     """Returns the split of each of a clip's frames.
 
     By group and by clip they are all the same. By frame, neighbouring frames of one clip land on
-    both sides: the leak that flatters many published figures, here to be measured. Where a split
-    is given it says what is test. What is validation it says, or that is dealt from train clips.
+    both sides: the leak that flatters many published figures, here to be measured. A given split
+    says what is test. It says what is validation too, or that is split off train clips.
     """
     if split.by == "frame":
         return [split_of(f"{clip.sha256}/{index}", split) for index in range(frames)]
