@@ -53,6 +53,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def folded(name: str) -> str:
+    """Returns what names have in common that people spell differently: case, blanks, ends."""
+    return re.sub(r"[\s_]+", " ", name.casefold()).strip().rstrip(" .")
+
+
 def _odd_bytes(path: Path, data: bytes, encoding: str, error: UnicodeDecodeError) -> str:
     if encoding != "utf-8":
         name = encoding.removesuffix("-sig").upper()

@@ -113,19 +113,19 @@ def _deals(used: pd.DataFrame, params: ExtractFrames) -> str:
     dealt_to = [TRAIN, VALIDATION] if is_given else [*SPLITS]
     units = used[used["split"].isin(dealt_to)].groupby("class")[column].nunique().sort_values()
     fewest, name = int(units.iloc[0]), printable.name(units.index[0])
-    why = f"for there are too few {unit}s: {fewest} of {name}"
+    why = f"{name} has only {fewest} {unit}(s)"
     if fewest >= len(dealt_to) * params.min_clips:
         shares = {VALIDATION: params.split.validation} | (
             {} if is_given else {TEST: params.split.test}
         )
         smallest = min(shares, key=shares.__getitem__)
         why = (
-            f"as {smallest} gets too small a share, {shares[smallest]:.1%} of the {fewest} {unit}s "
-            f"of {name}: raise extract_frames.split.{smallest}"
+            f"{smallest} gets too small a share, {shares[smallest]:.1%} of the {fewest} {unit}s "
+            f"of {name}; raise extract_frames.split.{smallest}"
         )
     return (
-        f"No seed below {SEEDS} splits these clips so, {why}, for {len(dealt_to)} splits "
-        f"({', '.join(dealt_to)}) of {params.min_clips} clip(s) or more. Add clips"
+        f"No seed below {SEEDS} gives each of {len(dealt_to)} splits ({', '.join(dealt_to)}) "
+        f"{params.min_clips} clip(s) of each class or more: {why}. Add clips"
         + (" of other footage" if unit == "group" else "")
         + (", or lower extract_frames.min_clips." if params.min_clips > 1 else ".")
     )

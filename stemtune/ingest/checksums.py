@@ -20,6 +20,9 @@ from stemtune.ingest.clips import Clip
 # A file that changed so shortly before it was read may change again and look the same, seconds.
 UNSURE_SECONDS = 2
 
+# How often what is known is written while clips are read, seconds.
+NOTED_SECONDS = 30
+
 # Size, time of the last change in ns, and inode.
 State = list[int]
 
@@ -58,7 +61,13 @@ def add(found: Sequence[Clip], workers: int, memory: Path) -> list[Clip]:
     with ThreadPoolExecutor(workers) as threads:
         try:
             hashed = threads.map(checked, found)
-            made = [*tqdm(hashed, "reading", len(found), unit="clip", disable=None, delay=2)]
+            made, noted = [], time.monotonic()
+            for clip in tqdm(hashed, "reading", len(found), unit="clip", disable=None, delay=2):
+                made.append(clip)
+                if time.monotonic() > noted + NOTED_SECONDS:
+                    # A kill leaves no time to write.
+                    files.write_json(memory, known | now)
+                    noted = time.monotonic()
         except BaseException:
             threads.shutdown(cancel_futures=True)
             files.write_json(memory, known | now)

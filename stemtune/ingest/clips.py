@@ -138,7 +138,12 @@ def entries(data: Path, lists: Collection[str] = ()) -> list[Entry]:
         lists: Names of further files right below it that are no clips.
     """
     above = (data.resolve(),)
-    return [entry for entry in _walk(data, data, above) if not _is_table(entry.name, lists)]
+    return [
+        entry
+        for entry in _walk(data, data, above)
+        # A table that is a link to nothing would be left out in silence.
+        if entry.problem == LEADS_NOWHERE or not _is_table(entry.name, lists)
+    ]
 
 
 def empty_folders(data: Path, clips: Iterable[Clip], depth: int) -> list[str]:
@@ -244,7 +249,7 @@ def _refuse_links(data: Path, entries: Sequence[Entry], depth: int) -> None:
         )
     if links := [each for each in above if each.problem == LEADS_NOWHERE and "/" not in each.name]:
         raise ClipsError(
-            f"{data}/ holds links to nothing: {_targets(links)}; remove them, or put the clips "
+            f"{data}/ holds links to nothing: {_targets(links)}; remove them, or put the files "
             "themselves there"
         )
 

@@ -18,6 +18,7 @@ from stemtune.store.frame_store import Facts, Measurements, Refusal
 
 # Clips per chunk when work is distributed.
 CLIPS_PER_CHUNK = 32
+CHANGED = "changed while it was decoded"
 # If more clips than these cannot be read, the disk or the network is away, and waiting is no use.
 MOST_UNREAD = 10
 
@@ -98,16 +99,22 @@ def extract(sandbox: Sandbox, store: Path, job: Job) -> Outcome:
         sample = retries.reading(
             lambda: sandbox.sample(job.clip, job.frames, job.side), sampling.ReadError
         )
-        if tuple(checksums.state(job.clip)) != job.state:
-            return Failure("changed while it was decoded", unread=True)
-    except (sampling.ReadError, OSError) as error:
+    except sampling.ReadError as error:
         return Failure(str(error), unread=True)
     except (sampling.LimitError, sampling.UnexpectedError) as error:
         return Failure(str(error))
     except sampling.DecodeError as error:
-        refusal = Refusal(str(error))
-        frame_store.write(store, job.key, refusal, [])
-        return refusal
+        sample = Refusal(str(error))
+    # What was decoded, or refused, may be another content than the key names.
+    try:
+        changed = tuple(checksums.state(job.clip)) != job.state
+    except OSError as error:
+        return Failure(str(error), unread=True)
+    if changed:
+        return Failure(CHANGED, unread=True)
+    if isinstance(sample, Refusal):
+        frame_store.write(store, job.key, sample, [])
+        return sample
     measured = Measurements(
         frame_seconds=[round(float(second), 6) for second in sample.seconds],
         frame_side=sample.frames.shape[1],
@@ -208,5 +215,9 @@ def extract_all(
 def _require_all_read(outcomes: Mapping[str, Outcome], jobs: Sequence[Job]) -> None:
     for job in jobs:
         outcome = outcomes[job.key]
+        if isinstance(outcome, Failure) and outcome.reason == CHANGED:
+            raise retries.UnreadError(
+                f"the clip {job.clip} {CHANGED}: run again once nothing writes to it any more"
+            )
         if isinstance(outcome, Failure) and outcome.unread:
             raise retries.unread(f"the clip {job.clip}", outcome.reason)

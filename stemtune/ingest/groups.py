@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,7 +103,20 @@ def read_table(path: Path) -> dict[str, str]:
                 )
     except csv.Error as error:
         raise ClipsError(f"{path}, line {rows.line_num}: {error}; is a quote left open?") from None
+    _refuse_two_spellings(path, set(groups.values()))
     return groups
+
+
+def _refuse_two_spellings(path: Path, names: Collection[str]) -> None:
+    """Raises ClipsError where one source is written in two ways: it would be split in two."""
+    by_spelling: dict[str, list[str]] = {}
+    for name in sorted(names):
+        by_spelling.setdefault(text.folded(name), []).append(name)
+    if twice := [" and ".join(map(shown, each)) for each in by_spelling.values() if each[1:]]:
+        raise ClipsError(
+            f"{path} has groups that differ by their spelling alone: {words.some(twice, '; ')}. "
+            "Write each group in one way, or give different groups different names"
+        )
 
 
 def _cells(written: Sequence[str]) -> list[str]:

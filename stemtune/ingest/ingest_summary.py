@@ -18,7 +18,7 @@ BY = {
     groups.BY_TABLE: "in groups.csv",
     groups.BY_NAME: "by name",
     groups.BY_FOOTAGE: "by near-duplicate footage",
-    groups.BY_CONTENT: "alone",
+    groups.BY_CONTENT: "by their own content",
 }
 
 
@@ -104,7 +104,7 @@ def summary(
         f"{decoded} decoded, {contents - decoded} reused",
         f"  frames: {len(frames)}"
         + (f" ({_list(_counts(frames['split']))})" if len(frames) else ""),
-        f"  groups: {table['group'].nunique()}; "
+        f"  groups: {table['group'].nunique()} ({_list(_groups(frames))}); "
         + _list({BY[by]: count for by, count in _counts(table["grouped_by"]).items()}, "clips "),
         f"  quarantined: {len(left_out)} of {len(table)} clips"
         + (f" ({len(left_out) / len(table):.1%})" if len(left_out) else ""),
@@ -127,6 +127,11 @@ def summary(
     return printable.message("\n".join(lines))
 
 
+def _groups(frames: pd.DataFrame) -> dict[str, int]:
+    """Returns how many groups each split has."""
+    return frames.groupby("split")["group"].nunique().to_dict()
+
+
 def outlook(known: int, jobs: int, frames: int, rate: float | None) -> str:
     """Returns what a run of the stage would have to decode.
 
@@ -134,13 +139,13 @@ def outlook(known: int, jobs: int, frames: int, rate: float | None) -> str:
         known: How many different contents have an entry.
         jobs: How many have none.
         frames: Of each clip at most.
-        rate: Frames a second in an earlier run; None: there was none.
+        rate: Frames a second in the last run; None or 0: it decoded nothing, or there was none.
     """
-    told = f"extract_frames: {known + jobs} different clips; {known} have frames, {jobs} are new"
+    told = f"extract_frames: {known + jobs} different clips; {known} are known, {jobs} are new"
     if not jobs:
         return told
-    if rate is None:
-        return f"{told}. No earlier run tells how long they take"
+    if not rate:
+        return f"{told}. How long they take is not known"
     minutes = jobs * frames / rate / 60
     return f"{told}, about {minutes:.3g} minutes at the {rate:.3g} frames/s of the last time"
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stemtune.core import printable
 from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import SplitFolders
-from stemtune.core.text import composed
+from stemtune.core.text import composed, folded
 from stemtune.ingest import words
 from stemtune.store.manifest import TEST, TRAIN, VALIDATION
 
@@ -168,7 +168,7 @@ def require_classes(labels: Set[str], classes: Collection[str]) -> None:
 def _refuse_two_spellings(labels: Iterable[str]) -> None:
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in sorted(labels):
-        spellings[re.sub(r"[\s_]+", " ", label.casefold()).strip().rstrip(" .")].append(label)
+        spellings[folded(label)].append(label)
     twice = [" and ".join(map(repr, names)) for names in spellings.values() if names[1:]]
     if twice:
         raise LayoutError(

@@ -36,21 +36,24 @@ def build(listing: Listing, outcomes: Mapping[str, Outcome], params: ExtractFram
         outcomes[key] if key else Failure(clip.problem)
         for clip, key in zip(listing.clips, keys, strict=True)
     ]
+    classes = _classes_by_content(listing.clips)
+    reasons = [
+        _unfit(clip, outcome, classes[clip.sha256], listing.splits, params)
+        if isinstance(outcome, Measurements)
+        else outcome.reason
+        for clip, outcome in zip(listing.clips, known, strict=True)
+    ]
+    # What is left out puts no others together.
     seen = {
         clip.sha256: groups.Footage(outcome.hashes, outcome.duration)
-        for clip, outcome in zip(listing.clips, known, strict=True)
-        if isinstance(outcome, Measurements)
+        for clip, outcome, reason in zip(listing.clips, known, reasons, strict=True)
+        if isinstance(outcome, Measurements) and not reason
     }
     grouped = groups.assign(listing.clips, listing.groups, seen, params.near_duplicates)
-    classes = _classes_by_content(listing.clips)
     rows = []
-    for clip, key, outcome in zip(listing.clips, keys, known, strict=True):
+    for clip, key, outcome, reason in zip(listing.clips, keys, known, reasons, strict=True):
         group = grouped[clip.name]
-        if isinstance(outcome, Measurements):
-            measured = outcome
-            reason = _unfit(clip, measured, classes[clip.sha256], listing.splits, params)
-        else:
-            measured, reason = Measurements(), outcome.reason
+        measured = outcome if isinstance(outcome, Measurements) else Measurements()
         count = 0 if reason else len(measured.frame_seconds)
         dealt = splits.frame_splits(clip, group.name, count, params.split, listing.splits)
         row = {

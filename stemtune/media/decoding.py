@@ -7,6 +7,7 @@ from functools import cache
 from importlib import metadata
 from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import Any
 
 import av.error
 import PIL
@@ -30,6 +31,26 @@ DECODER_VERSION = "4"
 OF_CONTENT = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)
 # How much of an unexpected error stands in the reason, characters.
 SAID = 200
+
+
+class Disk(FileIO):
+    """A file that remembers that the system failed to read it: some libraries keep that back."""
+
+    failure: OSError | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(size)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 @cache
@@ -76,12 +97,17 @@ def sample_frames(
     """
     try:
         sample = None
-        with FileIO(path) as raw:
+        with Disk(path) as raw:
             file = BufferedReader(raw)
-            if not (is_stream := jpegs.is_stream(file)):
-                sample = stills.sample(file, path, count, side, limits, span)
-            source = containers.Source(raw, is_stream)
-            return sample or video.sample(source, count, side, limits, span)
+            try:
+                if not (is_stream := jpegs.is_stream(file)):
+                    sample = stills.sample(file, path, count, side, limits, span)
+                source = containers.Source(raw, is_stream)
+                return sample or video.sample(source, count, side, limits, span)
+            finally:
+                if raw.failure:
+                    # Whatever the libraries made of it.
+                    raise raw.failure
     except DecodeError:
         raise
     except MemoryError as error:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 # What a decoder gets of this process' environment, which may hold passwords.
 PASSED = {
     "PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE",
-    "PYTHONPYCACHEPREFIX",
+    "PYTHONPYCACHEPREFIX", "PYTHONUTF8",
 }  # fmt: skip
 
 

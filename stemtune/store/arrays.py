@@ -52,8 +52,16 @@ def keys(folder: Path, least: int = 1) -> set[str]:
         for prefix in litter.visible(folder)
         if prefix.is_dir()
         for entry in os.scandir(prefix)
-        if entry.name.endswith(SUFFIX) and entry.stat().st_size >= least
+        if entry.name.endswith(SUFFIX) and _size(entry) >= least
     }
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        # A link into a cache that no longer has it.
+        return -1
 
 
 def remove_others(folder: Path, keep: Collection[str]) -> None:

@@ -28,8 +28,9 @@ A quarantined clip is in no split, and one that cannot be decoded has zeros and 
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import ArrowInvalid
 
-from stemtune.core.errors import Missing
+from stemtune.core.errors import InputError, Missing
 from stemtune.core.files import replacing
 
 MIXED = "mixed"
@@ -43,10 +44,20 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Reads the manifest: a row per clip; raises Missing without one."""
+    """Reads the manifest: a row per clip.
+
+    Raises:
+        Missing: There is none.
+        InputError: It is damaged.
+    """
     if not path.exists():
         raise Missing(path)
-    return pd.read_parquet(path)
+    try:
+        return pd.read_parquet(path)
+    except ArrowInvalid as error:
+        raise InputError(
+            f"{path} is damaged ({error}); delete it, and `dvc repro` makes it again"
+        ) from None
 
 
 def used_clips(table: pd.DataFrame) -> pd.DataFrame:

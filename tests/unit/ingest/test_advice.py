@@ -102,7 +102,10 @@ def test_a_short_split_is_told_by_the_groups_that_are_dealt_to_it() -> None:
     ]
     lone = [("a/1", "a1", "train"), ("b/1", "b1", "train"), ("b/2", "b2", "validation")]
     said = too_few(table(*tested, *lone), by({"lists": LISTS}))
-    assert "too few groups: 1 of a, for 2 splits (train, validation)" in said
+    assert (
+        "each of 2 splits (train, validation) 1 clip(s) of each class or more: a has only 1 group"
+        in said
+    )
     many = [
         (f"{label}/{number}", f"{label}{number}", "train") for label in "ab" for number in range(50)
     ]

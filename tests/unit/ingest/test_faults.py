@@ -4,21 +4,28 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 
+from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import ExtractFrames
 from stemtune.engine.engine import Local
 from stemtune.ingest import checksums, clips, extraction, listing, retries
 from stemtune.ingest import manifest as ingest_manifest
-from stemtune.ingest.clips import ClipsError
+from stemtune.ingest.clips import Clip, ClipsError
+from stemtune.ingest.listing import Listing
+from stemtune.ingest.retries import UnreadError
 from stemtune.media import decoding
-from stemtune.media.sampling import ReadError
+from stemtune.media.sampling import LIMITS, DecodeError, ReadError
 from stemtune.media.sandbox import Sandbox
-from stemtune.store import frame_store
+from stemtune.store import frame_store, manifest
 from tests.support.clips import WriteClip
 from tests.unit.ingest.test_extraction import EXTRACT
 
@@ -165,3 +172,87 @@ def test_only_what_changed_is_hashed(root: Path, monkeypatch: pytest.MonkeyPatch
     (root / "checksums.json").write_text("{half")
     assert checksums.add(found, 2, root / "checksums.json") == first
     assert len(hashed) == 4
+
+
+def test_a_clip_that_changes_while_it_is_decoded_is_never_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(self: Sandbox, clip: Path, *more: Any) -> object:
+        clip.write_bytes(clip.read_bytes()[:100])
+        raise DecodeError("cannot be decoded: it is damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sandbox, "sample", cut)
+        with pytest.raises(
+            UnreadError, match=r"dark/0\.mp4 changed while it was decoded: run again"
+        ):
+            extract(root)
+    assert not [*(root / "frames").rglob("*.npz")]
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.parquet").write_bytes(b"PAR1 half")
+    with pytest.raises(InputError, match=r"manifest\.parquet is damaged .*; delete it"):
+        manifest.read(tmp_path / "manifest.parquet")
+
+
+def test_what_a_library_keeps_back_of_a_disk_is_no_fault_of_the_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "noise.jp2"
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    PIL.Image.fromarray(noise).save(path)
+
+    class Failing(FileIO):
+        def readinto(self, buffer: Any, /) -> int:
+            if self.tell():
+                raise OSError(errno.EIO, "Input/output error")
+            return super().readinto(buffer)
+
+    # Python finds the methods of a file's class in its bases.
+    monkeypatch.setattr(decoding.Disk, "__bases__", (Failing,))
+    with pytest.raises(ReadError, match="Input/output error"):
+        decoding.sample_frames(path, 1, 32, LIMITS)
+
+
+def test_checksums_are_kept_while_others_are_computed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256, memory = checksums.files.sha256, root / "checksums.json"
+    monkeypatch.setattr(checksums, "NOTED_SECONDS", 0)
+    seen = []
+
+    def hashed(path: Path) -> str:
+        if len(seen) == 2:
+            deadline = time.monotonic() + 30
+            while not memory.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert memory.exists()
+        seen.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr(checksums.files, "sha256", hashed)
+    checksums.add(clips.find_clips(root / "data"), 1, memory)
+
+
+def test_a_table_that_is_a_link_to_nothing_is_not_left_out_in_silence(root: Path) -> None:
+    (root / "data/groups.csv").symlink_to(root / "gone.csv")
+    with pytest.raises(ClipsError, match=r"links to nothing: groups\.csv"):
+        extract(root)
+
+
+def test_a_clip_that_is_left_out_puts_no_others_into_one_group() -> None:
+    found = [Clip(f"a/{name}.mp4", Path(name), "a", name * 64, "") for name in "xyz"]
+    dark, light = "0" * 16, "f" * 16
+    hashes = {"x": [dark] * 2, "y": [light] * 2, "z": [dark, light]}
+    outcomes = {
+        extraction.key_of(clip, EXTRACT): frame_store.Measurements(
+            frame_seconds=[0.0, 1.0], frame_side=EXTRACT.size, available=2, width=9, height=9,
+            duration=1.0, brightness=9.0, contrast=9.0, hashes=hashes[clip.sha256[0]],
+        )
+        for clip in found
+    }  # fmt: skip
+    given = {"a/x.mp4": "train", "a/y.mp4": "test"}
+    for lists, groups in ((given, 3), (given | {"a/z.mp4": "train"}, 1)):
+        table = ingest_manifest.build(Listing(found, {}, lists), outcomes, EXTRACT)
+        assert table["group"].nunique() == groups

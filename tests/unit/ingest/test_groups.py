@@ -109,6 +109,7 @@ def test_given_groups_that_share_a_content_are_one_however_they_were_given() -> 
         ("clip,group\na/1.mp4\n", "line 2"),
         ("clip,group\na/1.mp4,x\na/1.mp4,y\n", "one group"),
         ("clip|group\n", r"the header is 'clip\|group'"),
+        ("clip,group\na/1.mp4,Scene 7\nb/1.mp4,scene  7\n", "Scene 7 and scene  7"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(tmp_path: Path, content: str, said: str) -> None:
