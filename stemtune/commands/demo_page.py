@@ -86,13 +86,13 @@ def application(models: SideBySide, most: int) -> Starlette:
 
 
 def _require_own_page(request: Request) -> None:
-    """Raises HTTPException where a page of another address sent the form."""
+    """Raises HTTPException if a page of another address sent the form."""
     if request.headers.get("origin") not in (None, f"http://{request.headers['host']}"):
         raise HTTPException(403, "Only this page may send clips.")
 
 
 async def _require_small(request: Request, most: int) -> None:
-    """Raises HTTPException where more than a clip of `most` MiB is sent, or one does not say."""
+    """Raises HTTPException if more than a clip of `most` MiB is sent, or one does not say."""
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
         raise HTTPException(411, "A clip has to be sent with its length.")

@@ -9,7 +9,7 @@ from stemtune.core.records import Record
 
 @contextmanager
 def measured(record: Record) -> Iterator[None]:
-    """Notes in a record, when the block succeeds, how much energy it took."""
+    """Adds the energy of a block that succeeds to a record."""
     from codecarbon import OfflineEmissionsTracker
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)

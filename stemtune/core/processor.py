@@ -1,4 +1,4 @@
-"""The processor of this machine: times are worth little without its name, and if it was busy."""
+"""The processor of this machine: its name, and whether it was busy while times were measured."""
 
 import platform
 from pathlib import Path

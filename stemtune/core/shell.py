@@ -1,4 +1,4 @@
-"""Variables of a user's shell that would change results without any setting saying so."""
+"""Variables of a user's shell that would change results although no setting changed."""
 
 import os
 

@@ -126,7 +126,7 @@ def _end(folder: str) -> None:
 
 
 def _require_listener(address: str) -> None:
-    """Raises OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    """Raises OSError if nobody listens at HOST:PORT: Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if colon:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()

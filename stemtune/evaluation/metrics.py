@@ -112,7 +112,7 @@ def calibration(probabilities: np.ndarray, frames: pd.DataFrame) -> pd.DataFrame
 
     Returns:
         A row per bin that has frames: how many `frames`, and their mean `confidence` and
-        `accuracy`. Where the two are equal, the classifier knows what it knows.
+        `accuracy`. If the two are equal, the classifier is calibrated.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     # A float can lie a hair above 1.

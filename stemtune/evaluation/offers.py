@@ -21,7 +21,7 @@ CASCADE = "cascade"
 
 @dataclass(frozen=True)
 class Offer(Measured):
-    """A candidate, and what one runs to have it.
+    """A candidate, and the files that it runs.
 
     Attributes:
         models: Of metrics/evaluate.json: one, or a cascade's small and full one.

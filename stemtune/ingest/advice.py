@@ -77,7 +77,7 @@ def _too_few(table: pd.DataFrame, used: pd.DataFrame, params: ExtractFrames) -> 
 
 
 def _missing(short: pd.DataFrame, params: ExtractFrames) -> list[str]:
-    """Returns what a given split lacks of classes, in words; nothing where none is given."""
+    """Returns what a given split lacks of classes, in words; nothing if none is given."""
     split, least = params.split, params.min_clips
     if not split.lists and not split.folders:
         return []

@@ -237,7 +237,7 @@ def _problem(path: Path, data: Path, above: Sequence[Path]) -> str:
 
 
 def _refuse_links(data: Path, entries: Sequence[Entry], depth: int) -> None:
-    """Raises ClipsError where a folder that a class would be in is a link to elsewhere."""
+    """Raises ClipsError if a folder that a class would be in is a link to elsewhere."""
     above = [entry for entry in entries if entry.name.count("/") < depth]
     if links := [each for each in above if each.problem == LEADS_OUT and each.path.is_dir()]:
         link, target = (shlex.quote(str(path)) for path in (links[0].path, links[0].path.resolve()))
@@ -259,7 +259,7 @@ def _targets(links: Sequence[Entry]) -> str:
 
 
 def _refuse_parts_of_dvc(data: Path, entries: Sequence[Entry]) -> None:
-    """Raises ClipsError where DVC tracks parts of the folder, as `dvc add data/*` has it do."""
+    """Raises ClipsError if DVC tracks parts of the folder, as `dvc add data/*` has it do."""
     noted = [each for each in entries if each.name.endswith(".dvc") and _is_of_dvc(each)]
     if noted:
         raise ClipsError(
@@ -285,7 +285,7 @@ def _is_of_dvc(entry: Entry) -> bool:
 
 
 def _refuse_other_names(data: Path, clips: Sequence[Clip]) -> None:
-    """Raises ClipsError where dvc.lock, and with it others, would get wrong names of clips."""
+    """Raises ClipsError if dvc.lock, and with it others, would get wrong names of clips."""
     encoding = dvc.encoding()
     odd = [clip.name for clip in clips if not clip.name.isascii()]
     if odd and codecs.lookup(encoding).name not in ("utf-8", "ascii"):

@@ -1,4 +1,4 @@
-"""What a manifest has to fulfil before anything is trained on it, checked by Great Expectations."""
+"""Checks of the manifest before anything is trained on it, by Great Expectations."""
 
 import logging
 import os

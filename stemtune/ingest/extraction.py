@@ -1,4 +1,4 @@
-"""Brings the frame store in step with the clips: decodes those that have no entry."""
+"""Updates the frame store: decodes the clips that have no entry."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from stemtune.store.manifest import TEST, TRAIN, VALIDATION
 
 SETTING = "extract_frames.split.folders"
 CLASSES = "extract_frames.classes"
-# What people call the folder of a split: train, Training_set, val2017, test images, …
+# Names that people give to the folder of a split: train, Training_set, val2017, test images, …
 NAMES = {TRAIN: "train|training|trn", VALIDATION: "validation|valid|val|dev", TEST: "testing|test"}
 ADDED = r"[\W_]*(set|data|split|images?|videos?|clips|frames)?[\W_]*\d*"
 
@@ -89,7 +89,7 @@ def _by_folders(
 
 
 def _refuse_splits(above: Sequence[list[str]], classes: Collection[str]) -> None:
-    """Raises LayoutError where what looks like a split would be taken for classes, or ignored."""
+    """Raises LayoutError if what looks like a split would be taken for classes, or ignored."""
     first = {each[0] for each in above}
     below: dict[str, set[str]] = defaultdict(set)
     for each in above:

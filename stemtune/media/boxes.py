@@ -63,7 +63,7 @@ def _boxes(data: bytes) -> Iterator[_Box]:
 
 
 def _inside(boxes: Iterator[_Box] | list[_Box], kind: bytes) -> bytes:
-    """Returns the content of the first box of a kind; b"" where there is none."""
+    """Returns the content of the first box of a kind; b"" if there is none."""
     return next((box.content for box in boxes if box.kind == kind), b"")
 
 

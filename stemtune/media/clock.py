@@ -8,8 +8,8 @@ from av.container import InputContainer
 from av.format import Flags
 from av.video.stream import VideoStream
 
-# These containers hold no times of showing, and of these codecs' frames ffmpeg does not know their
-# order before it decodes them: the times that it makes up follow the order of decoding.
+# These containers store no presentation times, and ffmpeg does not know the order of these codecs'
+# frames before it decodes them: the times that it makes up follow the order of decoding.
 FORMATS_WITHOUT_PTS, CODECS_WITHOUT_PTS = {"avi", "asf"}, {"h264", "hevc"}
 # Where a key frame can be gone to by its time, and how far away it has to be for that, seconds:
 # packets that are nearer are read as they come.
@@ -20,7 +20,7 @@ JUMP_AHEAD, JUMP_BACK = 10, 0.1
 
 
 def is_bare(container: InputContainer) -> bool:
-    """Tells whether it is a stream without times, whose frames are shown one after the other."""
+    """Returns whether it is a stream without times, whose frames are shown one after the other."""
     return Flags.no_timestamps in Flags(container.format.flags)
 
 
@@ -94,7 +94,7 @@ def needed_packets(
 class Clock:
     """Says when decoded frames are shown, as ffmpeg's command line does.
 
-    Of the times of showing and of decoding that a container gives, those are taken that went
+    Of a container's presentation and decoding times, it uses those that went
     backwards less often (libavcodec/decode.c, guess_correct_pts); a frame without any follows the
     one before it (fftools/ffmpeg_dec.c, video_frame_process).
     """

@@ -29,7 +29,7 @@ from stemtune.media.sampling import (
 DECODER_VERSION = "4"
 # What a damaged file has the system say, by a place outside it; all else is the disk's.
 OF_CONTENT = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)
-# How much of an unexpected error stands in the reason, characters.
+# Characters of an unexpected error that the reason shows.
 SAID = 200
 
 
@@ -74,7 +74,7 @@ def libraries() -> str:
 def sample_frames(
     path: Path, count: int, side: int, limits: Limits, span: Span | None = None
 ) -> Sample:
-    """Returns the frames shown in the middle of `count` equal parts of a clip's duration.
+    """Returns the frames shown at the middle of `count` equal spans of a clip.
 
     A frame is shown until the next one starts, so a clip with fewer frames repeats some. A
     still image gives one. The whole frame is scaled to the square: nothing at the border is lost.

@@ -85,7 +85,7 @@ def is_damaged(data: bytes) -> bool:
 
 
 def _header(data: bytes, start: int) -> _Header | None:
-    """Returns the header of the picture that starts there; None where it has none."""
+    """Returns the header of the picture that starts there; None if it has none."""
     place, is_indexed = start + len(BEGIN), False
     while place + 4 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]

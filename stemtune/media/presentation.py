@@ -50,7 +50,7 @@ class Presentation(NamedTuple):
 
     @property
     def angle(self) -> int:
-        """By how many degrees the container turns frames clockwise, in [0, 360)."""
+        """Degrees by which the container turns frames clockwise, in [0, 360)."""
         return _angle(self.matrix)
 
     def steps(self, frame: av.VideoFrame, angle: int) -> tuple[list[Step], tuple[int, int]]:

@@ -32,7 +32,7 @@ PASSED = {
 
 
 class BusyError(RuntimeError):
-    """All decoders were at work for as long as a clip may take."""
+    """No decoder was free within the time that a clip may take."""
 
 
 class CrashError(UnexpectedError):
@@ -40,7 +40,7 @@ class CrashError(UnexpectedError):
 
 
 class OvertimeError(LimitError):
-    """The clip was not decoded in the time that it had."""
+    """The clip was not decoded in its time."""
 
 
 class Sandbox:

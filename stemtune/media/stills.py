@@ -58,10 +58,10 @@ pillow_heif.options.DECODE_THREADS = AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 def sample(
     file: BinaryIO, path: Path, count: int, side: int, limits: Limits, span: Span | None = None
 ) -> Sample | None:
-    """Returns frames of a picture; None where the file is none, or one that ffmpeg has to decode.
+    """Returns frames of a picture; None if the file is none, or one that ffmpeg has to decode.
 
-    A still gives one frame. Of an animation those are taken that are shown in the middle of `count`
-    equal parts of its duration.
+    A still gives one frame. An animation gives those shown at the middle of `count` equal spans of
+    its duration.
 
     Args:
         file: Open; it is judged by its content alone.
@@ -256,7 +256,7 @@ def _cropped(picture: Image.Image, aperture: tuple[int, ...] | None) -> Image.Im
 
 
 def _orientation(picture: Image.Image) -> int:
-    """Returns how the camera was held, as EXIF numbers it; 0 where it does not say."""
+    """Returns how the camera was held, as EXIF numbers it; 0 if it does not say."""
     try:
         return int(picture.getexif().get(ORIENTATION) or 0)
     except (AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error):

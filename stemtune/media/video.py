@@ -23,7 +23,7 @@ from stemtune.media.scaling import Converter
 # (palettes), and everything is decoded.
 TRUSTED_FORMATS = ("mov,", "matroska,", "mpegts", "flv")
 TRUSTED_CODECS = {"h264", "hevc", "av1", "vp8", "vp9", "mpeg2video", "mpeg4"}
-# Each frame of these stands for itself, in any container.
+# Codecs without predicted frames, in any container.
 INTRA_CODECS = {"mjpeg", "prores", "dnxhd", "dvvideo", "jpeg2000", "huffyuv", "utvideo", "cfhd"}
 # A message in a stream of these may turn frames, from where it stands on.
 TURNING_CODECS = {"h264", "hevc"}
@@ -61,7 +61,7 @@ _last: dict[tuple[int, ...], _Timeline] = {}
 def sample(
     source: Source, count: int, side: int, limits: Limits, span: Span | None = None
 ) -> Sample:
-    """Returns the frames shown in the middle of `count` equal parts of a video's duration.
+    """Returns the frames shown at the middle of `count` equal spans of a video.
 
     Args:
         source: The video.

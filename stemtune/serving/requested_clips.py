@@ -87,7 +87,7 @@ def _count(environment: Mapping[str, str], variable: str, default: int) -> int:
 
 
 def require_few_frames(frames: np.ndarray, settings: ServerSettings) -> None:
-    """Raises InputError where frames (n, h, w, 3) are more, or larger, than allowed."""
+    """Raises InputError if frames (n, h, w, 3) are more, or larger, than allowed."""
     count, height, width, _ = frames.shape
     if count > settings.request_frames:
         raise InputError(

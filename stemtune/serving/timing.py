@@ -37,7 +37,7 @@ class Price:
         processor: Name of the machine's processor.
         bytes: Size of the file.
         peak_mib: Peak resident memory of a process that loads and runs this file alone, MiB, with
-            Python, NumPy and LiteRT; None where the system has no count of it.
+            Python, NumPy and LiteRT; None if the system has no count of it.
         busy_share: Of time in which other programs had the processor, in [0, 1]; None with several
             threads, as these wait for each other too.
     """

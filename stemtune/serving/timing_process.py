@@ -110,7 +110,7 @@ def frame_for(given: Sequence[dict[str, Any]]) -> np.ndarray:
 
 
 def peak_mib() -> float | None:
-    """Returns the most memory that this process has used, MiB; None where the system has no count.
+    """Returns the most memory that this process has used, MiB; None if the system has no count.
 
     On Linux, `ru_maxrss` of a new process starts at the size of the process that started it.
     """

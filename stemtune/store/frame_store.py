@@ -1,4 +1,4 @@
-"""The frame store: one entry per clip, `frames/<prefix>/<key>.npz`, which holds all that is known.
+"""The frame store: one entry per clip, `frames/<prefix>/<key>.npz`, with all its measurements.
 
 A key names the clip's content and how it is decoded. An entry has the array `facts`, JSON as bytes,
 and the frames as arrays `0`, `1`, … of uint8, RGB, squares of one side. A clip that is refused for

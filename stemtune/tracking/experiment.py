@@ -19,7 +19,7 @@ def find(client: MlflowClient, name: str, tell: Callable[[str], None]) -> str:
     Args:
         client: Of the store.
         name: Of the experiment.
-        tell: Takes what people should know.
+        tell: Is called with messages for people.
 
     Raises:
         mlflow.exceptions.MlflowException: The store refuses or cannot be reached.

@@ -25,7 +25,7 @@ PLACES = (
 
 
 def follow() -> str:
-    """Has the project's own store name the place where it is now; returns what to say of it.
+    """Corrects the paths in the project's own store after a move; returns a message.
 
     What is at the old place alone is left there. No other store is touched, nor one whose tables
     are not as expected.

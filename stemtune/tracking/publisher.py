@@ -111,7 +111,7 @@ class Publisher:
         return goes_on
 
     def show(self, each: Outbox) -> str:
-        """Writes all that an outbox holds, and closes it if the pipeline run is over.
+        """Writes an outbox to MLflow, and closes it if the pipeline run is over.
 
         Returns:
             The parent's run id.
