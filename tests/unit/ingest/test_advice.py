@@ -63,7 +63,7 @@ def test_a_seed_is_named_that_deals_the_clips_or_none() -> None:
     assert len(dealt) == 6
     few = too_few(table(("a/1", "a1", "train"), ("a/2", "a2", "test"), *rows[6:]))
     assert "No seed below 100" in few
-    assert "2 of a, for 3 splits" in few
+    assert "a has only 2 group(s)" in few
     assert "raise extract_frames.frames_per_clip" in too_few(table(*rows), by({"by": "frame"}))
 
 

@@ -209,8 +209,10 @@ def test_what_a_library_keeps_back_of_a_disk_is_no_fault_of_the_clip(
                 raise OSError(errno.EIO, "Input/output error")
             return super().readinto(buffer)
 
-    # Python finds the methods of a file's class in its bases.
-    monkeypatch.setattr(decoding.Disk, "__bases__", (Failing,))
+    class Disk(decoding.Disk, Failing):
+        """A disk whose reads fail below what notes it."""
+
+    monkeypatch.setattr(decoding, "Disk", Disk)
     with pytest.raises(ReadError, match="Input/output error"):
         decoding.sample_frames(path, 1, 32, LIMITS)
 
