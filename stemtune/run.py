@@ -2,7 +2,7 @@
 
 Stages themselves know nothing of this, so an edit of it reruns none.
 
-Run: python -m stemtune.run STAGE, such as tune_lr or add_stem@joint (by dvc.yaml)
+Run: python -m stemtune.run STAGE, such as tune_lr or add_stem@as_published (by dvc.yaml)
 """
 
 import importlib

@@ -95,6 +95,7 @@ def extract(sandbox: Sandbox, store: Path, job: Job) -> Outcome:
     A clip that cannot be decoded at all is refused for good. A limit, a library that fails in a way
     of its own, and a disk that does not answer are not the content's fault: there is no entry.
     """
+    sample: sampling.Sample | Refusal
     try:
         sample = retries.reading(
             lambda: sandbox.sample(job.clip, job.frames, job.side), sampling.ReadError
