@@ -6,7 +6,7 @@ file beside two of them: it names both, and the confidence up to which the secon
 Reads:  models/, frames/, manifest.parquet, predictions/, metrics/evaluate.json, blocks export and
         compare of params.yaml
 Writes: exports/, predictions_exported/, metrics/export.json, metrics/latency.json,
-        records/exports.html, records/export.json
+        records/export.json
 Run:    python -m stemtune.run export
 """
 
@@ -43,10 +43,7 @@ def main(record: Record) -> None:
             child.metrics |= timed.prices[f"{child.name}.tflite"].numbers()
         if timed.note:
             record.note(timed.note)
-        from stemtune.report import exports_page
-
-        exports_page.write(paths.EXPORT_PAGE, found, record.children)
-        record.artifacts = [str(paths.EXPORT_METRICS), str(paths.LATENCY), str(paths.EXPORT_PAGE)]
+        record.artifacts = [str(paths.EXPORT_METRICS), str(paths.LATENCY)]
 
 
 def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export]:

@@ -36,6 +36,7 @@ class FilePrice(BaseModel):
 
     Attributes:
         ms_median: Milliseconds for a frame.
+        ms_p95: The 95th percentile of the same; None: not known.
         bytes: Size of the file; None: not known.
         peak_mib: Peak resident memory of a process that runs it alone, MiB; None: not known.
         busy_share: Of time in which other programs had the processor, in [0, 1]; None: not known.
@@ -44,6 +45,7 @@ class FilePrice(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     ms_median: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    ms_p95: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     bytes: Annotated[int, Field(gt=0)] | None = None
     peak_mib: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     busy_share: Annotated[float, Field(ge=0, le=1)] | None = None

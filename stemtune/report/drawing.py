@@ -41,7 +41,10 @@ plt.rcParams.update(STYLE)
 font_manager.fontManager.ttflist.clear()
 for font in sorted(Path(matplotlib.get_data_path(), "fonts/ttf").glob("*.ttf")):
     font_manager.fontManager.addfont(font)
-NARROW, WIDE = (5.2, 3.7), (7.6, 4.6)
+# So small that letters can be read on a phone.
+NARROW, TALL = (5.2, 3.7), (5.2, 5.2)
+# Below a figure, where it hides nothing and is whole on a phone.
+LEGEND: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": 9}
 COLORS = {
     comparison.BASELINE: ("#1c2733",),
     comparison.RESIZE: ("#8693a2", "#b9c8d8", "#566474"),
@@ -73,8 +76,7 @@ def accuracy(axes: Axes, x: float, measured: Any, **look: Any) -> None:
     )
     bounds = [[max(at - low, 0)], [max(high - at, 0)]]
     axes.errorbar(x, at, bounds, capsize=3, **look)
-    axes.set_ylabel("test accuracy on frames, %, with 95% intervals")
-    axes.set_xlim(left=0)
+    axes.set_ylabel("accuracy on test frames, %")
 
 
 def svg(figure: Figure) -> str:

@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from stemtune.evaluation import comparison, offers, paper
-from stemtune.report.drawing import COLORS, NARROW, WIDE, colors, svg
+from stemtune.evaluation import offers
+from stemtune.report.drawing import COLORS, LEGEND, NARROW, TALL, colors, svg
 
 # Of the kinds of candidates.
 FRONT_COLORS = {kind: palette[0] for kind, palette in COLORS.items()} | {offers.CASCADE: "#009e73"}
 PRECISIONS = {"float32": "o", "int8": "s"}
 # Candidates with a ring, by column, with its look.
 MARKED: dict[str, dict[str, Any]] = {
-    "is_chosen": {"s": 170, "edgecolors": "#009e73", "label": "named below"},
+    "is_chosen": {"s": 170, "edgecolors": "#009e73", "label": "chosen"},
     "is_reference": {"s": 110, "edgecolors": "#1c2733", "label": "reference"},
-    "as_in_paper": {"s": 60, "edgecolors": "#b5489a", "label": "as in the paper"},
+    "as_in_paper": {"s": 60, "edgecolors": "#b5489a", "label": "trained as in the paper"},
 }
-OURS, THEIRS = COLORS[comparison.STEM][0], COLORS[comparison.BASELINE][0]
+SPLITS = {"validation": ("#3d8bd4", "s"), "test": ("#d55e00", "o")}
 
 
 def front(candidates: pd.DataFrame) -> str:
@@ -29,7 +29,7 @@ def front(candidates: pd.DataFrame) -> str:
     Args:
         candidates: From `recommending.Choice.table`.
     """
-    figure, axes = plt.subplots(figsize=WIDE)
+    figure, axes = plt.subplots(figsize=TALL)
     best = candidates[candidates["on_front"]]
     line: dict[str, Any] = {
         "where": "post",
@@ -62,7 +62,7 @@ def front(candidates: pd.DataFrame) -> str:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    figure.legend(loc="outside right upper", fontsize=8)
+    figure.legend(**LEGEND)
     return svg(figure)
 
 
@@ -70,41 +70,42 @@ def history(table: pd.DataFrame, metric: str) -> str:
     """Draws a metric ("accuracy" or "loss") by epoch, of validation and, dashed, of training."""
     figure, axes = plt.subplots(figsize=NARROW)
     chosen = colors(table["model"].unique())
+    scale, unit = (100, ", %") if metric == "accuracy" else (1, " (cross-entropy)")
     for name, color in chosen.items():
         epochs = table[table["model"] == name]
-        measured, trained = epochs[f"validation_{metric}"], epochs[f"train_{metric}"]
+        measured, trained = (
+            scale * epochs[f"{split}_{metric}"] for split in ("validation", "train")
+        )
         axes.plot(epochs["epoch"], measured, "o-", color=color, markersize=3.5, label=name)
         axes.plot(epochs["epoch"], trained, "--", color=color)
-    axes.set(xlabel="epoch", ylabel=metric)
+    axes.set(xlabel="epoch", ylabel=f"{metric}{unit}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper center", ncols=3, title="validation; dashed: training")
+    figure.legend(**LEGEND, title="solid: validation, dashed: training")
     return svg(figure)
 
 
 def search(trials: pd.DataFrame) -> str:
-    """Draws test accuracy by learning rate, ours and the paper's.
+    """Draws accuracy on validation and test frames by learning rate.
 
     Args:
-        trials: Rows of `learning_rate`, `test_accuracy` and, if several seeds were searched,
-            `test_accuracy_spread`.
+        trials: Rows of `learning_rate`, `validation_accuracy`, `test_accuracy`, and, if several
+            seeds were searched, `validation_accuracy_spread` and `test_accuracy_spread`.
     """
     figure, axes = plt.subplots(figsize=NARROW)
-    ours = 100 * trials.set_index("learning_rate").sort_index().filter(like="test_accuracy")
-    theirs = pd.DataFrame(paper.TABLE_1).sort_values("learning_rate")
-    axes.errorbar(
-        ours.index,
-        ours["test_accuracy"],
-        ours.get("test_accuracy_spread"),
-        fmt="o",
-        capsize=3,
-        color=OURS,
-        label="measured here",
-    )
-    reported = 100 * theirs["test_accuracy"]
-    label = "the paper, on other data"
-    axes.plot(theirs["learning_rate"], reported, "s--", color=THEIRS, markersize=5, label=label)
-    axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %")
-    axes.legend()
+    by_rate = 100 * trials.set_index("learning_rate").sort_index().filter(like="_accuracy")
+    for split, (color, mark) in SPLITS.items():
+        axes.errorbar(
+            by_rate.index,
+            by_rate[f"{split}_accuracy"],
+            by_rate.get(f"{split}_accuracy_spread"),
+            fmt=f"{mark}-",
+            linewidth=0.8,
+            capsize=3,
+            color=color,
+            label=split,
+        )
+    axes.set(xscale="log", xlabel="learning rate", ylabel="accuracy on frames, %")
+    figure.legend(**LEGEND)
     return svg(figure)
 
 
@@ -117,7 +118,7 @@ def calibration(table: pd.DataFrame) -> str:
     chosen = colors(table["model"].unique())
     columns = min(3, len(chosen))
     rows = -(-len(chosen) // columns)
-    size = (2.55 * columns, 2.7 * rows)
+    size = (1.8 * columns, 1.95 * rows)
     figure, grid = plt.subplots(
         rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False
     )
@@ -125,7 +126,7 @@ def calibration(table: pd.DataFrame) -> str:
         axes.remove()
     for (name, color), axes in zip(chosen.items(), grid.flat, strict=False):
         bins = table[table["model"] == name]
-        areas = 400 * bins["frames"] / bins["frames"].sum() + 6
+        areas = 150 * bins["frames"] / bins["frames"].sum() + 6
         axes.plot([0, 100], [0, 100], color="#c3ccd6", zorder=1)
         dots = {"color": color, "alpha": 0.85, "linewidth": 0, "zorder": 2}
         axes.scatter(100 * bins["confidence"], 100 * bins["accuracy"], areas, **dots)

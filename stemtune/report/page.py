@@ -1,4 +1,4 @@
-"""The report: one self-contained page that sets what was measured beside what the paper says."""
+"""The report: one self-contained page with all that was measured; the paper's numbers are apart."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,8 @@ class Results:
         recommendation: What to run, in words.
         warnings: On it, in words.
         candidates: From `recommending.Choice.table`; None: nothing has a price.
+        milliseconds: For a frame, by model, of its float32 file; {}: none is exported.
+        clips: The manifest.
         frames: All rows of the frame table.
         split_by: What assigned frames to splits: group, clip or frame.
         trials: The content of tuning/trials.csv.
@@ -46,6 +48,8 @@ class Results:
     recommendation: str
     warnings: Sequence[str]
     candidates: pd.DataFrame | None
+    milliseconds: Mapping[str, float]
+    clips: pd.DataFrame
     frames: pd.DataFrame
     split_by: str
     trials: pd.DataFrame

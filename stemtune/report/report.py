@@ -1,4 +1,4 @@
-"""Puts together what the report and the page of mistakes show, from what the stages wrote."""
+"""Puts together what the pages show, from what the stages wrote."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,11 @@ from stemtune.core import files, typed_json
 from stemtune.core.params import Params
 from stemtune.core.paths import (
     BASELINE,
+    EXPORT_METRICS,
+    EXPORT_PAGE,
     FRAMES,
     HISTORY_FILE,
+    LATENCY,
     MANIFEST,
     METRICS,
     MISTAKES,
@@ -19,16 +22,18 @@ from stemtune.core.paths import (
     STEMS,
     TRIALS,
 )
-from stemtune.evaluation import advice, comparison, metrics, predictions, recommending
+from stemtune.evaluation import advice, comparison, metrics, predictions, prices, recommending
 from stemtune.evaluation.comparison import Comparison
+from stemtune.evaluation.file_answers import FLOAT32
+from stemtune.export.exports import Exports
 from stemtune.networks import classifier
-from stemtune.report import insides, mistakes, page
+from stemtune.report import exports_page, insides, mistakes, page
 from stemtune.store import frame_store, manifest
 from stemtune.training import rates, tuned
 
 
 def write(settings: Params) -> None:
-    """Writes plots/, report/ and metrics/recommendation.json.
+    """Writes plots/, report/, records/exports.html and metrics/recommendation.json.
 
     Args:
         settings: The content of params.yaml.
@@ -51,12 +56,16 @@ def write(settings: Params) -> None:
     histories = {"baseline": BASELINE} | {name: STEMS / name for name in compared.stem}
     drawn = comparison.ranked(compared.stem)[: page.STEMS_SHOWN]
     stems = {name: classifier.load(STEMS / name).require_stem() for name in drawn}
+    priced = prices.read(LATENCY)
+    whole = {name: f"{name}_{FLOAT32}" for name in compared.models}
     results = page.Results(
         compared=compared,
         rows=comparison.rows(compared),
         recommendation=advice.sentence(advised),
         warnings=advised.warnings if advised else [],
         candidates=choice.table(advised) if advised else None,
+        milliseconds={n: priced[f].ms_median for n, f in whole.items() if f in priced},
+        clips=table,
         frames=frames,
         split_by=settings.extract_frames.split.by,
         trials=pd.read_csv(TRIALS),
@@ -71,6 +80,7 @@ def write(settings: Params) -> None:
     page.write(results)
     missed = mistakes.find(test, classes, shown[comparison.BASELINE], shown[stem])
     files.write_text(MISTAKES, mistakes.render(missed, test["clip"].nunique(), stem, read))
+    exports_page.write(EXPORT_PAGE, typed_json.read(EXPORT_METRICS, Exports), priced)
 
 
 def _stacked(by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

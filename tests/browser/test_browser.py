@@ -1,13 +1,14 @@
 """Our pages in a real browser: pictures load, nothing fails or sticks out, no name is obeyed."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from stemtune.core import params
-from stemtune.core.records import Record
-from stemtune.export.exports import MEDIAN, P95, PEAK, Export, Exports
+from stemtune.evaluation.prices import FilePrice
+from stemtune.export.exports import Export, Exports
 from stemtune.ingest import data_docs, expectations
 from stemtune.report import exports_page as export_page
 from stemtune.report import mistakes
@@ -17,10 +18,13 @@ from tests.support import results
 from tests.support.browser import Seen, assert_sound, look_at, look_at_all
 from tests.support.project import ROOT
 
-WIDTHS = [1100, 400]
+WIDTHS = [1280, 390]
 # What it runs can be seen in the page's text.
 RUNS = "document.body.append('OBE' + 'YED')"
 EVIL = f'<svg onload="{RUNS}"></svg><script>{RUNS}</script> $column ${{x}} {{{{1}}}} &lt;'
+
+# Of 60 characters, with a number behind it, and no place to break it.
+SIXTY = f"<b>{'withoutend' * 6}"[:56]
 
 pytestmark = pytest.mark.browser
 
@@ -58,8 +62,13 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_data_docs_show_names_and_obey_none(docs: Path) -> None:
-    (seen,) = look_at(docs, WIDTHS[:1])
-    assert seen.errors == []
+    seen, narrow = look_at(docs, WIDTHS)
+    for one in (seen, narrow):
+        assert (one.errors, one.faint, one.cut) == ([], [], [])
+        assert one.page_width <= one.width
+        # The tables are those of Great Expectations.
+        assert set(one.untold) == {"table, no caption"}
+    assert seen.text.startswith("← Report")
     assert "OBEYED" not in seen.text
     assert f"are those of extract_frames.classes: {[EVIL, 'third']}" in seen.text
     assert f"{EVIL}/0 {EVIL}.mp4" in seen.text.replace("\n", " ")
@@ -71,17 +80,17 @@ def exports(tmp_path: Path) -> Path:
     shares |= {f"test_accuracy_{side}": 0.9 for side in ("low", "high")}
     shares |= dict.fromkeys(("difference", "difference_low", "difference_high"), 0.0)
     export = Export(model="joint", precision="int8", side=112, bytes=4_000_000, **shares)
-    times = dict.fromkeys((MEDIAN, P95, PEAK), 2.0)
     page = tmp_path / "exports.html"
-    record = Record(name="joint_int8", started=0, metrics=times)
-    export_page.write(page, Exports(exports={"joint_int8": export}), [record])
+    price = FilePrice(ms_median=2.0, ms_p95=2.5, peak_mib=60.0)
+    export_page.write(page, Exports(exports={"joint_int8": export}), {"joint_int8": price})
     return page
 
 
 def test_the_page_of_exports_is_sound(exports: Path) -> None:
-    (seen,) = look_at(exports, WIDTHS[:1])
-    assert_sound(seen)
-    assert len(seen.pictures) == 1
+    for seen in look_at(exports, WIDTHS):
+        assert_sound(seen)
+        assert len(seen.pictures) == 1
+        assert seen.text.startswith("← Report")
 
 
 def test_no_page_runs_what_got_into_it(
@@ -126,8 +135,7 @@ def test_the_page_is_sound_in_wide_and_narrow_windows(seen: list[Seen]) -> None:
 
 def test_every_figure_is_there(seen: list[Seen], drawn: dict[str, str]) -> None:
     examples = sum(len(example.pictures) for example in results.make().examples)
-    # And the architecture.
-    expected = len(drawn) + examples + 1
+    expected = len(drawn) + examples
     assert [len(one.pictures) for one in seen] == [expected, expected]
 
 
@@ -135,9 +143,23 @@ def test_names_are_shown_and_not_obeyed(seen: list[Seen]) -> None:
     assert all(results.EVIL in one.text for one in seen)
 
 
-def test_what_is_too_wide_scrolls_in_a_box_of_its_own(seen: list[Seen]) -> None:
-    wide, narrow = seen
-    assert narrow.scrolled > wide.scrolled
+def test_any_classes_and_models_fit_with_and_without_prices(
+    tmp_path: Path, drawn: dict[str, str]
+) -> None:
+    without = dataclasses.replace(results.make(), candidates=None, milliseconds={}, warnings=[])
+    odd = {
+        "two": results.large(2, 2, 32, SIXTY),
+        "twenty": results.large(20, 12, 32, SIXTY),
+        "unpriced": without,
+    }
+    for name, found in odd.items():
+        # Figures of other results, as drawing is slow.
+        page = report.render(dataclasses.replace(found, kernels={}), drawn)
+        (tmp_path / f"{name}.html").write_text(page, encoding="utf-8")
+    looked = look_at_all([tmp_path / f"{name}.html" for name in odd], WIDTHS)
+    for one in looked:
+        assert_sound(one)
+    assert [one.text.count(SIXTY) > 0 for one in looked] == [True] * 4 + [False] * 2
 
 
 def test_the_page_of_mistakes_is_sound(tmp_path: Path) -> None:

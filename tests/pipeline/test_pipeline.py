@@ -204,7 +204,7 @@ def test_the_table_of_classes_adds_up_to_the_accuracies(prepared: Project) -> No
 
 @pytest.mark.browser
 def test_the_report_is_sound_in_a_browser(prepared: Project) -> None:
-    for seen in look_at(prepared.root / "report/index.html", [1100, 400]):
+    for seen in look_at(prepared.root / "report/index.html", [1280, 390]):
         assert_sound(seen)
         assert len(seen.pictures) > 20
         assert "528 parameters" in seen.text
@@ -217,7 +217,7 @@ def test_the_page_of_mistakes_has_the_clips_that_the_numbers_count(prepared: Pro
     assert page.count("<article>") == int(shown)
     [stem] = re.findall(r"<b>(\w+)</b>, which is best on validation", page)
     for name, entry in (("baseline", found["baseline"]), ("stem", found["stem"][stem])):
-        wrong = re.findall(rf'<th>{name}</th><td class="worse">', page)
+        wrong = re.findall(rf'<th scope="row">{name}</th><td class="worse">', page)
         assert len(wrong) == round((1 - entry["clip_accuracy"]) * int(clips))
     client = MlflowClient(f"sqlite:///{prepared.root}/mlflow.db")
     run = children(client, parents(client)[0])["report"]
@@ -303,7 +303,7 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
 
 @pytest.mark.browser
 def test_the_page_of_the_exports_is_sound_in_a_browser(prepared: Project) -> None:
-    for seen in look_at(prepared.root / "records/exports.html", [1100, 400]):
+    for seen in look_at(prepared.root / "records/exports.html", [1280, 390]):
         assert_sound(seen)
         assert "baseline_float32" in seen.text
 

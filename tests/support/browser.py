@@ -42,6 +42,54 @@ return [...document.querySelectorAll("img, svg")].map(one => {
 })
 """
 
+# Boxes whose content sticks out, or can be seen by scrolling alone, but for hidden ones.
+CUT = """
+return [...document.querySelectorAll("body *")].filter(one => {
+  const style = getComputedStyle(one);
+  return style.overflowX !== "visible" && style.clipPath === "none"
+    && one.scrollWidth > one.clientWidth + 1;
+}).map(one => one.getAttribute("aria-label") || one.className || one.tagName);
+"""
+
+# Text with less contrast to what is behind it than WCAG 2 asks for (4.5, AA).
+FAINT = """
+const parse = color => (color.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+const over = ([r, g, b, a = 1], below) => [r, g, b].map((x, i) => a * x + (1 - a) * below[i]);
+const light = color => color.map(x => x / 255)
+  .map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = one => one
+  ? over(parse(getComputedStyle(one).backgroundColor), behind(one.parentElement))
+  : [255, 255, 255];
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+const found = [];
+if ((light(behind(document.body)) < 0.2) !== (arguments[0] === "dark")) found.push("the page");
+while (walker.nextNode()) {
+  const one = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
+  if (!text || one.closest("svg, style") || !one.offsetParent) continue;
+  const back = behind(one), front = over(parse(getComputedStyle(one).color), back);
+  const [low, high] = [light(front), light(back)].sort((x, y) => x - y);
+  const contrast = (high + 0.05) / (low + 0.05);
+  if (contrast < 4.5) found.push(`${text}: ${contrast.toFixed(1)}`);
+}
+return found;
+"""
+
+# What a screen reader tells about the page, and that is missing.
+UNTOLD = """
+const levels = [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
+  .filter(one => one.offsetParent).map(one => +one.tagName[1]);
+const jumps = levels.filter((level, i) => level > (levels[i - 1] || 0) + 1);
+const tables = [...document.querySelectorAll("table")];
+return [
+  ...(document.querySelectorAll("main").length === 1 ? [] : ["not one main"]),
+  ...(levels.filter(level => level === 1).length === 1 ? [] : ["not one h1"]),
+  ...jumps.map(level => `h${level} below none of level ${level - 1}`),
+  ...tables.filter(one => !one.caption || !one.caption.innerText).map(() => "table, no caption"),
+  ...[...document.querySelectorAll("th:not([scope])")].map(one => `no scope: ${one.innerText}`),
+];
+"""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -52,7 +100,9 @@ class Seen:
         page_width: Of the page's content; more than the window's means scrolling sideways.
         text: What can be read.
         pictures: By description, the least of its sides; 0: it did not load.
-        scrolled: How many boxes scroll sideways by themselves.
+        cut: Boxes whose content is wider than they are.
+        faint: Text of too little contrast, in a light and in a dark window.
+        untold: What a screen reader misses: main, order of headings, captions, scopes.
         errors: From the browser's console.
     """
 
@@ -60,7 +110,9 @@ class Seen:
     page_width: int
     text: str
     pictures: list[tuple[str, float]]
-    scrolled: int
+    cut: list[str]
+    faint: list[str]
+    untold: list[str]
     errors: list[str]
 
 
@@ -104,6 +156,9 @@ def assert_sound(seen: Seen) -> None:
     assert [name for name, side in seen.pictures if not side > 0] == []
     assert seen.errors == []
     assert seen.page_width <= seen.width
+    assert seen.cut == []
+    assert seen.faint == []
+    assert seen.untold == []
 
 
 def compared(address: str, experiment: str, runs: Sequence[str], picture: Path) -> dict[str, Any]:
@@ -163,14 +218,21 @@ def _look(browser: webdriver.Chrome, page: Path, width: int) -> Seen:
     window = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
     browser.get(page.resolve().as_uri())
+    # What is folded has to fit too.
+    browser.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
     return Seen(
         width=browser.execute_script("return innerWidth"),
         page_width=browser.execute_script("return document.documentElement.scrollWidth"),
         text=browser.execute_script("return document.body.innerText"),
         pictures=[(name, side) for name, side in browser.execute_script(LOOK)],
-        scrolled=browser.execute_script(
-            'return [...document.querySelectorAll(".scroll")]'
-            ".filter(box => box.scrollWidth > box.clientWidth).length"
-        ),
+        cut=browser.execute_script(CUT),
+        faint=[text for scheme in ("light", "dark") for text in _faint(browser, scheme)],
+        untold=browser.execute_script(UNTOLD),
         errors=[entry["message"] for entry in browser.get_log("browser")],
     )
+
+
+def _faint(browser: webdriver.Chrome, scheme: str) -> list[str]:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    return [f"{scheme}: {text}" for text in browser.execute_script(FAINT, scheme)]

@@ -118,6 +118,8 @@ def make(split_by: str = "group") -> Results:
         recommendation="Use retrained_108_int8 on 1 frame at 2 ms per clip.",
         warnings=["These may be no better than guessing."],
         candidates=candidates(),
+        milliseconds={"baseline": 9.0, "retrained_108": 2.125, "as_published": 4.5},
+        clips=manifest_of(frames),
         frames=frames,
         split_by=split_by,
         trials=pd.DataFrame(
@@ -167,13 +169,23 @@ def make(split_by: str = "group") -> Results:
     )
 
 
-def large(classes: int, stems: int, side: int) -> Results:
-    """Returns results on many classes with long names, of many stems, on frames of noise."""
+def manifest_of(frames: pd.DataFrame) -> pd.DataFrame:
+    """Returns the manifest of a frame table; the first two groups were found by footage."""
+    clips = frames.drop_duplicates("clip")[["clip", "class", "group"]]
+    by = clips["group"].isin(clips["group"].unique()[:2]).map({True: "footage", False: "name"})
+    return clips.assign(grouped_by=by, quarantined="")
+
+
+def large(
+    classes: int, stems: int, side: int, named: str = "a class with a long name, number "
+) -> Results:
+    """Returns results on many classes, named by number, of many stems, on frames of noise."""
     random = np.random.default_rng(7)
-    names = [f"a class with a long name, number {number:04}" for number in range(classes)]
+    names = [f"{named}{number:04}" for number in range(classes)]
     variants = [f"variant_{number:03}" for number in range(stems)]
     compared, frames = [*CONTROLS, *variants], 4 * classes
     actual = np.repeat(names, 4)
+    tested = pd.DataFrame({"clip": actual, "group": actual, "class": actual, "split": "test"})
     answers = {}
     for name in compared:
         predicted = np.where(random.random(frames) < 0.6, actual, random.choice(names, frames))
@@ -189,7 +201,8 @@ def large(classes: int, stems: int, side: int) -> Results:
         make(),
         compared=compared_models,
         rows=comparison.rows(compared_models),
-        frames=pd.DataFrame({"clip": actual, "group": actual, "class": actual, "split": "test"}),
+        clips=manifest_of(tested),
+        frames=tested,
         history=_history(["baseline", *variants], random),
         answers=answers,
         classes=pd.concat(

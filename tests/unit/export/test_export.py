@@ -22,10 +22,10 @@ from stemtune.core.input_specification import (
     SPECIFICATION_FILE,
     InputSpecification,
 )
-from stemtune.core.records import Record
 from stemtune.engine.engine import Local
 from stemtune.evaluation import cascades, predictions
 from stemtune.evaluation.cascades import Cascade
+from stemtune.evaluation.prices import FilePrice
 from stemtune.export import conversion, judging
 from stemtune.export.exports import Exports, Precision
 from stemtune.media import scaling
@@ -267,16 +267,16 @@ def test_a_file_is_judged_against_its_classifier(
     kept = predictions.read(tmp_path, manifest.VALIDATION)["stem_int8"]
     assert np.array_equal(kept, LiteRTClassifier(quantized, threads=1).probabilities(FRAMES))
     price = timing.measure([path]).prices["stem_float32.tflite"]
-    record = Record(name="stem_float32", started=0, metrics=price.numbers())
-    page.write(tmp_path / "page.html", Exports(exports={"stem_float32": found}), [record])
+    priced = {"stem_float32": FilePrice.model_validate(price.numbers())}
+    page.write(tmp_path / "page.html", Exports(exports={"stem_float32": found}), priced)
     shown = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<svg" in shown
     for cell in (
-        "87.50%",
+        "87.5% (",
         f"{price.ms_median:.2f}",
         f"{price.ms_p95:.2f}",
         f"{price.peak_mib:.0f}",
     ):
-        assert f"<td>{cell}" in shown.replace(' style="text-align: left;"', "")
-    page.write(tmp_path / "page.html", Exports(exports={}), [])
+        assert f">{cell}" in shown
+    page.write(tmp_path / "page.html", Exports(exports={}), {})
     assert "Nothing is exported" in (tmp_path / "page.html").read_text(encoding="utf-8")
