@@ -47,7 +47,7 @@ def is_orphan() -> bool:
 def encoding() -> str:
     """Returns the encoding in which the DVC that runs this process reads names of files.
 
-    Stages read them as UTF-8, whatever the locale, by `PYTHONUTF8` in dvc.yaml.
+    Stages read them as UTF-8, whatever the locale, by `PYTHONUTF8` in stages/run.
     """
     process = psutil.Process()
     whole = owner(process)

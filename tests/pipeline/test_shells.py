@@ -42,14 +42,15 @@ def repository(tmp_path: Path) -> Path:
     """A DVC repository with one stage, whose python says what it is given, in an odd place."""
     root = tmp_path / "a place"
     root.mkdir()
-    of_chain = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    stage = {"cmd": "${python} stemtune.run first", "always_changed": True}
-    (root / "dvc.yaml").write_text(
-        yaml.safe_dump({"vars": of_chain["vars"], "stages": {"first": stage}})
-    )
+    (root / "stages").mkdir()
+    shutil.copy(ROOT / "stages/run", root / "stages/run")
+    stage = {"cmd": "sh stages/run first", "always_changed": True}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"first": stage}}))
     python = root / ".venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\necho "python: $*; $(dirname "$0"); $(command -v git)"\n')
+    python.write_text(
+        '#!/bin/sh\necho "python: $*; $(dirname "$0"); $(command -v git); $PYTHONUTF8"\n'
+    )
     python.chmod(0o755)
     project.prepare(root)
     return root
@@ -65,7 +66,19 @@ def test_a_stage_runs_in_the_projects_environment_whatever_the_shell(
     git = shutil.which("git")
     environment = project.inherited() | {"SHELL": found}
     printed = project.run(repository, "dvc", "repro", variables=environment)
-    assert f"python: -m stemtune.run first; .venv/bin; {git}" in printed
+    assert f"python: -m stemtune.run first; .venv/bin; {git}; 1" in printed
+
+
+def test_a_stage_of_a_copy_runs_in_the_environment_of_the_project_that_it_is_of(
+    repository: Path,
+) -> None:
+    """DVC runs queued experiments in a copy, which has no environment."""
+    copy = repository / ".dvc/tmp/exps/copy"
+    (copy / "stages").mkdir(parents=True)
+    shutil.copy(repository / "stages/run", copy / "stages/run")
+    environment = project.inherited() | {"DVC_ROOT": str(repository)}
+    printed = project.run(copy, "sh", "stages/run", "add_stem@as_published", variables=environment)
+    assert f"python: -m stemtune.run add_stem@as_published; {repository}/.venv/bin;" in printed
 
 
 @pytest.mark.slow

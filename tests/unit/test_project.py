@@ -75,9 +75,12 @@ def test_nothing_that_is_the_same_each_time_depends_on_measured_times() -> None:
 
 
 @pytest.mark.parametrize("stage", PIPELINE["stages"])
-def test_every_stage_is_described(stage: str) -> None:
+def test_every_stage_is_described_and_has_a_short_command(stage: str) -> None:
     definition = PIPELINE["stages"][stage]
-    assert definition.get("do", definition)["desc"]
+    definition = definition.get("do", definition)
+    assert definition["desc"]
+    # DVC prints it whenever the stage runs.
+    assert definition["cmd"] == f"sh stages/run {stage}{'@${key}' if stage == 'add_stem' else ''}"
 
 
 @pytest.mark.parametrize(
