@@ -25,17 +25,15 @@ def main(record: Record) -> None:
     samples, seed = settings.compare.bootstrap_samples, settings.runtime.seed
     frames = manifest.frame_table(manifest.read(MANIFEST))
     with record.timed(params.flat("compare", settings.compare)):
-        entries, flops, milliseconds = {}, {}, {}
+        entries, flops = {}, {}
         for each in candidates.load(settings, frames):
             child = record.child(each.name, {"input_size": each.side})
             predictions.write(PREDICTIONS, each.name, frames, each.probabilities)
             if each.graph not in flops:
                 flops[each.graph] = each.flops()
-                milliseconds[each.graph] = each.milliseconds(settings.extract_frames.size)
             measured = candidates.measure(each, frames, samples, seed, flops[each.graph])
             entries[each.name] = measured
-            times = {"ms_per_frame": milliseconds[each.graph]}
-            child.metrics = measured.values() | times
+            child.metrics = measured.values()
             child.finish()
         compared = comparison.of(entries)
         typed_json.write(METRICS, compared)

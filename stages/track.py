@@ -1,4 +1,4 @@
-"""track: shows this pipeline run in MLflow, cached stages included, and prints the comparison.
+"""track: shows this pipeline run in MLflow, cached stages included, and prints the candidates.
 
 It always runs and no stage depends on it. metrics/timings.json, which it writes, is a view of the
 run records: times differ from run to run, so nothing else may depend on them.
@@ -11,15 +11,17 @@ Run:    python -m stemtune.run track
 import gc
 from dataclasses import asdict
 
-from stemtune.core import all_params, files, leftovers, records, typed_json
+import psutil
+
+from stemtune.core import all_params, dvc, files, leftovers, records, typed_json
 from stemtune.core.paths import EXPORT_METRICS, METRICS, RECOMMENDATION, TIMINGS
-from stemtune.evaluation import advice, comparison
+from stemtune.evaluation import advice, comparison, listed
 from stemtune.export.exports import Exports
-from stemtune.tracking import dvc_lock, publishing, summary
+from stemtune.tracking import closing, dvc_lock, publishing, summary
 
 
 def main() -> None:
-    """Publishes the records of all stages, then prints the table."""
+    """Publishes the records of all stages, then prints the candidates and links."""
     # Looking for garbage takes a fifth of the time, and finds none.
     gc.disable()
     settings = all_params.load()
@@ -34,4 +36,6 @@ def main() -> None:
     rows = comparison.rows(compared)
     if settings.track.enabled:
         publishing.publish(settings, recorded, rows, exported, advised)
-    print(f"\n{summary.closing(rows, recorded, exported, advised)}")
+    # Stages that ran just now have printed their notes.
+    since = dvc.owner(psutil.Process()).create_time()
+    print(closing.closing(listed.read(), recorded, advised, since))

@@ -1,9 +1,9 @@
-"""`stemtune compare`: prints the table that the last pipeline run ended with."""
+"""`stemtune compare`: prints what the last pipeline run ended with."""
 
 import argparse
 from typing import Any
 
-DESCRIPTION = "Prints the closing table of the last pipeline run again. Run it in the project."
+DESCRIPTION = "Prints again what the last pipeline run ended with. Run it in the project."
 EPILOG = """\
 examples:
   stemtune compare
@@ -18,7 +18,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     """Describes the subcommand."""
     parser = commands.add_parser(
         "compare",
-        help="print the table of the last pipeline run",
+        help="print the candidates of the last pipeline run again",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -27,22 +27,17 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the table, and returns the exit code.
+    """Prints them, and returns the exit code.
 
     Raises:
         InputError: params.yaml is not accepted, or the run is not whole.
     """
-    from stemtune.core import params, records, typed_json
-    from stemtune.core.paths import EXPORT_METRICS, METRICS, RECOMMENDATION
-    from stemtune.evaluation import advice, comparison
-    from stemtune.export.exports import Exports
-    from stemtune.tracking import dvc_lock, summary
+    from stemtune.core import params, records
+    from stemtune.core.paths import RECOMMENDATION
+    from stemtune.evaluation import advice, listed
+    from stemtune.tracking import closing, dvc_lock
 
     settings = params.load()
     recorded = [records.read(records.path_of(name)) for name in dvc_lock.stages(settings)]
-    compared = typed_json.read(METRICS, comparison.Comparison)
-    exported = typed_json.read(EXPORT_METRICS, Exports)
-    advised = advice.read(RECOMMENDATION)
-    rows = comparison.rows(compared)
-    print(summary.closing(rows, recorded, exported, advised))
+    print(closing.closing(listed.read(), recorded, advice.read(RECOMMENDATION)))
     return 0

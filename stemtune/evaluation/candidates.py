@@ -50,11 +50,6 @@ class Candidate:
         """Returns its FLOPs for one frame, on the graph that runs."""
         return cost.flops(self.classifier.model, self.side)
 
-    def milliseconds(self, size: int) -> float:
-        """Measures its time for a stored frame of side `size`."""
-        predict = self.classifier.predictor(None if self.side == size else self.side)
-        return cost.milliseconds_per_frame(predict, size)
-
 
 def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
     """Yields the baseline, it on small frames, a new head for each side, and stems.

@@ -1,25 +1,7 @@
-"""What networks cost: operations and measured time."""
-
-import time
-from collections.abc import Callable
+"""What networks cost: their operations."""
 
 import keras
-import numpy as np
 import tensorflow as tf
-
-TIMED_BATCH, TIMED_REPEATS = 32, 5
-
-
-def milliseconds_per_frame(predict: Callable[[np.ndarray], np.ndarray], size: int) -> float:
-    """Measures a classifier's time for a frame of a batch in memory, the median over batches."""
-    frames = np.random.default_rng(0).integers(0, 256, (TIMED_BATCH, size, size, 3), np.uint8)
-    predict(frames)
-    seconds = []
-    for _ in range(TIMED_REPEATS):
-        started = time.perf_counter()
-        predict(frames)
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds)) / TIMED_BATCH * 1000
 
 
 def flops(model: keras.Model, side: int) -> int:

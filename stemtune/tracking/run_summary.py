@@ -1,15 +1,13 @@
 """What MLflow shows of a whole pipeline run: numbers to compare models by, and their meaning."""
 
-import csv
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stemtune.core import environment, files
 from stemtune.core.params import Params
-from stemtune.core.paths import PLOTS
 from stemtune.core.records import Record
-from stemtune.evaluation import advice, comparison
+from stemtune.evaluation import advice, comparison, listed
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import STEM, Row
 from stemtune.export.exports import Exports
@@ -19,9 +17,6 @@ from stemtune.tracking.outbox import Data, Outcome, Registered
 from stemtune.tracking.pipeline_run import PipelineRun
 from stemtune.tracking.summary import Timings
 
-CANDIDATES = PLOTS / "candidates.csv"
-# Names of metrics, and the columns that they come from.
-WORTH = {"clip_accuracy": "clip_accuracy", "ms_per_clip": "milliseconds"}
 COUNTS = ("clips", "frames", "groups", "quarantined")
 MEANING = {
     "test_accuracy": "share of the test frames classified rightly; bounds: 95%, over groups",
@@ -31,7 +26,6 @@ MEANING = {
     "validation_loss": "cross-entropy on validation frames, by which models are chosen",
     "trainable_params": "parameters that were trained, all others being frozen",
     "train_seconds": "of all epochs, of all attempts; heads train on cached features",
-    "ms_per_frame": "on this machine, frames already decoded",
     "flops_per_frame": "operations, counted: a multiplication with its addition as two",
     "estimated_wh": "of the stage that trained the model: codecarbon's estimate, not a meter's",
 }
@@ -126,8 +120,8 @@ def _description(
     notes = "".join(f"{note}\n\n" for note in summary.notes(recorded))
     return (
         f"**{advice.sentence(advised)}**\n\n"
-        f"{summary.table(rows, times, 'github')}\n\n"
-        f"{summary.table_of_exports(exported, recorded, 'github')}\n\n"
+        f"{summary.table(rows, times)}\n\n"
+        f"{summary.table_of_exports(exported, recorded)}\n\n"
         f"{notes}"
         f"Registered as stem: {registered(rows)['stem'].name}, which has the lowest validation "
         "loss. The paper's data are others.\n\n"
@@ -157,15 +151,13 @@ def _price(advised: Recommendation | None) -> dict[str, float]:
 def _worth(advised: Recommendation | None) -> dict[str, float]:
     """Returns price and test accuracy of the recommended candidate, as the report lists it."""
     recommended = advised.recommended if advised else None
-    if not recommended or not CANDIDATES.exists():
-        return {}
-    with CANDIDATES.open(encoding="utf-8", newline="") as table:
-        listed = {row["candidate"]: row for row in csv.DictReader(table)}
-    return {
-        f"recommended_{name}": float(listed[recommended][column])
-        for name, column in WORTH.items()
-        if recommended in listed
-    }
+    for each in listed.read():
+        if each.candidate == recommended:
+            return {
+                "recommended_clip_accuracy": each.clip_accuracy,
+                "recommended_ms_per_clip": each.milliseconds,
+            }
+    return {}
 
 
 def _verdict(advised: Recommendation | None) -> dict[str, str]:

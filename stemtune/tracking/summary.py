@@ -1,4 +1,4 @@
-"""What a pipeline run comes to: times and energy from the run records, and the closing table."""
+"""What a pipeline run comes to: times and energy from the run records, and tables for MLflow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,7 @@ from math import inf
 
 from tabulate import tabulate
 
-from stemtune.core.paths import EXPORT_PAGE, REPORT
 from stemtune.core.records import Record
-from stemtune.evaluation import advice
-from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Row
 from stemtune.export import exports
 from stemtune.export.exports import Exports
@@ -39,7 +36,6 @@ class Timings:
         seconds_per_epoch: By model, of each epoch.
         seconds_per_trial: By trial.
         train_seconds: Of all epochs, at all the rates that were tried, by model.
-        ms_per_frame: Of the classifier, by model.
         frames_per_second: Decoded and embedded, by stage; none of a stage that had nothing to do.
         estimated_wh: Energy.
     """
@@ -48,7 +44,6 @@ class Timings:
     seconds_per_epoch: Mapping[str, Sequence[float]]
     seconds_per_trial: Mapping[str, float]
     train_seconds: Mapping[str, float]
-    ms_per_frame: Mapping[str, float]
     frames_per_second: Mapping[str, float]
     estimated_wh: Energy
 
@@ -74,7 +69,6 @@ def timings(records: Sequence[Record]) -> Timings:
             )
             for name, record in trained.items()
         },
-        ms_per_frame={name: child.metrics["ms_per_frame"] for name, child in models.items()},
         frames_per_second={
             name: by_name[name].metrics["frames_per_second"]
             for name in ("extract_frames", "embed_frames")
@@ -99,13 +93,12 @@ def _training(name: str, by_name: Mapping[str, Record], model: Record) -> Record
     return by_name.get(f"add_stem@{name}", model)
 
 
-def table(rows: Sequence[Row], times: Timings, style: str) -> str:
-    """Returns the comparison as a table.
+def table(rows: Sequence[Row], times: Timings) -> str:
+    """Returns the comparison as a table in Markdown.
 
     Args:
         rows: From `comparison.rows`.
         times: From `timings`.
-        style: A table format of tabulate: "simple" for a terminal, "github" for Markdown.
     """
     lines = []
     for row in rows:
@@ -119,44 +112,15 @@ def table(rows: Sequence[Row], times: Timings, style: str) -> str:
                 "trained parameters": f"{row.trainable_params:,}",
                 "training": f"{times.train_seconds[row.name]:.1f} s",
                 "paper's training": _or_blank(row.paper_train_minutes, "{} min"),
-                "ms per frame": f"{times.ms_per_frame[row.name]:.1f}",
             }
         )
-    return tabulate(lines, headers="keys", tablefmt=style, disable_numparse=True)
+    return tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)
 
 
-def closing(
-    rows: Sequence[Row],
-    records: Sequence[Record],
-    exported: Exports,
-    advised: Recommendation | None,
-) -> str:
-    """Returns what a pipeline run ends with on the terminal: the comparison, and what to know.
-
-    Args:
-        rows: From `comparison.rows`.
-        records: Of the stages.
-        exported: The content of metrics/export.json.
-        advised: The content of metrics/recommendation.json.
-    """
-    lines = [
-        table(rows, timings(records), "simple"),
-        *([table_of_exports(exported, records, "simple")] if exported.exports else []),
-        *notes(records),
-        "Training is the epochs alone, of all attempts at a stem; heads train on the features "
-        "that embed_frames keeps. "
-        "The paper's data are others.",
-        advice.sentence(advised),
-        *(advised.warnings if advised else []),
-        f"The report: {REPORT}. The exports: {EXPORT_PAGE}. The runs: make ui",
-    ]
-    return "\n\n".join(lines)
-
-
-def table_of_exports(exported: Exports, records: Sequence[Record], style: str) -> str:
-    """Returns what the exports are worth as a table; see `table`."""
+def table_of_exports(exported: Exports, records: Sequence[Record]) -> str:
+    """Returns what the exports are worth as a table in Markdown."""
     [export] = [record for record in records if record.name == "export"]
-    return exports.table(exported, export.children, style)
+    return exports.table(exported, export.children, "github")
 
 
 def notes(records: Sequence[Record]) -> list[str]:

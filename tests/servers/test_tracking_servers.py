@@ -168,7 +168,7 @@ def test_a_fault_of_the_server_costs_no_result_and_is_made_up_for(
     printed = setting.repro(**next(going_wrong))
     assert "track: WARNING: pipeline" in printed
     assert "make publish" in printed
-    assert "stem, as_published" in printed
+    assert "Report   file://" in printed
     # The publisher goes on behind: one that is only slow gets it done.
     assert len(setting.pending()) == 1 or fault == slow
     assert next(going_wrong, None) is None

@@ -73,7 +73,7 @@ def assert_whole(client: MlflowClient, project: Path, parent: Run, ran: set[str]
     for name, entry in named.items():
         shown = models[name].data.metrics
         assert {key: shown[key] for key in entry} == entry
-        assert {"train_seconds", "ms_per_frame"} <= set(shown)
+        assert "train_seconds" in shown
     assert parent.inputs
     [data] = [given.dataset for given in parent.inputs.dataset_inputs]
     assert data.source_type == "dvc"
