@@ -33,7 +33,7 @@ repository: .venv/ready
 # DVC takes other stages' outputs from its cache by itself, but none that stages add to.
 repro: .venv/ready repository data ## run the pipeline, print the comparison; PROFILE=smoke: with the settings of profiles/smoke.yaml
 	@test -e frames || $(BIN)/dvc checkout --quiet --allow-missing extract_frames embed_frames
-	if test -n "$$PROFILE"; then $(BIN)/python -m profiles "$$PROFILE"; else $(BIN)/dvc repro; fi
+	@if test -n "$$PROFILE"; then $(BIN)/python -m profiles "$$PROFILE"; else $(BIN)/python -m stemtune.commands.terse_dvc repro; fi
 
 # Tests of what is not on this machine are left out, and said to be.
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
@@ -95,17 +95,18 @@ cache: .venv/ready
 
 # A folder of your own is left as it is.
 data: | .venv/ready repository cache
-	$(BIN)/dvc pull data.dvc
+	@$(BIN)/dvc pull data.dvc
 
 # Any python3 can install uv, which takes the first Python on PATH that pyproject.toml admits, or
 # fetches one; UV_PYTHON names another.
 .venv/ready: requirements.lock requirements-setup.lock
-	$(PYTHON) -m venv .setup
-	.setup/bin/python -m pip install --no-user --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
-	.setup/bin/uv venv --clear .venv
-	.setup/bin/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
-	.setup/bin/uv pip install --python $(BIN)/python --no-deps --offline --editable .
-	touch $@
+	@echo 'make: installs the environment once, in some minutes: about 950 MB to download, 3.5 GB on disk'
+	@$(PYTHON) -m venv .setup
+	@.setup/bin/python -m pip install --no-user --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
+	@.setup/bin/uv venv --quiet --clear .venv
+	@.setup/bin/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock
+	@.setup/bin/uv pip install --python $(BIN)/python --quiet --no-deps --offline --editable .
+	@touch $@
 
 # uv.lock would hold the address of the package index; these hold hashes alone.
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra s3 --extra postgresql --extra bench --extra demo --extra scale --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet

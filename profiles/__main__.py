@@ -19,7 +19,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stemtune.core import all_params, errors, files, params
+from stemtune.core import all_params, dvc, errors, files, params
 from stemtune.core.all_params import AllParams
 from stemtune.core.errors import InputError
 from stemtune.core.git import git
@@ -125,14 +125,14 @@ def in_place(text: str) -> Iterator[None]:
 
 
 def _run_experiment(name: str) -> int:
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--name", name]
+    command = [sys.executable, "-m", dvc.TERSE, "exp", "run", "--name", name]
     known = git("config", "user.name") and git("config", "user.email")
-    with subprocess.Popen(command, env=({} if known else NOBODY) | os.environ) as dvc:  # noqa: S603
+    with subprocess.Popen(command, env=({} if known else NOBODY) | os.environ) as run:  # noqa: S603
         # A terminal sends these to DVC too, which ends as it does without a profile.
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: dvc.terminate())
-        return dvc.wait()
+        signal.signal(signal.SIGTERM, lambda *_: run.terminate())
+        return run.wait()
 
 
 def _known() -> str:

@@ -11,7 +11,7 @@ Run:    python -m stemtune.run add_stem@<variant>
 
 from functools import partial
 
-from stemtune.core import errors, params
+from stemtune.core import errors, params, terminal
 from stemtune.core.paths import HISTORY_FILE, MANIFEST, STEMS
 from stemtune.core.records import Record
 from stemtune.engine import choice
@@ -19,7 +19,7 @@ from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
 
-def main(record: Record, variant: str) -> None:
+def main(record: Record, variant: str) -> list[str]:
     """Trains the stem of one variant and stores it together with what it was put in front of."""
     settings = params.load()
     add_stem = settings.add_stem
@@ -35,7 +35,9 @@ def main(record: Record, variant: str) -> None:
     from stemtune.training import fit, stems
 
     task, folder = stems.StemTask(variant, settings), STEMS / variant
-    with record.timed(params.flat("add_stem", add_stem)):
+    epochs = len(add_stem.learning_rates) * add_stem.epochs
+    flat = params.flat("add_stem", add_stem)
+    with record.timed(flat), terminal.steps(record.name, epochs, "epochs"):
         train = partial(stems.train, task)
         # From other machines no record can be shown before its training is over.
         here = train if engine.spreads else partial(train, tell=record.show)
@@ -54,3 +56,4 @@ def main(record: Record, variant: str) -> None:
         for note in stems.notes(tried, best, setting):
             record.note(note)
         record.artifacts = [str(folder / HISTORY_FILE)]
+    return [f"{fit.line(variant, best)}; {len(tried)} learning rates tried"]

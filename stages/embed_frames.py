@@ -19,8 +19,8 @@ from stemtune.networks import reproducibility, weights
 from stemtune.store import embeddings, manifest
 
 
-def main(record: Record) -> None:
-    """Embeds the frames of clips that have no features yet."""
+def main(record: Record) -> list[str]:
+    """Embeds the frames of clips that have no features yet; returns how many, in lines."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
@@ -53,11 +53,13 @@ def main(record: Record) -> None:
     with record.timed(flat):
         for each in wanted:
             embeddings.remove_other_backbones(each.folder, keep=list(sources))
-        embedded, started = 0, time.perf_counter()
+        embedded, lines, started = 0, [], time.perf_counter()
         for name, kind in kinds.items():
             gaps = embeddings.plan(wanted, name, kind.identity(settings.runtime.threads))
             embedded += embedding.fill_all(
                 kind, gaps, extract.frames_per_clip, extract.size, engine
             )
+            lines += embeddings.lines(name, gaps)
         if embedded:
             record.metrics["frames_per_second"] = embedded / (time.perf_counter() - started)
+    return lines

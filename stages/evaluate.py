@@ -8,7 +8,7 @@ Writes: predictions/, metrics/evaluate.json, records/evaluate.json
 Run:    python -m stemtune.run evaluate
 """
 
-from stemtune.core import params, typed_json
+from stemtune.core import params, terminal, typed_json
 from stemtune.core.paths import MANIFEST, METRICS, PREDICTIONS
 from stemtune.core.records import Record
 from stemtune.evaluation import comparison, predictions
@@ -16,7 +16,7 @@ from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
 
-def main(record: Record) -> None:
+def main(record: Record) -> list[str]:
     """Runs every model on validation and test frames, once, and scores the answers."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
@@ -24,7 +24,9 @@ def main(record: Record) -> None:
 
     samples, seed = settings.compare.bootstrap_samples, settings.runtime.seed
     frames = manifest.frame_table(manifest.read(MANIFEST))
-    with record.timed(params.flat("compare", settings.compare)):
+    models = 2 + len(settings.retrained) + len(settings.add_stem.variants)
+    flat = params.flat("compare", settings.compare)
+    with record.timed(flat), terminal.steps("evaluate", models, "models"):
         entries, flops = {}, {}
         for each in candidates.load(settings, frames):
             child = record.child(each.name, {"input_size": each.side})
@@ -35,9 +37,15 @@ def main(record: Record) -> None:
             entries[each.name] = measured
             child.metrics = measured.values()
             child.finish()
+            terminal.move()
         compared = comparison.of(entries)
         typed_json.write(METRICS, compared)
         record.metrics = {
             f"{name}_test_accuracy": entry.test_accuracy for name, entry in compared.models.items()
         }
         record.artifacts = [str(METRICS)]
+        counts = frames["split"].value_counts()
+        return [
+            f"{len(entries)} models answered on {counts[manifest.VALIDATION]} validation and "
+            f"{counts[manifest.TEST]} test frames"
+        ]

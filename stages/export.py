@@ -12,7 +12,7 @@ Run:    python -m stemtune.run export
 
 from functools import partial
 
-from stemtune.core import files, params, paths, typed_json
+from stemtune.core import files, params, paths, terminal, typed_json
 from stemtune.core.params import Params
 from stemtune.core.records import Record
 from stemtune.engine import choice
@@ -24,8 +24,8 @@ from stemtune.networks import reproducibility
 from stemtune.serving import timing
 
 
-def main(record: Record) -> None:
-    """Writes, judges and times the files, and shows their accuracy and times."""
+def main(record: Record) -> list[str]:
+    """Writes, judges and times the files; returns their accuracy and times, a line for a model."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
@@ -35,7 +35,8 @@ def main(record: Record) -> None:
         found = Exports(exports={})
         if settings.export.models:
             configure()
-            found = Exports(exports=export(settings, record, engine))
+            with terminal.steps("export", None, "files"):
+                found = Exports(exports=export(settings, record, engine))
         typed_json.write(paths.EXPORT_METRICS, found)
         timed = timing.measure([paths.EXPORTS / f"{name}.tflite" for name in found.exports])
         files.write_json(paths.LATENCY, timed.content())
@@ -44,6 +45,7 @@ def main(record: Record) -> None:
         if timed.note:
             record.note(timed.note)
         record.artifacts = [str(paths.EXPORT_METRICS), str(paths.LATENCY)]
+    return exports.lines(found, record.children)
 
 
 def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export]:
@@ -66,5 +68,6 @@ def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export
             child.metrics = found[child.name].numbers()
             child.artifacts = [str(path)]
             child.finish()
+            terminal.move()
     joining.write_cascades(settings, compared, judge.frames, found)
     return found

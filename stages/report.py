@@ -15,7 +15,7 @@ from stemtune.core.records import Record
 from stemtune.networks import reproducibility
 
 
-def main(record: Record) -> None:
+def main(record: Record) -> list[str]:
     """Writes all figures and pages."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
@@ -25,3 +25,4 @@ def main(record: Record) -> None:
         report.write(settings)
         pages = (REPORT, MISTAKES, EXPORT_PAGE)
         record.artifacts = [*map(str, pages), str(RECOMMENDATION)]
+        return [", ".join(map(str, pages))]

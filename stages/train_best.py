@@ -6,7 +6,7 @@ Writes: models/baseline/, records/train_best.json
 Run:    python -m stemtune.run train_best
 """
 
-from stemtune.core import params
+from stemtune.core import params, terminal
 from stemtune.core.paths import BASELINE, HISTORY_FILE, MANIFEST
 from stemtune.core.records import Record
 from stemtune.networks import reproducibility
@@ -14,7 +14,7 @@ from stemtune.store import manifest
 from stemtune.training import tuned
 
 
-def main(record: Record) -> None:
+def main(record: Record) -> list[str]:
     """Trains the head on features and stores it together with its backbone."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
@@ -37,10 +37,12 @@ def main(record: Record) -> None:
     with record.timed(flat):
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
         data = features.load(settings, settings.embed_frames, side, chosen.head.views, network)
-        trained = heads.train([plan], data, "train_best", on_epoch=record.add)
+        with terminal.steps("train_best", plan.epochs, "epochs"):
+            trained = heads.train([plan], data, "train_best", on_epoch=record.add)
         fit.require_convergence(trained, "tune_lr.learning_rates")
         baseline = classifier.Classifier("baseline", network, trained.head)
         classifier.save(baseline, classes, settings.input_specification(side), BASELINE)
         fit.write_history(trained.training.epochs, BASELINE)
         record.metrics = dict(trained.metrics)
         record.artifacts = [str(BASELINE / HISTORY_FILE)]
+        return [fit.line("baseline", trained)]

@@ -14,15 +14,15 @@ Run:    python -m stemtune.run train_resized
 from itertools import groupby
 from operator import attrgetter
 
-from stemtune.core import params
+from stemtune.core import params, terminal
 from stemtune.core.paths import MANIFEST, RETRAINED
 from stemtune.core.records import Record
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
 
-def main(record: Record) -> None:
-    """Trains and stores a head for each side of frames."""
+def main(record: Record) -> list[str]:
+    """Trains and stores a head for each side of frames; returns a line for each."""
     settings = params.load()
     reproducibility.configure(settings.runtime)
     from stemtune.networks import backbones, classifier
@@ -32,7 +32,9 @@ def main(record: Record) -> None:
     classes, kept = manifest.classes(manifest.read(MANIFEST)), Kept("train_resized")
     chosen = settings.add_stem.retrained_head
     flat = params.flat("add_stem.retrained_head", chosen)
-    with record.timed(flat):
+    epochs = len(settings.retrained) * len(chosen.learning_rates) * chosen.epochs
+    lines = []
+    with record.timed(flat), terminal.steps("train_resized", epochs, "epochs"):
         for embed, wanted in groupby(settings.retrained, key=attrgetter("embed")):
             network = backbones.build_all(embed, settings.runtime.seed)
             for key, _, side in wanted:
@@ -45,6 +47,8 @@ def main(record: Record) -> None:
                 trained = classifier.Classifier(name, network, found.head)
                 classifier.save(trained, classes, settings.input_specification(side), folder)
                 fit.write_history(found.training.epochs, folder)
+                lines.append(fit.line(name, found))
                 for metric in ("validation_accuracy", "validation_loss"):
                     record.metrics[f"{name}_{metric}"] = found.metrics[metric]
     kept.clear()
+    return lines

@@ -8,7 +8,7 @@ Run:    python -m stemtune.run tune_lr
 
 from functools import partial
 
-from stemtune.core import files, params
+from stemtune.core import files, params, terminal
 from stemtune.core.paths import MANIFEST, TRIALS
 from stemtune.core.records import Record
 from stemtune.engine import choice
@@ -17,8 +17,8 @@ from stemtune.store import manifest
 from stemtune.training import rates, tuned
 
 
-def main(record: Record) -> None:
-    """Trains heads at each learning rate, and chooses on validation."""
+def main(record: Record) -> list[str]:
+    """Trains heads at each learning rate, and chooses on validation; returns a table of them."""
     settings = params.load()
     configure = partial(reproducibility.configure, settings.runtime)
     engine = choice.choose(settings.runtime.threads, configure)
@@ -33,7 +33,8 @@ def main(record: Record) -> None:
     with record.timed(params.flat("tune_lr", settings.tune_lr)):
         search = lr_search.LearningRateSearch(settings, data, classes, kept, record.show)
         search.run_ahead(engine, load)
-        search.search()
+        with terminal.steps("tune_lr", search.planned_epochs, "epochs"):
+            search.search()
         search.require_coverage()
         best = trials.best(search.trials)
         fit.require_convergence(best, "tune_lr.learning_rates")
@@ -47,8 +48,8 @@ def main(record: Record) -> None:
         )
         record.metrics = best.metrics
         record.artifacts = [str(TRIALS)]
-        print(f"tune_lr: the best learning rate is {best.learning_rate:.4g} ({best.name})")
         rates_tried = settings.tune_lr.learning_rates
         if advice := rates.advice(rates_tried, best.learning_rate, "tune_lr.learning_rates"):
             record.note(advice)
     kept.clear()
+    return trials.lines(search.trials)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from stemtune.core import (
     leftovers,
     printable,
     records,
+    terminal,
 )
 from stemtune.core.errors import InputError
 from stemtune.core.records import Record
@@ -55,13 +56,16 @@ def main() -> None:
     # A stage takes its record, and the item of `foreach` if there is one.
     given = [item] if item else []
 
-    def work(*record: Record) -> None:
-        importlib.import_module(f"stages.{stage}").main(*record, *given)
+    def work(*record: Record) -> Sequence[str]:
+        return importlib.import_module(f"stages.{stage}").main(*record, *given)
 
-    errors.run(name, work if name == TRACK else lambda: run(name, work))
+    def track() -> None:
+        work()
+
+    errors.run(name, track if name == TRACK else lambda: run(name, work))
 
 
-def run(name: str, work: Callable[[Record], None]) -> None:
+def run(name: str, work: Callable[[Record], Sequence[str] | None]) -> None:
     """Runs a stage, followed in MLflow unless that is turned off, its failure too.
 
     It ends when the DVC that started it is killed: nobody waits for its outputs any more, and they
@@ -69,7 +73,7 @@ def run(name: str, work: Callable[[Record], None]) -> None:
 
     Args:
         name: As in dvc.yaml (`tune_lr`, `add_stem@as_published`).
-        work: The stage, which fills in its record.
+        work: The stage, which fills in its record; returns its results in lines, for the terminal.
     """
     if dvc.is_orphan():
         raise InputError(ORPHANED)
@@ -80,10 +84,17 @@ def run(name: str, work: Callable[[Record], None]) -> None:
     follower = Follower(record) if not settings or settings.track.enabled else None
     _end_with_dvc(record, follower)
     try:
-        _record(record, work, settings)
+        with terminal.showing(name):
+            lines = _record(record, work, settings)
+        print(terminal.told(lines, record.notes, record.seconds), flush=True)
     except BaseException as error:
-        is_told = isinstance(error, InputError)
-        told = str(error) if is_told else "".join(traceback.format_exception(error))
+        told = "".join(traceback.format_exception(error))
+        if isinstance(error, InputError):
+            told = str(error)
+        elif errors.is_interrupt(error):
+            told = "interrupted"
+        for note in record.notes:
+            print(terminal.hint(note, "  "), flush=True)
         record.fail(printable.message(told), time.time())
         raise
     finally:
@@ -92,17 +103,20 @@ def run(name: str, work: Callable[[Record], None]) -> None:
 
 
 def _record(
-    record: Record, work: Callable[[Record], None], settings: all_params.AllParams | None
-) -> None:
-    """Has the stage fill in its record, and keeps that among its outputs."""
+    record: Record,
+    work: Callable[[Record], Sequence[str] | None],
+    settings: all_params.AllParams | None,
+) -> Sequence[str]:
+    """Has the stage fill in its record, keeps that among its outputs; returns what it prints."""
     settings = settings or all_params.load()
     leftovers.remove(settings.add_stem.variants, record.name)
     record.environment = environment.describe()
     with energy.measured(record):
-        work(record)
+        lines = work(record) or ()
     if record.status == "running":
         record.finish()
     files.write_json(records.path_of(record.name), record.model_dump())
+    return lines
 
 
 def _end_with_dvc(record: Record, follower: Follower | None) -> None:

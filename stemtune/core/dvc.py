@@ -11,6 +11,8 @@ from stemtune.core.git import git
 
 # Set by DVC for each stage: its name, and where its project is, also in a copy.
 STAGE_VARIABLE, ROOT_VARIABLE = "DVC_STAGE", "DVC_ROOT"
+# DVC as `make repro` runs it.
+TERSE = "stemtune.commands.terse_dvc"
 # In a project: where `dvc exp run --queue` and `--temp` copy it to, and run it.
 COPIES = Path(".dvc/tmp/exps")
 
@@ -66,7 +68,7 @@ def is_command(words: Sequence[str]) -> bool:
     while rest and rest[0].startswith("-"):
         option = rest.pop(0)
         if option in ("-c", "-m"):
-            return option == "-m" and rest[:1] == ["dvc"]
+            return option == "-m" and rest[:1] in (["dvc"], [TERSE])
         if option in ("-W", "-X"):
             del rest[:1]
     return bool(rest) and Path(rest[0]).name == "dvc"

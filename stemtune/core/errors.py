@@ -7,6 +7,9 @@ from pathlib import Path
 
 from stemtune.core import printable
 
+# The exit status of a program that Ctrl-C ended, as of shells.
+INTERRUPTED = 130
+
 
 class InputError(ValueError):
     """Settings or data are wrong; the message says what to do."""
@@ -23,17 +26,30 @@ def run(name: str, main: Callable[[], None]) -> None:
     """Runs a program, such as a stage; an InputError ends it with the message alone.
 
     A traceback is of no use to someone whose file is wrong. Any other error is a bug and ends the
-    program with its traceback.
+    program with its traceback. Ctrl-C ends it with a line.
     """
     printable.tolerate_locale()
     try:
         main()
-    except Exception as error:
-        sys.exit(told(name, error))
+    except (Exception, KeyboardInterrupt) as error:
+        print(told(name, error), file=sys.stderr, flush=True)
+        sys.exit(INTERRUPTED if is_interrupt(error) else 1)
 
 
-def told(name: str, error: Exception) -> str:
+def is_interrupt(error: BaseException) -> bool:
+    """Returns whether an error came of Ctrl-C; a library that was loading may wrap it."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return any(isinstance(each, KeyboardInterrupt) for each in causes)
+
+
+def told(name: str, error: BaseException) -> str:
     """Returns what a program says of an error that ends it, without passwords."""
+    if is_interrupt(error):
+        return f"{name}: interrupted"
     if isinstance(error, InputError):
         return printable.message(f"{name}: {error}")
     return printable.message("".join(traceback.format_exception(error)).rstrip())

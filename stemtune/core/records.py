@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_serializer
 
-from stemtune.core import printable, typed_json
+from stemtune.core import typed_json
 from stemtune.core.results import Epoch
 
 FOLDER = Path("records")
@@ -110,9 +110,8 @@ class Record(BaseModel):
         self.epochs.append(epoch)
 
     def note(self, text: str) -> None:
-        """Tells people something, and keeps it for when the stage is cached."""
+        """Notes what people should know; the stage prints it in the end."""
         self.notes.append(text)
-        print(printable.message(f"{self.name}: {text}"), flush=True)
 
     def finish(self) -> None:
         """Notes that it is done, and how long it took since it started."""

@@ -89,6 +89,22 @@ def wanted(
     return found
 
 
+def lines(judged: Exports, timed: Sequence[Record]) -> list[str]:
+    """Returns a line for each model: test accuracy and milliseconds a frame of its files.
+
+    Args:
+        judged: The content of metrics/export.json.
+        timed: The files' records, with times.
+    """
+    times = {record.name: record.metrics[MEDIAN] for record in timed}
+    by_model: dict[str, list[str]] = {}
+    for name, export in judged.exports.items():
+        said = f"{export.precision} {export.test_accuracy:.1%}, {times[name]:.1f} ms"
+        by_model.setdefault(export.model, []).append(said)
+    width = max(map(len, by_model), default=0)
+    return [f"{model:{width}}  {'; '.join(said)}" for model, said in by_model.items()]
+
+
 def table(judged: Exports, timed: Sequence[Record], style: str) -> str:
     """Returns a table of the files with their accuracy, size and times.
 

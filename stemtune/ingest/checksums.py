@@ -11,9 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
-from stemtune.core import files
+from stemtune.core import files, terminal
 from stemtune.ingest import retries
 from stemtune.ingest.clips import Clip
 
@@ -62,12 +60,14 @@ def add(found: Sequence[Clip], workers: int, memory: Path) -> list[Clip]:
         try:
             hashed = threads.map(checked, found)
             made, noted = [], time.monotonic()
-            for clip in tqdm(hashed, "reading", len(found), unit="clip", disable=None, delay=2):
-                made.append(clip)
-                if time.monotonic() > noted + NOTED_SECONDS:
-                    # A kill leaves no time to write.
-                    files.write_json(memory, known | now)
-                    noted = time.monotonic()
+            with terminal.steps("reading", len(found), "clips"):
+                for clip in hashed:
+                    made.append(clip)
+                    terminal.move()
+                    if time.monotonic() > noted + NOTED_SECONDS:
+                        # A kill leaves no time to write.
+                        files.write_json(memory, known | now)
+                        noted = time.monotonic()
         except BaseException:
             threads.shutdown(cancel_futures=True)
             files.write_json(memory, known | now)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from stemtune.core import printable
+from stemtune.core import printable, terminal
 from stemtune.ingest import groups, words
 from stemtune.ingest.expectations import Result
 from stemtune.store import manifest
@@ -114,7 +114,7 @@ def summary(
             f"{printable.name(row.clip)} {printable.message(row.quarantined)}"
             for row in left_out.itertuples()
         ]
-        lines.append("    " + words.some(reasons, "\n    ", NAMED))
+        lines += [f"    {line}" for line in words.some(reasons, "\n", NAMED).split("\n")]
     if len(left_out) > NAMED:
         lines[-1] += ", listed in manifest.parquet"
     if empty:
@@ -124,7 +124,7 @@ def summary(
             f"  split: {len(moved)} clip(s) of the run before are in another split now: "
             + words.some(moved, named=NAMED)
         )
-    return printable.message("\n".join(lines))
+    return "\n".join(terminal.wrapped(line) for line in lines)
 
 
 def _groups(frames: pd.DataFrame) -> dict[str, int]:

@@ -6,8 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from tqdm import tqdm
-
+from stemtune.core import terminal
 from stemtune.media.sandbox import Sandbox
 
 # Items that are begun before the result for an earlier one is there.
@@ -31,12 +30,12 @@ def results(
         sandbox: Decodes clips.
         function: Gets the sandbox and an item, in a thread.
         items: As text they name themselves.
-        description: For the progress bar, which shows on a terminal only.
+        description: Shown on a terminal.
     """
     rest = iter(items)
     begun: deque[tuple[Item, Future[Result]]] = deque()
     with (
-        tqdm(total=len(items), desc=description, unit="clip", disable=None) as progress,
+        terminal.steps(description, len(items), "clips"),
         ThreadPoolExecutor(sandbox.decoders) as threads,
     ):
         try:
@@ -51,7 +50,7 @@ def results(
                     raise
                 for further in islice(rest, 1):
                     begun.append((further, threads.submit(function, sandbox, further)))
-                progress.update()
+                terminal.move()
                 yield result
         except BaseException:
             # Else what is begun would be done first, even after Ctrl-C.

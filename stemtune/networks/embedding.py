@@ -1,6 +1,5 @@
 """Fills gaps in the embeddings with backbones that are built once in each process."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -103,7 +102,7 @@ def clips_at_once(frames_per_clip: int) -> int:
 def fill_all(
     backbone: Backbone, gaps: Sequence[Gap], frames_per_clip: int, size: int, engine: Engine
 ) -> int:
-    """Fills a backbone's gaps, says what it did, and returns how many frames it embedded.
+    """Fills a backbone's gaps, and returns how many frames it embedded.
 
     Args:
         backbone: Whose features are missing.
@@ -112,18 +111,9 @@ def fill_all(
         size: Side of the stored frames, px.
         engine: Where clips are embedded.
     """
-    lacking, started = embeddings.work(gaps), time.perf_counter()
+    lacking = embeddings.work(gaps)
     chunks = [
         Embedding(backbone, {key: lacking[key] for key in keys}, frames_per_clip, size)
         for keys in split(engine, [*lacking], CLIPS)
     ]
-    count = sum(engine.map(fill, chunks))
-    seconds = time.perf_counter() - started
-    for gap in gaps:
-        more = "" if 0 in gap.target.views else f", {len(gap.target.views)} more views"
-        print(
-            f"embed_frames: {backbone.name} at {gap.target.side} px{more}: "
-            f"{len(gap.missing)} clips embedded, {gap.kept} reused"
-        )
-    print(f"embed_frames: {backbone.name}: {count} frames in {seconds:.1f} s", flush=True)
-    return count
+    return sum(engine.map(fill, chunks))

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stemtune.core import processor
+from stemtune.core import processor, terminal
 from stemtune.core.errors import InputError
 
 ROUNDS = 100
@@ -93,8 +93,12 @@ def measure(paths: Sequence[Path], threads: int = 1, rounds: int = ROUNDS) -> Ti
     if not paths:
         return Timed({})
     # One by one first: a file that ends its process is known by name then.
-    peaks = [_run([path], threads, MEMORY_ROUNDS)["peak_mib"] for path in paths]
-    timed = _run(paths, threads, rounds)
+    peaks = []
+    with terminal.steps("measuring memory and time", len(paths) + 1, "runs"):
+        for path in paths:
+            peaks.append(_run([path], threads, MEMORY_ROUNDS)["peak_mib"])
+            terminal.move()
+        timed = _run(paths, threads, rounds)
     import numpy as np
 
     busy = max(0.0, round(1 - timed["share"], 3)) if threads == 1 else None

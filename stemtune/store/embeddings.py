@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from stemtune.core import files, litter, views
+from stemtune.core import files, litter, terminal, views
 from stemtune.store import arrays, frame_store
 
 DTYPE, FEATURES = "float32", "features"
@@ -157,13 +156,13 @@ def fill(
         embed: By target, from frames (n, size, size, 3), uint8, to features (n, d), float32.
         clips: How many clips are embedded together. With one, features depend only on the clip;
             with more, its neighbours may change their last bits.
-        description: For the progress bar, which shows on a terminal only.
+        description: Shown on a terminal.
 
     Returns:
         The number of frames embedded, each view counted.
     """
     count, keys = 0, [*lacking]
-    with tqdm(total=len(keys), desc=description, unit="clip", disable=None) as progress:
+    with terminal.steps(description, len(keys), "clips"):
         for start in range(0, len(keys), clips):
             some = keys[start : start + clips]
             left = {
@@ -176,8 +175,21 @@ def fill(
                 for key, features in _features(asked, target, embed(target)):
                     arrays.write(target.path_of(key), **{FEATURES: features})
                     count += len(features)
-            progress.update(len(some))
+            terminal.move(len(some))
     return count
+
+
+def lines(backbone: str, gaps: Sequence[Gap]) -> list[str]:
+    """Returns what was embedded, for the terminal: sides of the same counts in one line."""
+    sides: dict[tuple[int, int, int], list[str]] = {}
+    for gap in gaps:
+        more = 0 if 0 in gap.target.views else len(gap.target.views)
+        sides.setdefault((more, len(gap.missing), gap.kept), []).append(str(gap.target.side))
+    return [
+        f"{backbone} at {', '.join(at)} px{f', {more} more views' if more else ''}: "
+        f"{embedded} clips embedded, {kept} reused"
+        for (more, embedded, kept), at in sides.items()
+    ]
 
 
 def load(folder: Path, backbones: Sequence[str], side: int, frames: pd.DataFrame) -> np.ndarray:

@@ -1,6 +1,5 @@
 """What a pipeline run ends with on the terminal: candidates, hints, what to run, and links."""
 
-import textwrap
 from collections.abc import Sequence
 from math import inf
 
@@ -8,12 +7,11 @@ from tabulate import tabulate
 
 from stemtune.core.paths import REPORT
 from stemtune.core.records import Record
+from stemtune.core.terminal import hint, wrapped
 from stemtune.evaluation import advice
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.listed import Listed
 
-# Of a terminal as it is opened, less a margin.
-WIDTH = 100
 # Of a name in the table; a longer one takes a second line.
 NAME_WIDTH = 40
 COLUMNS = ("candidate", "frames", "clip accuracy", "95% interval", "ms a clip", "")
@@ -42,7 +40,7 @@ def closing(
     parts = [
         table(listed) if listed else "",
         "\n".join(hint(each) for each in [*notes, *(advised.warnings if advised else [])]),
-        textwrap.fill(label + sentence, WIDTH),
+        wrapped(label + sentence, more=""),
         # Terminals open an address of this form at a click.
         f"Report   {REPORT.resolve().as_uri()}\nRuns     make ui      Try a clip: make demo",
     ]
@@ -70,17 +68,6 @@ def table(listed: Sequence[Listed]) -> str:
         disable_numparse=True,
         colalign=("left", "right", "right", "right", "right", "left"),
         maxcolwidths=[NAME_WIDTH],
-    )
-
-
-def hint(text: str, indent: str = "") -> str:
-    """Returns what people should know, wrapped."""
-    return textwrap.fill(
-        f"hint: {text}",
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}      ",
-        break_on_hyphens=False,
     )
 
 

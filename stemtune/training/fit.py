@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 import pandas as pd
-from tqdm import tqdm
 
+from stemtune.core import terminal
 from stemtune.core.errors import InputError
 from stemtune.core.files import write_csv
 from stemtune.core.paths import HISTORY_FILE
@@ -23,7 +23,7 @@ METRICS = {
     "val_loss": "validation_loss",
     "val_accuracy": "validation_accuracy",
 }
-# Set to 1, it has each epoch printed.
+# Set to 1, it has each epoch printed, and each training.
 VERBOSE = "STEMTUNE_VERBOSE"
 CROSS_ENTROPY = "sparse_categorical_crossentropy"
 OnEpoch = Callable[[Epoch], None]
@@ -51,8 +51,8 @@ def fit(
         batches: To train on, as `keras.Model.fit` takes them, in their own order.
         validation: As `keras.Model.fit` takes it.
         epochs: The last epoch, counted from 1.
-        title: Named in the line that is printed in the end. With `STEMTUNE_VERBOSE=1` each epoch
-            has one too.
+        title: Shown on the terminal while it runs, and with `STEMTUNE_VERBOSE=1` in a line for
+            each epoch.
         on_epoch: Receives each epoch when it ends.
         initial_epoch: As `keras.Model.fit` takes it.
         keep_best: Whether the model ends with the weights of the epoch with the lowest validation
@@ -86,7 +86,7 @@ def fit(
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Notes the metrics and time of each epoch; a bar shows the batches on a terminal."""
+    """Notes the metrics and time of each epoch, and moves the terminal's line with each batch."""
 
     def __init__(self, title: str, last: int, on_epoch: OnEpoch) -> None:
         super().__init__()
@@ -94,23 +94,30 @@ class EpochLog(keras.callbacks.Callback):
         self._title, self._last, self._tell = title, last, on_epoch
 
     def sum_up(self, trained: Training) -> None:
-        """Prints what the training came to, in a line."""
+        """Prints what the training came to, if each is asked for."""
+        if os.environ.get(VERBOSE) != "1":
+            return
         seconds = sum(epoch.seconds for epoch in self.epochs)
         kept = f"epoch {trained.kept} of {self._last} kept"
         print(f"{self._title}: {_words(trained.metrics)}; {kept}, {seconds:.1f} s", flush=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._started = time.perf_counter()
-        self._progress = tqdm(
-            total=self.params["steps"], desc=self._title, unit="batch", leave=False, disable=None
-        )
+        self._started, self._share = time.perf_counter(), 0.0
+        terminal.move(0, self._title)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._progress.update(batch + 1 - self._progress.n)
+        if steps := self.params["steps"]:
+            # Keras counts several batches as one step, as often as they run in one call.
+            self._move(min(1.0, (batch + 1) / steps))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._progress.close()
+        # The number of batches may not be known.
+        self._move(1.0)
         self._note(epoch + 1, logs or {}, time.perf_counter() - self._started)
+
+    def _move(self, share: float) -> None:
+        terminal.move(share - self._share)
+        self._share = share
 
     def _note(self, epoch: int, logs: Mapping[str, Any], seconds: float) -> None:
         metrics = {METRICS[name]: float(value) for name, value in logs.items() if name in METRICS}
@@ -151,6 +158,20 @@ def require_convergence(trained: Validated, setting: str) -> None:
             f"training at the learning rate {trained.learning_rate:g} diverged: its validation "
             f"loss is not finite, so the model has no answers; give {setting} lower rates"
         )
+
+
+def line(name: str, trained: Any) -> str:
+    """Returns what a training came to, for the terminal.
+
+    Args:
+        name: Of the model.
+        trained: A `TrainedHead` or `TrainedStem`.
+    """
+    training, accuracy = trained.training, trained.metrics["validation_accuracy"]
+    return (
+        f"{name}: validation accuracy {accuracy:.1%}, learning rate {trained.learning_rate:g}, "
+        f"epoch {training.kept} of {training.epochs[-1].epoch}"
+    )
 
 
 def write_history(epochs: Sequence[Epoch], folder: Path) -> None:

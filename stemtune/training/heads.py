@@ -7,6 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from stemtune.core import terminal
 from stemtune.core.params import Params
 from stemtune.core.records import Record
 from stemtune.core.results import Training, by_loss
@@ -129,7 +130,7 @@ def train(
     Args:
         plans: How; at least one.
         data: Features and labels; test is left alone.
-        title: Named in each line that is printed.
+        title: Shown on the terminal.
         tell: Shows the record of each training, which grows with each epoch.
         on_epoch: Receives each epoch when it ends, in place of that record.
         memory: Finished trainings of a killed stage; for live features, which take hours.
@@ -145,6 +146,7 @@ def train(
             print(f"{title}: {plan.name}, seed {plan.seed}: finished before, kept", flush=True)
             training, arrays = kept.read(path)
             record.epochs = [*training.epochs]
+            terminal.move(plan.epochs - plan.initial_epoch)
             weights, moments = arrays[: len(head.weights)], arrays[len(head.weights) :]
             head.set_weights(weights)
         else:

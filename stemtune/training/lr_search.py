@@ -129,6 +129,15 @@ class LearningRateSearch(keras_tuner.Tuner):
         for _ in engine.map(partial(_train, load, self._kept), plans):
             pass
 
+    @property
+    def planned_epochs(self) -> int | None:
+        """How many epochs the search trains in sum; None: the tuner decides as it goes."""
+        params, rates = self._params, self._params.learning_rates
+        if params.tuner == "hyperband":
+            return None
+        trials = params.max_trials if isinstance(rates, RateRange) else len(rates)
+        return trials * len(params.seeds) * params.epochs if trials else None
+
     def require_coverage(self) -> None:
         """Raises RuntimeError if a rate of a list was left out, or tried twice."""
         tuner, rates = self._params.tuner, self._params.learning_rates

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stemtune.core.paths import TRIALS
 from stemtune.core.records import Record
 from stemtune.core.results import Epoch, Training, by_accuracy, has_diverged
 
+# On the terminal.
+SHOWN = 8
 OBJECTIVE, TESTED = "validation_accuracy", "test_accuracy"
 
 
@@ -106,6 +109,27 @@ def table(trials: Sequence[Trial]) -> pd.DataFrame:
         }
         for trial in trials
     )
+
+
+def lines(trials: Sequence[Trial]) -> list[str]:
+    """Returns the learning rates with their validation accuracies in per cent, for the terminal.
+
+    Of many trials those with the highest accuracies.
+    """
+    chosen, seeds = best(trials), len(trials[0].trainings)
+    ranked = sorted(trials, key=lambda trial: (trial is not chosen, *by_accuracy(trial)))[:SHOWN]
+    over = f", {seeds} seeds" if seeds > 1 else ""
+    found = [f"{'rate':9}validation accuracy{over}"]
+    for trial in sorted(ranked, key=lambda trial: (-trial.learning_rate, trial.name)):
+        mean = trial.metrics.get(OBJECTIVE)
+        spread = trial.metrics.get(f"{OBJECTIVE}_spread")
+        said = "diverged" if trial.diverged or mean is None else f"{100 * mean:.1f}"
+        if spread is not None and said != "diverged":
+            said += f" ± {100 * spread:.1f}"
+        found.append(f"{trial.learning_rate:<9.3g}{said:14}{'chosen' * (trial is chosen)}".rstrip())
+    if len(trials) > SHOWN:
+        found.append(f"{len(trials) - SHOWN} more trials are in {TRIALS}")
+    return found
 
 
 def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from stemtune.core import files, records
+from stemtune.core import dvc, files, records
 from stemtune.evaluation import advice
 from stemtune.evaluation.comparison import Comparison
 from stemtune.export import exports
@@ -58,6 +58,8 @@ OUTPUTS = [
     "report",
 ]
 
+# What the first run printed, beside the project.
+PRINTED = "printed"
 METRICS = [f"metrics/{stage}.json" for stage in ("extract_frames", "evaluate", "export")]
 
 pytestmark = pytest.mark.slow
@@ -114,9 +116,24 @@ def prepared(
         export={"models": ["baseline", "stem", *heads], "calibration_frames": 8},
     )
     project.run("dvc", "add", "--quiet", "data")
-    assert project.repro() == STAGES
+    printed = project.run(sys.executable, "-m", dvc.TERSE, "repro")
+    assert re.findall(r"^Running stage '(.+)':$", printed, flags=re.MULTILINE) == STAGES
+    (project.root.parent / PRINTED).write_text(printed, encoding="utf-8")
     yield project
     project.remove()
+
+
+def test_a_whole_run_fits_on_a_screen(prepared: Project) -> None:
+    printed = (prepared.root.parent / PRINTED).read_text(encoding="utf-8")
+    lines = printed.splitlines()
+    # An address that is cut opens nothing.
+    assert max(len(line) for line in lines if "file://" not in line) <= 100, printed
+    assert len(lines) <= 75, printed
+    assert not re.search(r"^> sh|^Updating lock|epoch 1/", printed, flags=re.MULTILINE)
+    # Each stage that leaves a record ends with its seconds.
+    assert len(re.findall(r"\d s$", printed, flags=re.MULTILINE)) == len(STAGES) - 1, printed
+    assert re.search(r"^  0\.01     \d+\.\d ± \d+\.\d", printed, flags=re.MULTILINE)
+    assert re.search(r"^  retrained_48: validation accuracy \d", printed, flags=re.MULTILINE)
 
 
 def metrics(project: Project) -> dict[str, Any]:

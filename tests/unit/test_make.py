@@ -182,3 +182,23 @@ def test_the_address_is_no_argument_of_mlflow_s(told: Path) -> None:
     arguments = (told / "told").read_text().replace(f"|{address}|", "")
     assert "s3cret" not in arguments
     assert "sqlite:///mlflow.db" in make(told, "ui")
+
+
+def test_installing_says_how_large_it_is_and_nothing_else(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements.lock", "requirements-setup.lock"):
+        (tmp_path / name).touch()
+    # It stands in for Python, which makes an environment with a uv that installs nothing.
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\nmkdir -p .setup/bin .venv\ncp /bin/true .setup/bin/python\n"
+        "cp /bin/true .setup/bin/uv\n"
+    )
+    python.chmod(0o755)
+    command = ["make", ".venv/ready", f"PYTHON={python}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        "make: installs the environment once, in some minutes: about 950 MB to download, "
+        "3.5 GB on disk\n"
+    )
+    assert done.stderr == ""

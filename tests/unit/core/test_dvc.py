@@ -26,6 +26,7 @@ def test_a_process_that_ended_is_no_dvc() -> None:
         ("/usr/bin/python3 /home/a/.venv/bin/dvc repro", True),
         ("python3.11 -X utf8 -s -m dvc exp queue-worker", True),
         ("/usr/bin/dvc repro", True),
+        (f"python -m {dvc.TERSE} repro", True),
         ("sudo -u dvc make publish", False),
         ("screen -S dvc", False),
         ("python -m pytest dvc", False),

@@ -221,7 +221,7 @@ def test_a_stage_that_is_interrupted_is_shown_by_a_publisher_that_is_not(place: 
     whole(place)
     assert "WARNING" not in said
     assert place.states() == {"pipeline": "FAILED", "tune_lr": "FAILED"}
-    assert place.runs()["tune_lr"].data.tags["error"] == "KeyboardInterrupt"
+    assert place.runs()["tune_lr"].data.tags["error"] == "interrupted"
 
 
 def test_of_an_experiment_that_dvc_deletes_at_once_all_is_shown_in_the_project(

@@ -254,8 +254,9 @@ def test_trials_of_other_code_data_or_settings_are_not_taken_up(
 
 
 def test_rates_that_run_side_by_side_come_to_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("STEMTUNE_VERBOSE", "1")
     asked = settings("bayesian", seeds=[1, 2], learning_rates=RATES[:2])
     here = run(tmp_path / "here", LIVE, asked)
     capsys.readouterr()
@@ -348,3 +349,22 @@ def test_ties_are_broken_by_loss_and_then_by_the_lower_rate() -> None:
     ]
     assert trials.best(tied).learning_rate == 1e-4
     assert trials.best(tied[::-1]).learning_rate == 1e-4
+
+
+def test_the_terminal_gets_a_line_for_each_rate_with_its_spread() -> None:
+    def trial(number: int, rate: float, accuracies: list[float]) -> trials.Trial:
+        metrics = [{"validation_accuracy": each, "validation_loss": 0.1} for each in accuracies]
+        trainings = [
+            Training([Epoch(epoch=1, time=0, seconds=1, metrics=each)], 1) for each in metrics
+        ]
+        return trials.Trial(f"trial {number}", rate, 1, trainings, accuracies)
+
+    tried = [trial(1, 0.001, [0.97, 0.99]), trial(2, 0.01, [1.0, 0.99]), trial(3, 1e-5, [0.2, 0.2])]
+    assert trials.lines(tried) == [
+        "rate     validation accuracy, 2 seeds",
+        "0.01     99.5 ± 0.7    chosen",
+        "0.001    98.0 ± 1.4",
+        "1e-05    20.0 ± 0.0",
+    ]
+    many = [*tried, *(trial(number, 2e-3 / number, [0.5]) for number in range(4, 14))]
+    assert trials.lines(many)[-1] == "5 more trials are in tuning/trials.csv"
