@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Collection
 
-from stemtune.core import lockfile, records
+from stemtune.core import lockfile, records, terminal
 from stemtune.core.paths import LOCK, STEMS, UNFINISHED_SEARCH
 
 STAGE = "add_stem@"
@@ -50,8 +50,8 @@ def remove(variants: Collection[str], stage: str, in_lock: bool = False) -> None
         # Last: while it is there, DVC reruns evaluate.
         if (STEMS / name).exists():
             shutil.rmtree(STEMS / name)
-    print(
+    told = (
         f"{stage}: removed the outputs of {', '.join(sorted(gone))}: params.yaml, "
-        f"add_stem.variants, lists {', '.join(variants)}",
-        flush=True,
+        f"add_stem.variants, lists {', '.join(variants)}"
     )
+    print(terminal.wrapped(told), flush=True)
