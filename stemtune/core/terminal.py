@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 WIDTH = 100
-# Where a stage's seconds end.
+# Where a stage's seconds end, if what stands before them leaves room.
 SECONDS_END = 76
 
 
@@ -32,9 +32,11 @@ def told(lines: Sequence[str], notes: Sequence[str], seconds: float) -> str:
     result = [wrapped(line, "  ") for line in lines] + [hint(note, "  ") for note in notes]
     result = "\n".join(result).splitlines() or [""]
     took = f"{seconds:.0f} s"
-    if len(result[-1]) > SECONDS_END - len(took) - 2:
+    end = max(SECONDS_END, len(result[-1]) + 2 + len(took))
+    if end > WIDTH:
+        end = SECONDS_END
         result.append("")
-    result[-1] += took.rjust(SECONDS_END - len(result[-1]))
+    result[-1] += took.rjust(end - len(result[-1]))
     return "\n".join(result)
 
 

@@ -47,6 +47,8 @@ def test_results_and_hints_are_wrapped_and_the_seconds_end_them() -> None:
     assert "\x1b" not in shown
     assert shown.splitlines()[-1].strip().endswith("61 s")
     assert terminal.told([], [], 0.3).strip() == "0 s"
+    long = "baseline: validation accuracy 99.7%, learning rate 0.01, epoch 5 of 5"
+    assert terminal.told([long], [], 38) == f"  {long}  38 s"
 
 
 def test_a_terminal_shows_one_line_of_what_how_far_and_how_long_still() -> None:
