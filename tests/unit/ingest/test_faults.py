@@ -204,7 +204,7 @@ def test_what_a_library_keeps_back_of_a_disk_is_no_fault_of_the_clip(
     PIL.Image.fromarray(noise).save(path)
 
     class Failing(FileIO):
-        def readinto(self, buffer: Any, /) -> int:
+        def readinto(self, buffer: Any, /) -> int | None:
             if self.tell():
                 raise OSError(errno.EIO, "Input/output error")
             return super().readinto(buffer)
@@ -222,7 +222,7 @@ def test_checksums_are_kept_while_others_are_computed(
 ) -> None:
     sha256, memory = checksums.files.sha256, root / "checksums.json"
     monkeypatch.setattr(checksums, "NOTED_SECONDS", 0)
-    seen = []
+    seen: list[Path] = []
 
     def hashed(path: Path) -> str:
         if len(seen) == 2:
