@@ -65,10 +65,10 @@ def dry_run() -> None:
     """Says how many clips have no frames yet, and about how long decoding them takes."""
     extract = params.load().extract_frames
     found = listing.read(DATA, extract, choice.cores(), CHECKSUMS)
-    known, jobs = extraction.plan(found.clips, FRAMES, extract)
+    known, new = extraction.plan(found.clips, FRAMES, extract)
     path = records.path_of("extract_frames")
     rate = records.read(path).metrics.get("frames_per_second") if path.exists() else None
-    print(ingest_summary.outlook(len(known), len(jobs), extract.frames_per_clip, rate))
+    print(ingest_summary.outlook(len(known), len(new), extract.frames_per_clip, rate))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ class Clip:
     split: str = ""
     state: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        return f"the clip {self.path}"
+
 
 class Entry(NamedTuple):
     """A path in the data folder that is no folder, or one that is not followed.

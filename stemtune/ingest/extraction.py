@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stemtune.core import files
 from stemtune.core.errors import InputError
-from stemtune.core.settings.frames import ExtractFrames, Limits
+from stemtune.core.settings.frames import ExtractFrames
 from stemtune.engine.engine import Engine, split
 from stemtune.ingest import checksums, near_duplicates, retries
 from stemtune.ingest.clips import Clip
@@ -48,39 +48,21 @@ class Extracted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
-    """One clip to decode, and the key of its entry.
-
-    Attributes:
-        state: Of the file when its checksum was computed; see `checksums.state`.
-    """
-
-    clip: Path
-    state: tuple[int, ...]
-    key: str
-    frames: int
-    side: int
-
-    def __str__(self) -> str:
-        return f"the clip {self.clip}"
-
-
-@dataclass(frozen=True)
 class Chunk:
     """Clips to decode.
 
     Attributes:
-        jobs: One for each clip.
+        clips: Of different content.
         store: The frame store.
         workers: Number of processes.
-        limits: Of each clip.
-        libraries: With which versions of libraries their keys were made.
+        params: Number and size of frames, and limits of each clip.
+        libraries: With which versions of libraries the stage computes keys.
     """
 
-    jobs: Sequence[Job]
+    clips: Sequence[Clip]
     store: Path
     workers: int
-    limits: Limits
+    params: ExtractFrames
     libraries: str
 
 
@@ -89,7 +71,7 @@ def key_of(clip: Clip, params: ExtractFrames) -> str:
     return files.key(clip.sha256, params.frames_per_clip, params.size, decoding.libraries())
 
 
-def extract(sandbox: Sandbox, store: Path, job: Job) -> Outcome:
+def extract(sandbox: Sandbox, store: Path, clip: Clip, params: ExtractFrames) -> Outcome:
     """Decodes a clip into its entry; returns what the entry says, or why there is none.
 
     A clip that cannot be decoded at all is refused for good. A limit, a library that fails in a way
@@ -98,7 +80,8 @@ def extract(sandbox: Sandbox, store: Path, job: Job) -> Outcome:
     sample: sampling.Sample | Refusal
     try:
         sample = retries.reading(
-            lambda: sandbox.sample(job.clip, job.frames, job.side), sampling.ReadError
+            lambda: sandbox.sample(clip.path, params.frames_per_clip, params.size),
+            sampling.ReadError,
         )
     except sampling.ReadError as error:
         return Failure(str(error), unread=True)
@@ -108,13 +91,14 @@ def extract(sandbox: Sandbox, store: Path, job: Job) -> Outcome:
         sample = Refusal(str(error))
     # What was decoded, or refused, may be another content than the key names.
     try:
-        changed = tuple(checksums.state(job.clip)) != job.state
+        changed = tuple(checksums.state(clip.path)) != clip.state
     except OSError as error:
         return Failure(str(error), unread=True)
     if changed:
         return Failure(CHANGED, unread=True)
+    key = key_of(clip, params)
     if isinstance(sample, Refusal):
-        frame_store.write(store, job.key, sample, [])
+        frame_store.write(store, key, sample, [])
         return sample
     measured = Measurements(
         frame_seconds=[round(float(second), 6) for second in sample.seconds],
@@ -127,7 +111,7 @@ def extract(sandbox: Sandbox, store: Path, job: Job) -> Outcome:
         contrast=round(float(sample.frames.std()), 4),
         hashes=near_duplicates.hashes(sample.frames),
     )
-    frame_store.write(store, job.key, measured, sample.frames)
+    frame_store.write(store, key, measured, sample.frames)
     return measured
 
 
@@ -146,41 +130,34 @@ def decode(chunk: Chunk) -> dict[str, Outcome]:
             "a machine of the cluster decodes with other versions of libraries: "
             f"{decoding.libraries()} in place of {chunk.libraries}; install requirements.lock there"
         )
-    outcomes: dict[str, Outcome] = {}
-    outcomes |= frame_store.all_facts(chunk.store, [job.key for job in chunk.jobs])
-    jobs = [job for job in chunk.jobs if job.key not in outcomes]
-    if not jobs:
+    known, clips = plan(chunk.clips, chunk.store, chunk.params)
+    outcomes: dict[str, Outcome] = {**known}
+    if not clips:
         return outcomes
     unread = 0
-    with Sandbox(chunk.limits, min(chunk.workers, len(jobs))) as sandbox:
+    with Sandbox(chunk.params.limits, min(chunk.workers, len(clips))) as sandbox:
 
-        def run(sandbox: Sandbox, job: Job) -> Outcome:
-            return extract(sandbox, chunk.store, job)
+        def run(sandbox: Sandbox, clip: Clip) -> Outcome:
+            return extract(sandbox, chunk.store, clip, chunk.params)
 
-        for job, outcome in zip(
-            jobs, parallel.results(sandbox, run, jobs, "decoding"), strict=True
-        ):
-            outcomes[job.key] = outcome
+        decoded = parallel.results(sandbox, run, [*clips.values()], "decoding")
+        for (key, clip), outcome in zip(clips.items(), decoded, strict=True):
+            outcomes[key] = outcome
             if isinstance(outcome, Failure) and outcome.unread:
                 unread += 1
-            if isinstance(outcome, Failure) and unread > MOST_UNREAD:
-                raise retries.unread(f"{unread} clips, {job.clip} among them,", outcome.reason)
+                if unread > MOST_UNREAD:
+                    told = f"{unread} clips, {clip.path} among them,"
+                    raise retries.unread(told, outcome.reason)
     return outcomes
 
 
 def plan(
     found: Sequence[Clip], store: Path, params: ExtractFrames
-) -> tuple[dict[str, Facts], list[Job]]:
-    """Returns what the frame store knows of clips, by key, and the clips to decode."""
-    jobs = {
-        (key := key_of(clip, params)): Job(
-            clip.path, clip.state, key, params.frames_per_clip, params.size
-        )
-        for clip in found
-        if not clip.problem
-    }
-    known = frame_store.all_facts(store, [*jobs])
-    return known, [job for key, job in jobs.items() if key not in known]
+) -> tuple[dict[str, Facts], dict[str, Clip]]:
+    """Returns what the frame store knows of clips, and the clips to decode, both by key."""
+    clips = {key_of(clip, params): clip for clip in found if not clip.problem}
+    known = frame_store.all_facts(store, [*clips])
+    return known, {key: clip for key, clip in clips.items() if key not in known}
 
 
 def extract_all(
@@ -198,27 +175,27 @@ def extract_all(
         UnreadError: The system fails to read clips, which is tried several times. The others are
             decoded, except if they are many.
     """
-    known, jobs = plan(found, store, params)
+    known, clips = plan(found, store, params)
     outcomes: dict[str, Outcome] = {**known}
     store.mkdir(parents=True, exist_ok=True)
     chunks = [
-        Chunk(some, store, engine.workers, params.limits, decoding.libraries())
-        for some in split(engine, jobs, CLIPS_PER_CHUNK)
+        Chunk(some, store, engine.workers, params, decoding.libraries())
+        for some in split(engine, [*clips.values()], CLIPS_PER_CHUNK)
     ]
     for decoded in engine.map(decode, chunks):
         outcomes |= decoded
-    _require_all_read(outcomes, jobs)
+    _require_all_read(outcomes, clips)
     keep = {key for key, outcome in outcomes.items() if not isinstance(outcome, Failure)}
     arrays.remove_others(store, keep)
-    return Extracted(outcomes, [job.key for job in jobs])
+    return Extracted(outcomes, [*clips])
 
 
-def _require_all_read(outcomes: Mapping[str, Outcome], jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        outcome = outcomes[job.key]
+def _require_all_read(outcomes: Mapping[str, Outcome], clips: Mapping[str, Clip]) -> None:
+    for key, clip in clips.items():
+        outcome = outcomes[key]
         if isinstance(outcome, Failure) and outcome.reason == CHANGED:
             raise retries.UnreadError(
-                f"the clip {job.clip} {CHANGED}: run again once nothing writes to it any more"
+                f"{clip} {CHANGED}: run again once nothing writes to it any more"
             )
         if isinstance(outcome, Failure) and outcome.unread:
-            raise retries.unread(f"the clip {job.clip}", outcome.reason)
+            raise retries.unread(str(clip), outcome.reason)

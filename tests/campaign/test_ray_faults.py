@@ -35,11 +35,11 @@ ADDED = {
     "stemtune/ingest/extraction.py": f"""{WATCH}
 _extract = extract
 
-def extract(sandbox, store, job):
-    _begin(job.clip.stem)
+def extract(sandbox, store, clip, params):
+    _begin(clip.path.stem)
     if pathlib.Path("{FULL}").exists():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    return _extract(sandbox, store, job)
+    return _extract(sandbox, store, clip, params)
 """,
     "stemtune/media/decoding.py": f"""
 import os

@@ -132,7 +132,7 @@ def test_other_libraries_decode_all_clips_again(
         assert len(extract(root)[0]) == 3
         monkeypatch.undo()
     # A machine of a cluster with others is refused.
-    chunk = extraction.Chunk([], root / "frames", 1, EXTRACT.limits, "av 17")
+    chunk = extraction.Chunk([], root / "frames", 1, EXTRACT, "av 17")
     with pytest.raises(ValueError, match="other versions of libraries"):
         extraction.decode(chunk)
 
