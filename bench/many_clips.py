@@ -111,7 +111,7 @@ def _stage(root: Path, random: np.random.Generator) -> Iterator[Step]:
     [validation] = checked
 
     def show() -> None:
-        ingest_summary.summary(table, table, len(table), len(table), [])
+        ingest_summary.summary(table, table, len(table), len(table))
         ingest_summary.intake(table, validation.results)
         data_docs.write(validation, root / "docs.html")
 

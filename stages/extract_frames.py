@@ -15,7 +15,6 @@ from stemtune.core.paths import CHECKSUMS, DATA, DATA_DOCS, EXTRACT_METRICS, FRA
 from stemtune.core.records import Record
 from stemtune.engine import choice
 from stemtune.ingest import (
-    clips,
     data_docs,
     expectations,
     extraction,
@@ -38,7 +37,6 @@ def main(record: Record) -> None:
     weights.fetch_all(settings.compared_backbones)
     with record.timed(params.flat("extract_frames", extract)):
         found = listing.read(DATA, extract, choice.cores(), CHECKSUMS)
-        empty = clips.empty_folders(DATA, found.clips, depth=2 if extract.split.folders else 1)
         before = manifest.read(MANIFEST) if MANIFEST.exists() else None
         started = time.perf_counter()
         extracted = extraction.extract_all(found.clips, FRAMES, extract, engine)
@@ -47,7 +45,7 @@ def main(record: Record) -> None:
         manifest.write(table, MANIFEST)
         decoded, contents = len(extracted.decoded), len(extracted.outcomes)
         # Before all that may fail: why clips were left out is often why it does.
-        print(ingest_summary.summary(table, before, decoded, contents, empty), flush=True)
+        print(ingest_summary.summary(table, before, decoded, contents), flush=True)
         validation = expectations.check(table, extract)
         data_docs.write(validation, DATA_DOCS)
         intake = ingest_summary.intake(table, validation.results)

@@ -149,16 +149,6 @@ def entries(data: Path, lists: Collection[str] = ()) -> list[Entry]:
     ]
 
 
-def empty_folders(data: Path, clips: Iterable[Clip], depth: int) -> list[str]:
-    """Returns the visible folders without a clip, to a depth."""
-    filled = {
-        "/".join(clip.name.split("/")[:level]) for clip in clips for level in range(1, depth + 1)
-    }
-    found = [path for level in range(depth) for path in litter.visible(data, "*/" * (level + 1))]
-    names = [_name(path, data) for path in found if not _is_hidden(path.name)]
-    return [name for name in names if name not in filled]
-
-
 class Names:
     """Finds the clips that a name in a table means."""
 

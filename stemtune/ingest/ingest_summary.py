@@ -81,13 +81,7 @@ def intake(table: pd.DataFrame, results: Sequence[Result]) -> Intake:
     )
 
 
-def summary(
-    table: pd.DataFrame,
-    before: pd.DataFrame | None,
-    decoded: int,
-    contents: int,
-    empty: Sequence[str],
-) -> str:
+def summary(table: pd.DataFrame, before: pd.DataFrame | None, decoded: int, contents: int) -> str:
     """Returns what was found, done and left out, for the terminal.
 
     Args:
@@ -95,7 +89,6 @@ def summary(
         before: The manifest of the run before, if there was one.
         decoded: How many different contents were decoded now.
         contents: How many there are.
-        empty: Folders without a clip.
     """
     frames = manifest.frame_table(table)
     left_out = table[table["quarantined"] != ""]
@@ -117,8 +110,6 @@ def summary(
         lines += [f"    {line}" for line in words.some(reasons, "\n", NAMED).split("\n")]
     if len(left_out) > NAMED:
         lines[-1] += ", listed in manifest.parquet"
-    if empty:
-        lines.append(f"  folders without clips: {words.some(empty)}")
     if moved := _moved(table, before):
         lines.append(
             f"  split: {len(moved)} clip(s) of the run before are in another split now: "

@@ -90,7 +90,6 @@ def test_what_systems_leave_is_no_clip_and_no_class(tmp_path: Path) -> None:
     make(tmp_path, "__MACOSX/a/._1.mp4", "@eaDir/x", "a/@eaDir/1.mp4/SYNO@.jpg", "empty/.gitkeep")
     found = clips.find_clips(tmp_path)
     assert [clip.name for clip in found] == ["a/1.mp4", "b/1.mp4"]
-    assert clips.empty_folders(tmp_path, found, depth=1) == ["empty"]
 
 
 def test_a_class_folder_linked_from_elsewhere_is_told_with_what_to_do(tmp_path: Path) -> None:
@@ -137,14 +136,14 @@ def test_names_are_utf8_whatever_this_process_reads_them_as(tmp_path: Path) -> N
         "import sys, pathlib; from stemtune.ingest import clips; from stemtune.core import errors\n"
         "data = pathlib.Path(sys.argv[1]); found = clips.find_clips(data)\n"
         "told = [(clip.label, clip.name, clip.problem) for clip in found]\n"
-        "print(ascii([told, clips.empty_folders(data, found, 1)]))"
+        "print(ascii(told))"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | NOT_UTF8, capture_output=True, text=True, check=True
     )
     told = [("b", "b/1.mp4", ""), ("café", "café/é 日本.mp4", "")]
-    assert done.stdout.strip() == ascii([told, ["žádný"]])
+    assert done.stdout.strip() == ascii(told)
 
 
 def test_a_class_whose_name_is_not_utf8_is_quarantined_and_can_be_shown(tmp_path: Path) -> None:
@@ -158,7 +157,6 @@ def test_a_class_whose_name_is_not_utf8_is_quarantined_and_can_be_shown(tmp_path
         "b/1.mp4": "",
         "caf\\xe9/1.mp4": clips.NOT_UTF8,
     }
-    assert clips.empty_folders(tmp_path, found, depth=1) == ["empty \\xff"]
 
 
 def test_data_that_dvc_tracks_in_parts_are_refused_with_what_to_do(tmp_path: Path) -> None:
