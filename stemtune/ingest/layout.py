@@ -1,6 +1,6 @@
 """How a data folder is laid out: which of a path's folders is the class, and which the split."""
 
-import io
+import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence, Set
@@ -138,12 +138,9 @@ def _advised(splits: dict[str, list[str]]) -> str:
 
 
 def _flow(train: str | None, validation: str | None, test: str | None) -> str:
-    from ruamel.yaml import YAML
-
-    writer, written = YAML(), io.StringIO()
-    writer.default_flow_style, writer.width = True, 1000
-    writer.dump({"train": train, "validation": validation, "test": test}, written)
-    return written.getvalue().strip()
+    # JSON is YAML.
+    setting = {"train": train, "validation": validation, "test": test}
+    return json.dumps(setting, ensure_ascii=False)
 
 
 def require_classes(labels: Set[str], classes: Collection[str]) -> None:

@@ -28,11 +28,17 @@ def refused(names: list[str]) -> str:
 @pytest.mark.parametrize(
     ("splits", "setting"),
     [
-        ("train val test", "{train: train, validation: val, test: test}"),
-        ("Training VALID Testing", "{train: Training, validation: VALID, test: Testing}"),
-        ("train_set dev test-set", "{train: train_set, validation: dev, test: test-set}"),
-        ("train2017 val2017", "{train: train2017, validation: null, test: val2017}"),
-        ("TRAIN test", "{train: TRAIN, validation: null, test: test}"),
+        ("train val test", '{"train": "train", "validation": "val", "test": "test"}'),
+        (
+            "Training VALID Testing",
+            '{"train": "Training", "validation": "VALID", "test": "Testing"}',
+        ),
+        (
+            "train_set dev test-set",
+            '{"train": "train_set", "validation": "dev", "test": "test-set"}',
+        ),
+        ("train2017 val2017", '{"train": "train2017", "validation": null, "test": "val2017"}'),
+        ("TRAIN test", '{"train": "TRAIN", "validation": null, "test": "test"}'),
     ],
 )
 @pytest.mark.parametrize("above", [True, False])
