@@ -16,7 +16,7 @@ from stemtune.core.settings.training import AddStem, TrainBest, TuneLr
 
 # Blocks that no stage reads, so an edit of them, or of their code, reruns none: see `all_params`.
 APART = ("track", "ci")
-Kind = TypeVar("Kind", bound="Params")
+Kind = TypeVar("Kind", bound=Block)
 
 
 class ParamsError(InputError):
@@ -145,9 +145,9 @@ def check(kind: type[Kind], content: Any, name: str) -> Kind:
     """Returns settings, checked.
 
     Args:
-        kind: `Params`, or all settings.
-        content: What params.yaml holds, as `files.read_yaml` returns it.
-        name: The file's, to be named if it is wrong.
+        kind: `Params`, all settings, or those of another file.
+        content: What the file holds, as `files.read_yaml` returns it.
+        name: Of the file or variable, to be named if it is wrong.
 
     Raises:
         ParamsError: As from `load_as`.

@@ -3,25 +3,21 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import field_validator
 
-from stemtune.core import dvc, files
+from stemtune.core import dvc, files, params
 from stemtune.core.errors import InputError
+from stemtune.core.settings.block import Block, Count
 from stemtune.engine.engine import Engine, Local
 from stemtune.engine.ray_engine import RayEngine
 
 ENGINE_VARIABLE, ADDRESS_VARIABLE = "STEMTUNE_ENGINE", "RAY_ADDRESS"
 FILE = Path(".stemtune.yaml")
-ALLOWED = {
-    "engine": "local or ray",
-    "address": "HOST:PORT, auto or nothing",
-    "workers": "a whole number from 1 on",
-}
 
 
-class Choice(BaseModel):
+class Choice(Block):
     """Where work runs; as keys of `FILE`.
 
     Attributes:
@@ -32,11 +28,19 @@ class Choice(BaseModel):
             None: as many as there are cores that this process may use.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
     engine: Literal["local", "ray"] = "local"
     address: str = ""
-    workers: Annotated[int, Field(ge=1)] | None = None
+    workers: Count | None = None
+
+    @field_validator("address")
+    @classmethod
+    def _is_of_the_cluster_itself(cls, address: str) -> str:
+        if "://" in address:
+            raise ValueError(
+                "is no address that a stage can use; give HOST:PORT or auto, and run on a machine "
+                "of the cluster"
+            )
+        return address
 
 
 def cores() -> int:
@@ -55,24 +59,13 @@ def read() -> Choice:
         InputError: There is no such engine, or the file has another key.
     """
     path = dvc.project() / FILE
-    settings, origin = {}, dict.fromkeys(Choice.model_fields, str(path))
-    if path.exists():
-        content = files.read_yaml(path)
-        if content is not None and not isinstance(content, dict):
-            raise InputError(f"{path} must have lines such as `engine: ray`; got {content!r}")
-        settings = content or {}
+    content = files.read_yaml(path) if path.exists() else None
+    if content is not None and not isinstance(content, dict):
+        raise InputError(f"{path} must have lines such as `engine: ray`; got {content!r}")
+    choice = params.check(Choice, content or {}, str(path))
     for key, variable in (("engine", ENGINE_VARIABLE), ("address", ADDRESS_VARIABLE)):
         if given := os.environ.get(variable, "").strip():
-            settings, origin = settings | {key: given}, origin | {key: variable}
-    try:
-        choice = Choice.model_validate(settings)
-    except ValidationError as error:
-        raise InputError("\n".join(_explain(detail, origin) for detail in error.errors())) from None
-    if "://" in choice.address:
-        raise InputError(
-            f"{origin['address']}: {choice.address!r} is no address that a stage can use; give "
-            "HOST:PORT or auto, and run on a machine of the cluster"
-        )
+            choice = params.check(Choice, choice.model_dump() | {key: given}, variable)
     return choice
 
 
@@ -91,10 +84,3 @@ def choose(threads: int, prepare: Callable[[], None] | None = None) -> Engine:
     if choice.engine == "local":
         return Local(choice.workers or cores())
     return RayEngine(choice.address, threads, prepare)
-
-
-def _explain(detail: Any, origin: dict[str, str]) -> str:
-    [key] = detail["loc"]
-    if key not in origin:
-        return f"{FILE}: unknown key {key!r}; it takes {', '.join(origin)}"
-    return f"{origin[key]}: must be {ALLOWED[key]}; got {detail['input']!r}"

@@ -49,12 +49,17 @@ def test_a_choice_in_an_experiment_s_copy_is_that_of_the_project(
 @pytest.mark.parametrize(
     ("variables", "content", "said"),
     [
-        ({"STEMTUNE_ENGINE": "dask"}, "", "STEMTUNE_ENGINE: must be local or ray; got 'dask'"),
-        ({}, "engine: rays", ".stemtune.yaml: must be local or ray; got 'rays'"),
-        ({}, "adress: x", "unknown key 'adress'; it takes engine, address, workers"),
-        ({}, "address: 5", ".stemtune.yaml: must be HOST:PORT, auto or nothing; got 5"),
+        ({"STEMTUNE_ENGINE": "dask"}, "", "STEMTUNE_ENGINE is not accepted:\n  engine: Input"),
+        ({}, "engine: rays", "engine: Input should be 'local' or 'ray' (found 'rays')"),
+        ({}, "adress: x", ".stemtune.yaml is not accepted:\n  adress: unknown setting; check its"),
+        ({}, "address: 5", "address: Input should be a valid string (found 5)"),
+        ({}, "workers: 0", "workers: Input should be greater than or equal to 1 (found 0)"),
         ({}, "ray", "must have lines such as `engine: ray`; got 'ray'"),
-        ({"RAY_ADDRESS": "ray://head:10001"}, "", "RAY_ADDRESS: 'ray://head:10001' is no address"),
+        (
+            {"RAY_ADDRESS": "ray://head:10001"},
+            "",
+            "RAY_ADDRESS is not accepted:\n  address: is no address",
+        ),
     ],
 )
 def test_a_wrong_choice_is_refused_with_what_is_allowed(
