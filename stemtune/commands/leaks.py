@@ -14,6 +14,8 @@ from stemtune.core import printable
 from stemtune.core.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from stemtune.ingest.clips import Entry
     from stemtune.media.sandbox import Sandbox
 
@@ -29,8 +31,9 @@ examples:
   stemtune leaks --all data               sets within one folder too
 
 Two clips share footage when half of the frames of either one look like a frame of the other: their
-perceptual hashes (pHash, 64 bits) differ in at most --bits bits. Clips of one fixed camera look
-alike all the time: fewer bits tell them apart, or nothing does.
+perceptual hashes (pHash, 64 bits) differ in at most --bits bits. Two frames also have to agree in
+color, or in shades if the light differs: else the clips only share a pattern. Clips of one fixed
+camera look alike all the time: fewer bits tell them apart, or nothing does.
 
 exit codes:
   0  no clips share footage across splits or folders
@@ -56,9 +59,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is seen in a clip: its frames' perceptual hashes; and its content's checksum."""
+    """What is seen in a clip: its frames' hashes and thumbnails; and its content's checksum."""
 
     hashes: list[str]
+    thumbnails: "np.ndarray"
     sha256: str
 
 
@@ -150,13 +154,15 @@ def run(options: argparse.Namespace) -> int:
 
 def look(sandbox: "Sandbox", job: Job) -> Seen | str:
     """Returns what is seen in a clip, or why nothing is."""
+    from stemtune.commands import thumbnails
     from stemtune.core import files
     from stemtune.ingest import near_duplicates
     from stemtune.media.sampling import DecodeError
 
     try:
         sample = sandbox.sample(job.path, job.frames, SIDE)
-        return Seen(near_duplicates.hashes(sample.frames), files.sha256(job.path))
+        hashes = near_duplicates.hashes(sample.frames)
+        return Seen(hashes, thumbnails.of(sample.frames), files.sha256(job.path))
     except DecodeError as error:
         return str(error)
 
@@ -168,14 +174,21 @@ def shared(seen: Mapping[str, Seen], bits: int) -> list[Shared]:
         seen: By the clip's name.
         bits: By how many two hashes of like frames may differ.
     """
+    from stemtune.commands import thumbnails
     from stemtune.ingest import near_duplicates
 
     by_content: dict[str, list[str]] = defaultdict(list)
     for name, each in seen.items():
         by_content[each.sha256].append(name)
     contents = list(by_content)
-    hashes = [seen[by_content[content][0]].hashes for content in contents]
-    sets = [members for members, _ in near_duplicates.clusters(hashes, len(hashes), bits)]
+    firsts = [seen[by_content[content][0]] for content in contents]
+
+    def confirm(one: int, other: int) -> bool:
+        return thumbnails.agree(firsts[one].thumbnails, firsts[other].thumbnails)
+
+    hashes = [each.hashes for each in firsts]
+    clusters = near_duplicates.clusters(hashes, len(hashes), bits, confirm)
+    sets = [members for members, _ in clusters]
     together = {member for members in sets for member in members}
     sets += [[place] for place in range(len(contents)) if place not in together]
     splits = _splits(list(seen))

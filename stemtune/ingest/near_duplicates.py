@@ -6,7 +6,7 @@ Recoding, scaling and small changes of light flip few of them; other scenes diff
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +57,10 @@ def hashes(frames: np.ndarray) -> list[str]:
 
 
 def clusters(
-    clips: Sequence[Sequence[str]], free: int, bits: int
+    clips: Sequence[Sequence[str]],
+    free: int,
+    bits: int,
+    confirm: Callable[[int, int], bool] = lambda *_: True,
 ) -> Iterator[tuple[list[int], int | None]]:
     """Yields the sets of clips that share footage.
 
@@ -69,6 +72,7 @@ def clusters(
         free: How many of the clips, from the first, are to be put together; the rest is compared
             with them but not among itself.
         bits: From 0 to 31.
+        confirm: Tells of two positions whether they share footage, if their hashes say so.
 
     Raises:
         TooAlikeError: Nearly all look alike.
@@ -86,7 +90,7 @@ def clusters(
         clips=np.repeat(np.arange(len(clips)), counts),
         starts=np.concatenate([[0], np.cumsum(counts, dtype=int)]),
     )
-    pairs = list(_pairs(frames, free, bits))
+    pairs = [pair for pair in _pairs(frames, free, bits) if confirm(*pair[:2])]
     among = np.array([pair[:2] for pair in pairs if pair[1] < free], int).reshape(-1, 2)
     links = coo_array((np.ones(len(among), bool), among.T), shape=(free, free))
     _, labels = connected_components(links, directed=False)

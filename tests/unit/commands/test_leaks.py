@@ -71,7 +71,7 @@ def test_what_splits_share_comes_before_what_folders_share(
 def test_splits_may_lie_in_the_folders_of_classes() -> None:
     names = ("knit/train2/a", "knit/test2/a", "purl/train2/b", "purl/test2/c")
     seen = {
-        name: leaks.Seen([hashed], name)
+        name: leaks.Seen([hashed], np.zeros((1, 8, 8, 3), np.uint8), name)
         for name, hashed in zip(
             names, ("0" * 16, "00ff" + "0" * 12, "f" * 16, "0f" * 8), strict=True
         )
@@ -80,6 +80,22 @@ def test_splits_may_lie_in_the_folders_of_classes() -> None:
         leaks.Shared("splits", ["test2", "train2"], ["knit/test2/a", "knit/train2/a"])
     ]
     assert leaks.shared(seen, bits=7) == []
+
+
+def test_clips_that_only_share_a_pattern_are_no_leak(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """These have other colors; footage in less light has the same shades."""
+    scene = clips.scene(0)
+    grey = [np.asarray(Image.fromarray(frame).convert("L"))[..., None] for frame in scene]
+    for name, frames in (
+        ("knit/a", scene),
+        ("purl/pattern", [frame * [0.2, 1, 0.3] for frame in grey]),
+        ("purl/darker", [frame * 0.8 for frame in scene]),
+    ):
+        clips.write_frames(tmp_path / f"{name}.mp4", [frame.astype(np.uint8) for frame in frames])
+    _, found = leaks_of(tmp_path, capsys)
+    assert [each["clips"] for each in found["shared"]] == [["knit/a.mp4", "purl/darker.mp4"]]
 
 
 def test_the_exit_code_tells_nothing_found_from_not_all_read(
