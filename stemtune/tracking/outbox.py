@@ -17,7 +17,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from stemtune.core import dvc, files, litter, typed_json
-from stemtune.core.errors import InputError
+from stemtune.core.errors import InputError, Missing
 from stemtune.core.paths import LOCK, TRACKING
 from stemtune.core.records import Record
 from stemtune.tracking import pipeline_run
@@ -100,6 +100,10 @@ class _Memory(BaseModel):
     runs: dict[str, Shown] = {}
 
 
+class Unreadable(Exception):
+    """A file of an outbox cannot be read, now or ever; the message names it."""
+
+
 class Outbox:
     """The folder of one pipeline run.
 
@@ -129,7 +133,7 @@ class Outbox:
 
     def run(self) -> PipelineRun:
         """Returns the pipeline run that the folder belongs to."""
-        return self._read(RUN, PipelineRun)
+        return _read(self.folder / RUN, PipelineRun)
 
     def begin(self, stage: str) -> None:
         """Notes that a stage begins, in this process."""
@@ -174,7 +178,8 @@ class Outbox:
 
     def outcome(self) -> Outcome | None:
         """Returns the outcome; None if a stage failed or others never ran."""
-        return self._read(OUTCOME, Outcome) if (self.folder / OUTCOME).exists() else None
+        path = self.folder / OUTCOME
+        return _read(path, Outcome) if path.exists() else None
 
     def renew(self) -> None:
         """Says, for other machines that share the folder, that the pipeline run goes on."""
@@ -199,7 +204,7 @@ class Outbox:
         """Returns the stages that began."""
         # No file with a dot in front: a stage that was killed left it half-written.
         paths = litter.visible(self.folder / "begun", "[!.]*.json")
-        return [typed_json.read(path, Begun) for path in paths]
+        return [_read(path, Begun) for path in paths]
 
     def records(self) -> list[Record]:
         """Returns the records of the stages that began, in the order of their starts.
@@ -223,7 +228,10 @@ class Outbox:
 
     def trouble(self, told: str) -> None:
         """Notes what keeps the pipeline run out of MLflow."""
-        files.write_text(self.folder / PROBLEM, told)
+        # On a full disk, or in another user's folder, the log has it.
+        with suppress(OSError, InputError):
+            if (self.folder / RUN).exists():
+                files.write_text(self.folder / PROBLEM, told)
 
     def problem(self, since: float) -> str:
         """Returns what keeps it out of MLflow, if noted after a time in seconds since 1970."""
@@ -257,7 +265,7 @@ class Outbox:
         has_ended, path = not self.is_at_work(begun.process), self._record(begun.stage)
         record, at = None, begun.at
         if path.exists():
-            record, at = typed_json.read(path, Record), path.stat().st_mtime
+            record, at = _read(path, Record), path.stat().st_mtime
         if has_ended and (record is None or record.status == "running"):
             record = record or Record(name=begun.stage, started=begun.at)
             record.fail(LOST, at)
@@ -265,9 +273,6 @@ class Outbox:
 
     def _write(self, name: str, content: BaseModel) -> None:
         files.write_json(self.folder / name, content.model_dump(mode="json"), durable=True)
-
-    def _read(self, name: str, kind: type[typed_json.Content]) -> typed_json.Content:
-        return typed_json.read(self.folder / name, kind)
 
 
 def root() -> Path:
@@ -283,16 +288,16 @@ def pending() -> Iterator[Outbox]:
     found = []
     for path in litter.visible(root(), f"*/{RUN}"):
         outbox = Outbox(path.parent)
-        with suppress(FileNotFoundError):
-            # It may be closed at this moment.
+        # It may be closed at this moment, or be another user's, who publishes it.
+        with suppress(FileNotFoundError, PermissionError):
             try:
                 found.append((outbox.run().started, outbox))
-            except InputError as error:
+            except Unreadable as error:
                 put_aside(outbox, error)
     yield from (outbox for _, outbox in sorted(found, key=lambda each: each[0]))
 
 
-def put_aside(outbox: Outbox, error: InputError) -> None:
+def put_aside(outbox: Outbox, error: Unreadable) -> None:
     """Puts an outbox that cannot be read where it keeps no other waiting, and says so."""
     place = _put_aside(outbox.folder, UNREADABLE)
     print(f"tracking: WARNING: {error}\nIt was moved to {place}", flush=True)
@@ -314,6 +319,15 @@ def _memory() -> _Memory:
     except InputError:
         # It is for people's eyes alone.
         return _Memory()
+
+
+def _read(path: Path, kind: type[typed_json.Content]) -> typed_json.Content:
+    try:
+        return typed_json.read(path, kind)
+    except Missing:
+        raise
+    except InputError as error:
+        raise Unreadable(error) from None
 
 
 def _modified(path: Path) -> int:

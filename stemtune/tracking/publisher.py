@@ -8,18 +8,19 @@ Run: python -m stemtune.tracking.publisher, by `service` alone
 """
 
 import gc
+import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from stemtune.core import errors, printable
-from stemtune.core.errors import InputError
 from stemtune.core.records import Record
 from stemtune.tracking import moved, outbox, service, store, tree
-from stemtune.tracking.outbox import Outbox, Shown
+from stemtune.tracking.outbox import Outbox, Shown, Unreadable
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -79,27 +80,29 @@ class Publisher:
         """
         is_busy = False
         for each in outbox.pending():
-            if time.monotonic() < self._retry.get(each.folder.name, 0):
-                continue
             try:
-                is_busy |= self._follow(each)
+                goes_on = each.goes_on()
+                # While stages run it stays, whatever the server does.
+                is_busy |= goes_on
+                if time.monotonic() >= self._retry.get(each.folder.name, 0):
+                    is_busy |= self._follow(each, goes_on)
             except FileNotFoundError:
                 # It was moved or deleted at this moment.
                 continue
-            except InputError as error:
-                # What it holds cannot be read, now or ever.
+            except Unreadable as error:
                 outbox.put_aside(each, error)
             except Exception as error:
                 # Whatever it is, the stages go on, and the outbox is there for another attempt.
                 told = errors.first_line(error)
-                print(f"{each.folder.name}: {told}", flush=True)
+                with suppress(OSError):
+                    print(f"{each.folder.name}: {told}", flush=True)
                 each.trouble(told)
                 self._followed.pop(each.folder.name, None)
                 self._retry[each.folder.name] = time.monotonic() + RETRY_SECONDS
         return is_busy
 
-    def _follow(self, each: Outbox) -> bool:
-        goes_on = each.goes_on()
+    def _follow(self, each: Outbox, goes_on: bool) -> bool:
+        """Shows a pipeline run if there is news of it; returns whether there was."""
         if goes_on and each.run().owner.is_here:
             each.renew()
         followed, state = self._followed.get(each.folder.name), each.state(goes_on)
@@ -108,7 +111,7 @@ class Publisher:
             if each.folder.name in self._followed:
                 self._followed[each.folder.name].state = state
             return True
-        return goes_on
+        return False
 
     def show(self, each: Outbox) -> str:
         """Writes an outbox to MLflow, and closes it if the pipeline run is over.
@@ -137,6 +140,7 @@ class Publisher:
             if parent and (missing := artifacts.store(client, followed.runs, each)):
                 raise Incomplete("; ".join(missing))
             each.close(Shown(parent=parent, notes=[*self._notes, *followed.runs.notes]))
+            self._notes.clear()
             del self._followed[name]
         return parent
 
@@ -151,9 +155,9 @@ class Publisher:
 def main() -> None:
     """Shows pipeline runs until there are none for a while, if no other process does."""
     gc.disable()
-    wait = min(int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "0")) or 20, LONGEST_ANSWER)
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(wait)
-    lock = FileLock(outbox.root() / service.LOCK_FILE, fallback_to_soft=False)
+    logging.setLogRecordFactory(_redacted)
+    root = outbox.root().absolute()
+    lock = FileLock(root / service.LOCK_FILE, fallback_to_soft=False)
     try:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
@@ -161,12 +165,21 @@ def main() -> None:
     except OSError as error:
         print(printable.message(f"{error}: shows runs without the lock"), flush=True)
     service.note_publisher()
+    wait = min(int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "0")) or 20, LONGEST_ANSWER)
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(wait)
     publisher, last = Publisher(), time.monotonic()
-    # Without the folder the project is gone.
-    while time.monotonic() < last + LINGER_SECONDS and outbox.root().exists():
+    # Without the folder the project is gone, or was moved, which a new one looks for.
+    while time.monotonic() < last + LINGER_SECONDS and root.exists():
         if publisher.look():
             last = time.monotonic()
         time.sleep(LOOK_SECONDS)
+
+
+def _redacted(*given: Any, **more: Any) -> logging.LogRecord:
+    """Returns what MLflow has to say without passwords: it names addresses as they are."""
+    record = logging.LogRecord(*given, **more)
+    record.msg, record.args = printable.message(record.getMessage()), ()
+    return record
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Run: python -m stemtune.tracking.publishing (by `make publish`): publishes what 
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stemtune.core import all_params, errors
@@ -17,7 +18,7 @@ from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import Row
 from stemtune.export.exports import Exports
 from stemtune.tracking import dvc_lock, outbox, run_summary, service
-from stemtune.tracking.outbox import Outbox
+from stemtune.tracking.outbox import Outbox, Unreadable
 
 SHOWN = [METRICS, RECOMMENDATION, TIMINGS, REPORT.parent, DATA_DOCS, PLOTS / "figures"]
 # Without settings to name another limit.
@@ -95,7 +96,14 @@ def publish(
 
 
 def _over() -> list[Outbox]:
-    return [each for each in outbox.pending() if each.is_over()]
+    found = []
+    for each in outbox.pending():
+        with suppress(FileNotFoundError):
+            try:
+                found += [each] if each.is_over() else []
+            except Unreadable as error:
+                outbox.put_aside(each, error)
+    return found
 
 
 def _warn(error: Exception) -> None:

@@ -5,6 +5,7 @@ again: a digest of a run's content is written last, so the next publisher comple
 interrupted one left out.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.conten
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}
 # MLflow takes as many params or tags, and metrics, in one call, and writes the tags last.
 FEW, MANY = 90, 800
+LONGEST_NAME = 250
 
 
 class Runs:
@@ -70,6 +72,10 @@ class Runs:
         if key not in self._ids:
             self._ids[key] = self._create(record, key, above)
         run = self._ids[key]
+        # Of doubles, the one that stayed may be below one that did not.
+        if above and self._tags.get(run, {}).get(PARENT, above) != above:
+            self.log(run, tags={PARENT: above})
+            self._tags[run] |= {PARENT: above}
         for child in record.children:
             self.upsert(child, f"{key}/{child.name}", run)
         content = files.key(record.model_copy(update={"children": []}).model_dump_json())
@@ -98,8 +104,8 @@ class Runs:
         Tags too go in as a batch: MLflow's store tries that again when two write one tag at once,
         and lets `set_tag` fail.
         """
-        settings = [Param(name, str(value)) for name, value in (params or {}).items()]
-        marks = [RunTag(name, value) for name, value in (tags or {}).items()]
+        settings = [Param(_name(name), str(value)) for name, value in (params or {}).items()]
+        marks = [RunTag(_name(name), value) for name, value in (tags or {}).items()]
         self._client.log_batch(run, metrics, settings, marks)
 
     def find(self, condition: str) -> str:
@@ -212,6 +218,11 @@ class Runs:
                 tags["computed_by"] = computed
                 tags[NOTE] = f"{record.description} by [run {computed[:8]}]({link})"
         return tags
+
+
+def _name(text: str) -> str:
+    """Returns a name as MLflow takes it: a setting may be misspelt, which its stage fails of."""
+    return re.sub(r"[^\w.\- :]", "_", text)[:LONGEST_NAME]
 
 
 def metrics_of(values: Mapping[str, float], at: float, step: int) -> list[Metric]:

@@ -16,7 +16,7 @@ from stemtune.core import dvc, files, printable, typed_json
 from stemtune.core.errors import InputError
 from stemtune.core.paths import TRACKING
 from stemtune.tracking import outbox, store
-from stemtune.tracking.outbox import Outbox
+from stemtune.tracking.outbox import Outbox, Unreadable
 from stemtune.tracking.process import Process
 
 LOCK_FILE, NOTED, LOG = "lock", "publisher.json", "publisher.log"
@@ -32,6 +32,7 @@ class Noted(BaseModel):
 
     process: Process
     started_with: str
+    place: str
 
 
 def start() -> None:
@@ -87,8 +88,9 @@ def end_of(project: Path) -> None:
 
 def note_publisher() -> None:
     """Notes that this process is the publisher."""
-    noted = Noted(process=Process.of(psutil.Process()), started_with=_started_with())
-    files.write_json(outbox.root() / NOTED, noted.model_dump())
+    root, process = outbox.root(), Process.of(psutil.Process())
+    noted = Noted(process=process, started_with=_started_with(), place=str(root.resolve()))
+    files.write_json(root / NOTED, noted.model_dump())
 
 
 def wait(waiting: Sequence[Outbox], seconds: float) -> list[tuple[str, str]]:
@@ -114,7 +116,7 @@ def wait(waiting: Sequence[Outbox], seconds: float) -> list[tuple[str, str]]:
         left = [each for each in left if each.folder.exists()]
         reasons = {each.folder: told for each in left if (told := each.problem(since))}
     for each in waiting:
-        if shown := each.shown():
+        if (shown := each.shown()) and shown.parent:
             said = "".join(f"\n{note}" for note in shown.notes)
             say(f"published {names[each.folder]} in MLflow, parent run {shown.parent}{said}")
     late = f"not within {seconds:g} s; the publisher goes on"
@@ -138,15 +140,17 @@ def say(text: str) -> None:
 def _name(each: Outbox) -> str:
     try:
         return each.run().name
-    except (InputError, FileNotFoundError):
+    except (Unreadable, FileNotFoundError):
         return each.folder.name
 
 
 def _noted(root: Path) -> Noted | None:
     try:
-        return typed_json.read(root / NOTED, Noted)
+        noted = typed_json.read(root / NOTED, Noted)
     except (FileNotFoundError, InputError):
         return None
+    # In a copy of a project it names the publisher of the other.
+    return noted if noted.place == str(root.resolve()) else None
 
 
 def _is_free(root: Path) -> bool:
@@ -155,6 +159,9 @@ def _is_free(root: Path) -> bool:
             return True
     except Timeout:
         return False
+    except OSError:
+        # Nothing can be locked here.
+        return True
 
 
 def _started_with() -> str:
@@ -164,5 +171,6 @@ def _started_with() -> str:
         for name, value in os.environ.items()
         if name.upper().startswith(WHERE) and not name.startswith(NOT_WHERE)
     )
-    code = [path.stat().st_mtime_ns for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return files.key(named, code, store.address())
+    # The project's: it runs that, and DVC's copy of it has other times.
+    code = (dvc.project() / "stemtune/tracking").glob("*.py")
+    return files.key(named, [path.stat().st_mtime_ns for path in sorted(code)])

@@ -1,6 +1,8 @@
 """What MLflow shows of a pipeline run, in a real store, however publishing goes."""
 
+import errno
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -455,6 +457,28 @@ def test_doubles_that_two_publishers_made_become_one(store: MlflowClient) -> Non
     assert set(by_name(store)) == NAMES
 
 
+def test_what_doubles_held_is_below_the_one_that_stays(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pipeline(owner=this_process())
+    kept = kept_of(run, over=False)
+    begin_and_end(kept, records()[1].model_copy(update={"status": "running"}), this_process())
+    with monkeypatch.context() as patched:
+        # As two that began at once: neither finds the other's.
+        patched.setattr(runs.Runs, "_load", lambda _: None)
+        for _ in range(2):
+            Publisher().show(kept)
+    # Which of two stays depends on their ids, so here the parent of the other one goes.
+    first, second = (run for run in runs_of(store) if run.info.run_name == "pipeline")
+    store.delete_run(first.info.run_id)
+    kept_of(pipeline())
+    parent = Publisher().show(kept)
+    assert parent == second.info.run_id
+    shown = by_name(store)
+    assert set(shown) == NAMES
+    assert all(shown[name].data.tags["mlflow.parentRunId"] == parent for name in KEYS)
+
+
 class _Killed(BaseException):
     pass
 
@@ -657,14 +681,19 @@ def test_a_run_of_another_machine_goes_on_as_long_as_it_says_so(store: MlflowCli
     assert not kept.folder.exists()
 
 
-@pytest.mark.parametrize("name", ["pipeline.json", "outcome.json", "stages/tune_lr.json"])
+@pytest.mark.parametrize(
+    "name", ["pipeline.json", "outcome.json", "stages/tune_lr.json", "begun/tune_lr.json"]
+)
 def test_an_outbox_that_cannot_be_read_is_put_aside_and_keeps_no_other_waiting(
     store: MlflowClient, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     torn = kept_of(pipeline("torn"), over=name == "outcome.json")
     # As after a power cut.
     (torn.folder / name).write_text("")
-    kept_of(pipeline("whole"))
+    whole = kept_of(pipeline("whole"))
+    if name.startswith("begun"):
+        # `make publish` looks at it first.
+        assert [kept.folder for kept in publishing._over()] == [whole.folder]
     Publisher().look()
     assert set(by_name(store)) == NAMES
     assert list(pending()) == []
@@ -682,3 +711,87 @@ def test_a_metric_that_is_no_number_costs_nothing_but_itself(store: MlflowClient
     shown = by_name(store)["tune_lr"].data.metrics
     assert shown["accuracy"] == 0.5
     assert "loss" not in shown
+
+
+def test_a_setting_that_is_misspelt_is_shown_under_a_name_that_mlflow_takes(
+    store: MlflowClient,
+) -> None:
+    changed = {"add_stem.variants.7x7+bn.head": "frozen_small"}
+    parent = publish(pipeline(changed=changed))
+    assert store.get_run(parent).data.params["add_stem.variants.7x7_bn.head"] == "frozen_small"
+
+
+def test_a_publisher_stays_as_long_as_a_stage_runs_though_server_and_disk_fail(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    kept = kept_of(pipeline(owner=this_process()), records()[:1], over=False)
+    showing = Publisher()
+    # The second time it waits before it tries again.
+    assert [showing.look(), showing.look()] == [True, True]
+    assert kept.problem(0)
+    showing._retry.clear()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        assert showing.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_is_full_when_an_outbox_is_closed_puts_none_aside(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, write = kept_of(pipeline()), files.write_text
+
+    def full(path: Path, text: str, durable: bool = False) -> None:
+        if "shown" in str(path):
+            with files.needing_room(path):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, text, durable)
+
+    monkeypatch.setattr(files, "write_text", full)
+    Publisher().look()
+    assert "No space left on device" in kept.problem(0)
+    assert [each.folder for each in pending()] == [kept.folder]
+
+
+def test_an_outbox_that_cannot_be_deleted_whole_comes_not_back(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_: Path) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", ".nfs0001")
+
+    kept = kept_of(pipeline())
+    monkeypatch.setattr(shutil, "rmtree", busy)
+    Publisher().look()
+    assert not kept.folder.exists()
+
+
+def test_an_outbox_of_another_user_keeps_no_other_waiting(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, read = kept_of(pipeline("other")), Path.read_text
+
+    def refuse(path: Path, *arguments: Any, **more: Any) -> str:
+        if path == other.folder / "pipeline.json":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    publish(pipeline("mine"))
+    Publisher().look()
+    assert set(by_name(store)) == NAMES
+    assert other.folder.exists()
+
+
+def test_a_pipeline_run_without_a_stage_is_not_said_to_be_published(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Outbox(Path(".tracking/empty"))
+    kept.describe(pipeline("empty"))
+    Publisher().look()
+    assert not kept.folder.exists()
+    service.wait([kept], 1)
+    assert "published" not in capsys.readouterr().out

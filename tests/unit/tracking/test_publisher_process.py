@@ -1,0 +1,99 @@
+"""The publisher as a process: who starts it, who leaves it alone, and what it survives."""
+
+import logging
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stemtune.tracking import publisher, service
+from tests.support.project import ROOT
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project without runs, whose publishers end with the test."""
+    root = tmp_path / "project"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield root
+    for left in publishers(tmp_path):
+        left.kill()
+
+
+def publishers(below: Path) -> list[psutil.Process]:
+    """Returns the publishers of the projects in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_one = "stemtune.tracking.publisher" in process.cmdline()
+            if is_one and Path(process.cwd()).is_relative_to(below):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(is_so: Callable[[], object]) -> None:
+    # Less than a publisher waits for work.
+    until = time.monotonic() + publisher.LINGER_SECONDS / 2
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def noted(project: Path) -> bool:
+    return service._noted(project / ".tracking") is not None
+
+
+def test_a_publisher_is_left_by_its_own_project_and_by_a_copy_of_that(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    # MLflow's own variable, in whatever way the publisher takes it.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
+    service.start()
+    wait_for(lambda: noted(project))
+    [first] = publishers(project.parent)
+    service.start()
+    assert publishers(project.parent) == [first]
+
+    # DVC's, for an experiment; its files have times of their own.
+    inside = project / ".dvc/tmp/exps/copy"
+    (inside / "stemtune/tracking").mkdir(parents=True)
+    (inside / "stemtune/tracking/publisher.py").touch()
+    subprocess.run(["git", "init", "--quiet"], cwd=inside, check=True)
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.chdir(inside)
+    service.start()
+    assert publishers(project.parent) == [first]
+    monkeypatch.delenv("DVC_ROOT")
+
+    # Of the whole, with the note of who publishes.
+    copy = project.parent / "copy"
+    shutil.copytree(project, copy)
+    monkeypatch.chdir(copy)
+    service.start()
+    wait_for(lambda: noted(copy))
+    assert len(publishers(copy)) == 1
+    service.end(Path(".tracking"))
+    assert publishers(project.parent) == [first]
+
+
+def test_a_publisher_leaves_a_project_that_was_moved(project: Path) -> None:
+    service.start()
+    wait_for(lambda: noted(project))
+    [process] = publishers(project.parent)
+    project.rename(project.parent / "moved")
+    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_mlflow_logs_holds_no_password() -> None:
+    given = ("mlflow", logging.WARNING, "", 0, "no answer of %s", ("http://alice:s3cret@host",))
+    assert publisher._redacted(*given, None).getMessage() == "no answer of http://***@host"
