@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from bench import measuring
 from bench.project import NoiseProject, inherited
+from stemtune.core.paths import TRACKING
 from stemtune.store import manifest
 from stemtune.tracking import service
 
@@ -111,7 +112,7 @@ def _measure(count: int, stages: Sequence[str]) -> dict[str, Cost]:
             costs = {stage: _cost(project, stage) for stage in stages}
         finally:
             # Or it is still writing there when the folder is deleted.
-            service.end_of(project.root)
+            service.end(project.root / TRACKING)
         table = manifest.read(project.root / "manifest.parquet")
         used = len(manifest.used_clips(table))
         if used != count:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench import measuring
 from bench.project import NoiseProject
+from stemtune.core.paths import TRACKING
 from stemtune.tracking import service
 
 # Of what the full run takes beyond starting up.
@@ -69,7 +70,7 @@ def _measure(count: int) -> tuple[float, float]:
             _require_one_more(before, _entries(project), count)
         finally:
             # Or it is still writing there when the folder is deleted.
-            service.end_of(project.root)
+            service.end(project.root / TRACKING)
     return added, full
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +10,6 @@ from stemtune.core import files, lockfile
 from stemtune.core.errors import InputError
 from stemtune.core.params import Params
 from stemtune.core.paths import LOCK
-from stemtune.core.records import Record, path_of
 
 
 class Locked(BaseModel):
@@ -60,22 +58,6 @@ def read(names: Sequence[str]) -> Locked:
         outputs={path: md5 for found in outputs.values() for path, md5 in found.items()},
         data=lockfile.hashes(chosen["extract_frames"]["deps"])["data"],
     )
-
-
-def key_of(record: Record, folder: Path) -> str:
-    """Returns the stage key of a stage that just ran; "" as long as DVC has not noted its end.
-
-    Args:
-        record: The stage's.
-        folder: Where it ran. DVC may delete that of an experiment at any time.
-    """
-    path = path_of(record.name)
-    entry = lockfile.entries(folder / LOCK).get(record.name) or {}
-    noted = lockfile.hashes(entry.get("outs")).get(path.as_posix())
-    try:
-        return _key(entry) if noted and noted == files.md5(folder / path) else ""
-    except FileNotFoundError:
-        return ""
 
 
 def _key(entry: dict[str, Any]) -> str:

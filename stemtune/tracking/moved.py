@@ -22,6 +22,10 @@ PLACES = (
     ("model_versions", "storage_location"),
     ("trace_tags", "value"),
 )
+COLUMNS = (
+    "SELECT tables.name, columns.name FROM sqlite_master AS tables, "
+    "pragma_table_info(tables.name) AS columns"
+)
 
 
 def follow() -> str:
@@ -38,8 +42,12 @@ def follow() -> str:
     if not database.exists() or store.database() != database:
         return ""
     with closing(sqlite3.connect(database, timeout=20, isolation_level=None)) as connection:
-        if lacking := _lacking(connection):
-            return f"{DATABASE} lacks {lacking}; if the project was moved, old artifacts stay there"
+        known = connection.execute(COLUMNS).fetchall()
+        if lacking := [".".join(place) for place in PLACES if place not in known]:
+            return (
+                f"{DATABASE} lacks {', '.join(lacking)}; if the project was moved, old artifacts "
+                "stay there"
+            )
         elsewhere = _elsewhere(connection, project)
         if not elsewhere:
             return ""
@@ -52,15 +60,6 @@ def follow() -> str:
         kind = "is a copy of" if (place / DATABASE).exists() else "was moved here from"
         said.append(f"The project {kind} {place}: {DATABASE} now names {ARTIFACTS} here")
     return "\n".join(said)
-
-
-def _lacking(connection: sqlite3.Connection) -> str:
-    """Returns the first column of `PLACES` that the store lacks; "": none."""
-    for table, column in PLACES:
-        columns = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-        if (column,) not in columns:
-            return f"{table}.{column}"
-    return ""
 
 
 def _elsewhere(connection: sqlite3.Connection, project: Path) -> list[tuple[Path, Path]]:

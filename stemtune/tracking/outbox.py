@@ -18,18 +18,16 @@ from pydantic import BaseModel, ConfigDict
 
 from stemtune.core import dvc, files, litter, typed_json
 from stemtune.core.errors import InputError, Missing
-from stemtune.core.paths import LOCK, TRACKING
+from stemtune.core.paths import TRACKING
 from stemtune.core.records import Record
 from stemtune.tracking import pipeline_run
 from stemtune.tracking.pipeline_run import PipelineRun
 from stemtune.tracking.process import Process
 
 RUN, OUTCOME, LEASE, PROBLEM = "pipeline.json", "outcome.json", "lease", "problem.txt"
-SHOWN, CLOSED, UNREADABLE = "shown.json", "closed", "unreadable"
+SHOWN, CLOSED, UNREADABLE = "shown", "closed", "unreadable"
 # How long a run of another machine is taken to go on after it last said so.
 LEASE_SECONDS = 600
-# Shown runs that are remembered.
-REMEMBERED = 50
 LOST = (
     "the process ended without a word: it was killed, or ran out of memory\n"
     "what it printed last is in the terminal; `dvc repro` runs the stage again"
@@ -43,7 +41,6 @@ class Begun(BaseModel):
         stage: As in dvc.yaml.
         process: That runs it.
         at: When it began, seconds since 1970.
-        folder: That holds dvc.lock.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,7 +48,6 @@ class Begun(BaseModel):
     stage: str
     process: Process
     at: float
-    folder: Path
 
 
 class Data(BaseModel):
@@ -76,14 +72,12 @@ class Outcome(BaseModel):
 
     Attributes:
         parent: The record of the whole, whose children are the records of all stages.
-        stage_keys: By stage, from `dvc_lock`.
         data: That it was computed from.
         registered: Models for the registry; their folders are in the outbox.
         exports: By model, the files that were made of it for devices, and the MD5 of each.
     """
 
     parent: Record
-    stage_keys: dict[str, str]
     data: Data
     registered: list[Registered] = []
     exports: dict[str, dict[str, str]] = {}
@@ -94,10 +88,6 @@ class Shown(BaseModel):
 
     parent: str
     notes: list[str] = []
-
-
-class _Memory(BaseModel):
-    runs: dict[str, Shown] = {}
 
 
 class Unreadable(Exception):
@@ -139,7 +129,7 @@ class Outbox:
         """Notes that a stage begins, in this process."""
         self._record(stage).unlink(missing_ok=True)
         process = Process.of(psutil.Process())
-        begun = Begun(stage=stage, process=process, at=time.time(), folder=Path.cwd())
+        begun = Begun(stage=stage, process=process, at=time.time())
         self._write(f"begun/{stage}.json", begun)
 
     def keep(self, record: Record) -> None:
@@ -221,7 +211,7 @@ class Outbox:
             goes_on: From `goes_on`.
         """
         begun = self.begun()
-        paths = [self.folder / OUTCOME, self.folder / RUN, *(one.folder / LOCK for one in begun)]
+        paths = [self.folder / OUTCOME, self.folder / RUN]
         paths += [self._record(stage.stage) for stage in begun]
         alive = [self.is_at_work(stage.process) for stage in begun]
         return (*alive, goes_on, *map(_modified, paths))
@@ -242,19 +232,21 @@ class Outbox:
 
     def close(self, shown: Shown) -> None:
         """Deletes a published outbox; remembers its run and what to say of it."""
-        memory = _memory()
-        memory.runs.pop(self.folder.name, None)
-        memory.runs[self.folder.name] = shown
-        for old in [*memory.runs][:-REMEMBERED]:
-            del memory.runs[old]
-        # As text, which keeps their order.
-        files.write_text(root() / SHOWN, memory.model_dump_json(indent=1))
+        files.write_json(self._shown, shown.model_dump())
         _put_aside(self.folder, CLOSED)
         shutil.rmtree(root() / CLOSED)
 
     def shown(self) -> Shown | None:
         """Returns how MLflow shows the pipeline run that was closed; None if it does not."""
-        return _memory().runs.get(self.folder.name)
+        try:
+            return typed_json.read(self._shown, Shown)
+        except InputError:
+            # It is missing, or damaged, and for people's eyes alone.
+            return None
+
+    @property
+    def _shown(self) -> Path:
+        return root() / SHOWN / f"{self.folder.name}.json"
 
     def _record(self, stage: str) -> Path:
         return self.folder / "stages" / f"{stage}.json"
@@ -310,15 +302,6 @@ def _put_aside(folder: Path, place: str) -> Path:
         shutil.rmtree(target)
     # At once: what is left of a folder that was deleted in part looks like a stage that failed.
     return folder.rename(target)
-
-
-def _memory() -> _Memory:
-    path = root() / SHOWN
-    try:
-        return typed_json.read(path, _Memory) if path.exists() else _Memory()
-    except InputError:
-        # It is for people's eyes alone.
-        return _Memory()
 
 
 def _read(path: Path, kind: type[typed_json.Content]) -> typed_json.Content:

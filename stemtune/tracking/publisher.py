@@ -7,18 +7,15 @@ outbox. It ends when nothing has happened for a while.
 Run: python -m stemtune.tracking.publisher, by `service` alone
 """
 
-import gc
 import logging
-import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from stemtune.core import errors, printable
-from stemtune.core.records import Record
 from stemtune.tracking import moved, outbox, service, store, tree
 from stemtune.tracking.outbox import Outbox, Shown, Unreadable
 
@@ -32,9 +29,6 @@ LOOK_SECONDS, RETRY_SECONDS = 0.2, 15
 LINGER_SECONDS = 60
 # How long another one has to end, such as one that only looked.
 LOCK_SECONDS = 3
-SYSTEM_SECONDS = 5
-# An answer that takes longer than that would not come.
-LONGEST_ANSWER = 120
 
 
 class Incomplete(Exception):
@@ -47,19 +41,6 @@ class _Followed:
 
     runs: "Runs"
     state: tuple[object, ...] = ()
-    monitors: dict[str, Any] = field(default_factory=dict)
-
-    def measure(self, parent: Record) -> None:
-        """Has MLflow measure the load of the machine while stages run."""
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-        running = {stage.name for stage in parent.children if stage.status == "running"}
-        for name in running - self.monitors.keys():
-            monitor = SystemMetricsMonitor(self.runs.id_of(name), sampling_interval=SYSTEM_SECONDS)
-            self.monitors[name] = monitor
-            monitor.start()
-        for name in self.monitors.keys() - running:
-            self.monitors.pop(name).finish()
 
 
 class Publisher:
@@ -103,8 +84,6 @@ class Publisher:
 
     def _follow(self, each: Outbox, goes_on: bool) -> bool:
         """Shows a pipeline run if there is news of it; returns whether there was."""
-        if goes_on and each.run().owner.is_here:
-            each.renew()
         followed, state = self._followed.get(each.folder.name), each.state(goes_on)
         if not followed or followed.state != state:
             self.show(each)
@@ -135,7 +114,6 @@ class Publisher:
         # Nothing to show is a DVC that has begun no stage yet, or never did.
         if whole.children:
             parent = followed.runs.upsert(whole)
-        followed.measure(whole)
         if whole.status != "running":
             if parent and (missing := artifacts.store(client, followed.runs, each)):
                 raise Incomplete("; ".join(missing))
@@ -154,7 +132,6 @@ class Publisher:
 
 def main() -> None:
     """Shows pipeline runs until there are none for a while, if no other process does."""
-    gc.disable()
     logging.setLogRecordFactory(_redacted)
     root = outbox.root().absolute()
     lock = FileLock(root / service.LOCK_FILE, fallback_to_soft=False)
@@ -165,8 +142,6 @@ def main() -> None:
     except OSError as error:
         print(printable.message(f"{error}: shows runs without the lock"), flush=True)
     service.note_publisher()
-    wait = min(int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "0")) or 20, LONGEST_ANSWER)
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(wait)
     publisher, last = Publisher(), time.monotonic()
     # Without the folder the project is gone, or was moved, which a new one looks for.
     while time.monotonic() < last + LINGER_SECONDS and root.exists():

@@ -55,12 +55,10 @@ def of_pipeline(
     by_stage = {record.name: record for record in recorded}
     times = summary.timings(recorded)
     extracted = by_stage["extract_frames"].metrics
-    stages = [
-        record
-        if record.name != "evaluate"
-        else record.model_copy(update={"children": _models(record, rows, by_stage, times)})
-        for record in recorded
-    ]
+    stages = [_stage(record, locked.stage_keys[record.name]) for record in recorded]
+    for stage in stages:
+        if stage.name == "evaluate":
+            stage.children = _models(stage, rows, by_stage, times)
     parent = tree.concluded(run, stages, time.time())
     parent.metrics = {f"{row.name}_test_accuracy": row.test_accuracy for row in rows}
     parent.metrics |= _price(advised) | _worth(advised)
@@ -70,7 +68,6 @@ def of_pipeline(
     parent.description = _description(recorded, rows, times, exported, advised)
     return Outcome(
         parent=parent,
-        stage_keys=locked.stage_keys,
         data=Data(
             digest=locked.data,
             size=settings.extract_frames.size,
@@ -140,7 +137,6 @@ def _price(advised: Recommendation | None) -> dict[str, float]:
     if not advised or not advised.cost or not advised.difference:
         return {}
     return {
-        "recommendation_ms_per_clip": advised.cost.milliseconds,
         "recommendation_price_share": advised.cost.share,
         "recommendation_difference": advised.difference.difference,
         "recommendation_difference_low": advised.difference.low,
@@ -166,6 +162,10 @@ def _verdict(advised: Recommendation | None) -> dict[str, str]:
         return {}
     run = {"recommendation": advised.recommended} if advised.recommended else {}
     return run | {"recommendation.verdict": advised.verdict}
+
+
+def _stage(record: Record, key: str) -> Record:
+    return record.model_copy(update={"tags": record.tags | {"stage_key": key}})
 
 
 def _models(

@@ -23,8 +23,6 @@ from stemtune.tracking.pipeline_run import RUN_VARIABLE, PipelineRun
 KEY, PIPELINE, CONTENT = "stemtune.key", "stemtune.pipeline", "stemtune.content"
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}
-# MLflow takes as many params or tags, and metrics, in one call, and writes the tags last.
-FEW, MANY = 90, 800
 LONGEST_NAME = 250
 
 
@@ -186,13 +184,11 @@ class Runs:
                 results["estimated_wh"] = record.energy_wh
             # Results come last: MLflow shows the value of the highest step.
             metrics = metrics + metrics_of(results, record.ended, len(record.epochs))
-            tags[CONTENT] = content
         self._set_status(run, record, is_given)
-        last = {}
-        if max(len(tags), len(params)) > FEW or len(metrics) > MANY:
-            last = {CONTENT: tags.pop(CONTENT)} if CONTENT in tags else {}
         self.log(run, metrics, params, tags)
-        self.log(run, tags=last)
+        if record.status != "running":
+            # Last: then the run is whole. MLflow splits a long call.
+            self.log(run, tags={CONTENT: content})
         self._sent[key] = len(record.epochs)
 
     def _set_status(self, run: str, record: Record, is_given: bool) -> None:

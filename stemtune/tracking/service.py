@@ -14,14 +14,17 @@ from pydantic import BaseModel
 
 from stemtune.core import dvc, files, printable, typed_json
 from stemtune.core.errors import InputError
-from stemtune.core.paths import TRACKING
 from stemtune.tracking import outbox, store
 from stemtune.tracking.outbox import Outbox, Unreadable
 from stemtune.tracking.process import Process
 
 LOCK_FILE, NOTED, LOG = "lock", "publisher.json", "publisher.log"
 # Names of variables that say where MLflow is, and by which account.
-WHERE = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+CLOUDS, PROXIES = ("AWS_", "AZURE_", "GOOGLE_"), ("HTTP_", "HTTPS_", "ALL_", "NO_")
+WHERE = (
+    *("MLFLOW_", "PG", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_", *CLOUDS),
+    *(f"{kind}PROXY" for kind in PROXIES),
+)
 # Of one run.
 NOT_WHERE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_")
 LOOK_SECONDS, RESTART_SECONDS, PATIENCE_SECONDS = 0.1, 5, 15
@@ -79,11 +82,6 @@ def end(root: Path) -> None:
             process.kill()
             with suppress(psutil.TimeoutExpired):
                 process.wait(PATIENCE_SECONDS)
-
-
-def end_of(project: Path) -> None:
-    """Kills the publisher of a project in a folder, so nothing writes there any more."""
-    end(project / TRACKING)
 
 
 def note_publisher() -> None:

@@ -4,12 +4,10 @@ All that MLflow shows comes from records, so a cached stage shows as fully as on
 with the times of when it did.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from stemtune.core import files, markdown
 from stemtune.core.records import Record
-from stemtune.tracking import dvc_lock
 from stemtune.tracking.outbox import Outbox
 from stemtune.tracking.pipeline_run import PipelineRun
 
@@ -23,12 +21,12 @@ def of(outbox: Outbox) -> Record:
     """Returns the record of a pipeline run, as its outbox holds it."""
     run, outcome = outbox.run(), outbox.outcome()
     if outcome:
-        parent, keys = outcome.parent, outcome.stage_keys
+        parent = outcome.parent
     else:
         # Looked at first: a process may end with what it writes last.
-        goes_on, begun = outbox.goes_on(), outbox.records()
-        parent, keys = _unfinished(run, begun, goes_on), _keys(outbox, begun)
-    stages = [_stage(record, run, keys) for record in parent.children]
+        goes_on = outbox.goes_on()
+        parent = _unfinished(run, outbox.records(), goes_on)
+    stages = [_stage(record, run) for record in parent.children]
     # Pipeline runs are compared by the settings that are not the committed ones.
     params = run.changed | parent.params
     return parent.model_copy(
@@ -54,12 +52,6 @@ def _unfinished(run: PipelineRun, stages: list[Record], goes_on: bool) -> Record
     return concluded(run, stages, max((stage.ended for stage in stages), default=run.started))
 
 
-def _keys(outbox: Outbox, stages: list[Record]) -> dict[str, str]:
-    folders = {begun.stage: begun.folder for begun in outbox.begun()}
-    done = [record for record in stages if record.status == "finished"]
-    return {record.name: dvc_lock.key_of(record, folders[record.name]) for record in done}
-
-
 def _tags(run: PipelineRun) -> dict[str, str]:
     tags = {"git.commit": run.commit, "git.dirty": str(run.dirty).lower()}
     if run.dvc_experiment:
@@ -68,11 +60,10 @@ def _tags(run: PipelineRun) -> dict[str, str]:
     return tags
 
 
-def _stage(record: Record, run: PipelineRun, keys: Mapping[str, str]) -> Record:
+def _stage(record: Record, run: PipelineRun) -> Record:
     cached = record.started < run.started
     tags = {"dvc.stage": record.name, "cached": str(cached).lower(), "git.commit": run.commit}
-    if key := keys.get(record.name):
-        tags["stage_key"] = key
+    tags |= record.tags
     own, note = {EXECUTION: files.key(record.name, record.started)}, record.description
     if cached:
         at = datetime.fromtimestamp(record.started, UTC)

@@ -9,6 +9,7 @@ import numpy as np
 from bench import project
 from bench.project import LEVELS, write_noise
 from stemtune.core import files
+from stemtune.core.paths import TRACKING
 from stemtune.core.settings.frames import Split
 from stemtune.ingest import clips, groups, splits
 from stemtune.tracking import service
@@ -88,7 +89,7 @@ class Project(project.Project):
 
     def remove(self) -> None:
         """Deletes the folder, once nothing is written there any more."""
-        service.end_of(self.root)
+        service.end(self.root / TRACKING)
         shutil.rmtree(self.root)
 
     def fill(self, source: Path, per_split: int) -> None:

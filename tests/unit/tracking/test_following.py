@@ -254,7 +254,7 @@ def test_a_server_that_never_answers_delays_no_stage_and_its_publisher_is_ended(
         # It called, and waits.
         server.accept()
         publisher = place.publisher()
-        service.end_of(place.folder)
+        service.end(place.folder / ".tracking")
         ended(publisher)
         assert place.outboxes()
 
@@ -282,7 +282,7 @@ def over(folder: Path, key: str) -> Outbox:
     kept.describe(run.model_copy(update={"key": key, "owner": owner}))
     record = Record.start("tune_lr")
     record.finish()
-    begun = Begun(stage="tune_lr", process=owner, at=record.started, folder=folder)
+    begun = Begun(stage="tune_lr", process=owner, at=record.started)
     files.write_json(kept.folder / "begun/tune_lr.json", begun.model_dump(mode="json"))
     kept.keep(record)
     return kept

@@ -73,10 +73,12 @@ def outcome(run: PipelineRun | None = None) -> Outcome:
     model.metrics["train_seconds"] = 9.0
     parent = Record(name="pipeline", started=STARTED, seconds=30, status="finished")
     parent.children, parent.description = stages, "| a table |"
+    for stage in stages:
+        stage.tags = {"stage_key": KEYS[stage.name]}
     parent.metrics, parent.params = {"paper_test_accuracy": 0.8}, {"recommended": "int8"}
     parent.tags = {"dvc.lock": "10c4", "threads": "2"}
     data = Data(digest=DIGEST, size=224, counts={"clips": 3})
-    return Outcome(parent=parent, stage_keys=KEYS, data=data)
+    return Outcome(parent=parent, data=data)
 
 
 def kept_of(run: PipelineRun, kept: list[Record] | None = None, over: bool = True) -> Outbox:
@@ -95,9 +97,7 @@ def kept_of(run: PipelineRun, kept: list[Record] | None = None, over: bool = Tru
 
 def begin_and_end(kept: Outbox, record: Record, process: Process | None = None) -> None:
     """Has a stage begin in a process that is no more, unless another one is named."""
-    begun = outbox.Begun(
-        stage=record.name, process=process or here(), at=record.started, folder=Path.cwd()
-    )
+    begun = outbox.Begun(stage=record.name, process=process or here(), at=record.started)
     files.write_json(kept.folder / f"begun/{record.name}.json", begun.model_dump(mode="json"))
     kept.keep(record)
 
@@ -324,7 +324,7 @@ def test_an_outbox_that_was_closed_in_part_is_not_pending(
             publish()
     assert list(pending()) == []
     publish(pipeline("two"))
-    assert {path.name for path in Path(".tracking").iterdir()} == {"shown.json"}
+    assert {path.name for path in Path(".tracking").iterdir()} == {"shown"}
 
 
 def test_an_experiment_that_was_deleted_makes_way_for_a_new_one(
@@ -347,8 +347,8 @@ def test_an_experiment_that_was_deleted_makes_way_for_a_new_one(
     assert now
     assert command in now.tags["mlflow.note.content"]
     third = kept_of(pipeline("three"))
-    Publisher().show(third)
-    assert not outbox._memory().runs["three"].notes
+    parent = Publisher().show(third)
+    assert third.shown() == outbox.Shown(parent=parent)
 
     store.restore_experiment(deleted)
     assert len(store.search_runs([deleted])) == len(before)
@@ -367,7 +367,6 @@ def test_the_run_of_mlflow_run_becomes_the_parent(store: MlflowClient) -> None:
     # Unless it was killed with all below it.
     ended = first.model_copy(update={"giver": here()})
     kept = kept_of(ended)
-    kept.conclude(outcome().model_copy(update={"stage_keys": {}}))
     for run in store.search_runs([experiment]):
         store.set_tag(run.info.run_id, runs.CONTENT, "not all")
     Publisher().show(kept)
