@@ -40,6 +40,10 @@ STAGES = Path("stages")
 # Between two looks, seconds: sooner than another DVC is ready to run the stage again.
 LOOK_SECONDS = 0.25
 ORPHANED = "`dvc`, which ran the stage, was killed, so the stage ended; `dvc repro` runs it again"
+ALONE = (
+    "there is no `dvc` above this stage: it was killed, or called from Python by a program that "
+    "ended; `dvc repro` runs the stage again"
+)
 
 
 def main() -> None:
@@ -76,7 +80,7 @@ def run(name: str, work: Callable[[Record], Sequence[str] | None]) -> None:
         work: The stage, which fills in its record; returns its results in lines, for the terminal.
     """
     if dvc.is_orphan():
-        raise InputError(ORPHANED)
+        raise InputError(ALONE)
     record, settings = Record.start(name), None
     # Settings that are not accepted are what the stage fails of, which MLflow shows.
     with suppress(InputError):

@@ -34,10 +34,13 @@ def project() -> Path:
 def owner(process: psutil.Process) -> psutil.Process:
     """Returns the process that a pipeline run lives and dies with: the nearest DVC above.
 
+    Without one, it is the Python program above, if that runs the stage by DVC's Python API.
+
     Args:
         process: A part of the run. If DVC did not start it, it is a pipeline run of its own.
     """
-    return next((above for above in process.parents() if _is_dvc(above)), process)
+    above = process.parents()
+    return next(filter(_is_dvc, above), None) or _caller(process, above) or process
 
 
 def is_orphan() -> bool:
@@ -72,6 +75,29 @@ def is_command(words: Sequence[str]) -> bool:
         if option in ("-W", "-X"):
             del rest[:1]
     return bool(rest) and Path(rest[0]).name == "dvc"
+
+
+def _caller(process: psutil.Process, above: Sequence[psutil.Process]) -> psutil.Process | None:
+    """Returns the Python program that started this stage, if there is one.
+
+    A stage whose DVC was killed is the child of a process that takes in orphans, such as init. That
+    may be Python too, but belongs to another session.
+    """
+    if not os.environ.get(STAGE_VARIABLE):
+        return None
+    for parent in above:
+        try:
+            name = Path((parent.cmdline() or [""])[0]).name.lower()
+            if os.getsid(parent.pid) != os.getsid(process.pid):
+                return None
+        except (psutil.Error, OSError):
+            return None
+        if name.startswith("python"):
+            return parent
+        # Its shell.
+        if not name.endswith("sh"):
+            return None
+    return None
 
 
 def _is_dvc(process: psutil.Process) -> bool:

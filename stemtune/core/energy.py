@@ -9,7 +9,7 @@ from stemtune.core.records import Record
 
 @contextmanager
 def measured(record: Record) -> Iterator[None]:
-    """Adds the energy of a block that succeeds to a record."""
+    """Adds the energy of a block that succeeds to a record, if it is known."""
     from codecarbon import OfflineEmissionsTracker
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
@@ -22,7 +22,9 @@ def measured(record: Record) -> Iterator[None]:
         yield
     finally:
         tracker.stop()
-    emissions = tracker.final_emissions_data
+    # It has none where it could not look at the machine.
+    if not (emissions := getattr(tracker, "final_emissions_data", None)):
+        return
     record.energy_wh = emissions.energy_consumed * 1000
     record.energy_method = (
         f"estimate by codecarbon {emissions.codecarbon_version} from processor load and nominal "

@@ -17,10 +17,10 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from stemtune.core import dvc, files, litter, typed_json
-from stemtune.core.errors import InputError, Missing
+from stemtune.core.errors import InputError
 from stemtune.core.paths import TRACKING
 from stemtune.core.records import Record
-from stemtune.tracking import pipeline_run
+from stemtune.tracking import pipeline_run, store
 from stemtune.tracking.pipeline_run import PipelineRun
 from stemtune.tracking.process import Process
 
@@ -29,7 +29,7 @@ SHOWN, CLOSED, UNREADABLE = "shown", "closed", "unreadable"
 # How long a run of another machine is taken to go on after it last said so.
 LEASE_SECONDS = 600
 LOST = (
-    "the process ended without a word: it was killed, or ran out of memory\n"
+    "the process ended without an error message: it was killed, or ran out of memory\n"
     "what it printed last is in the terminal; `dvc repro` runs the stage again"
 )
 
@@ -114,7 +114,8 @@ class Outbox:
         owner = Process.of(dvc.owner(psutil.Process()))
         found = cls(root() / pipeline_run.key_of(owner))
         if not (found.folder / RUN).exists():
-            found.describe(pipeline_run.current(title))
+            run = pipeline_run.current(title)
+            found.describe(run.model_copy(update={"store": store.digest()}))
         return found
 
     def describe(self, run: PipelineRun) -> None:
@@ -306,9 +307,9 @@ def _put_aside(folder: Path, place: str) -> Path:
 
 def _read(path: Path, kind: type[typed_json.Content]) -> typed_json.Content:
     try:
-        return typed_json.read(path, kind)
-    except Missing:
-        raise
+        remedy = "MLflow does not show this pipeline run; its results are kept"
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return typed_json.parse(text, str(path), kind, remedy)
     except InputError as error:
         raise Unreadable(error) from None
 

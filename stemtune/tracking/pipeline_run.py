@@ -34,6 +34,7 @@ class PipelineRun(BaseModel):
         given_run: Id of the MLflow run that it belongs to; "" if it makes its own.
         giver: The process that runs on behind that run, such as `mlflow run`.
         mlflow_experiment: Name of the MLflow experiment.
+        store: A digest of the address that it was started with; "": any.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +50,7 @@ class PipelineRun(BaseModel):
     given_run: str = ""
     giver: Process | None = None
     mlflow_experiment: str = EXPERIMENT
+    store: str = ""
 
 
 def current(title: str) -> PipelineRun:

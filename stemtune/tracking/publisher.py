@@ -65,6 +65,9 @@ class Publisher:
                 goes_on = each.goes_on()
                 # While stages run it stays, whatever the server does.
                 is_busy |= goes_on
+                if goes_on and each.run().store not in ("", store.digest()):
+                    # Its stages have a publisher for that address started again and again.
+                    continue
                 if time.monotonic() >= self._retry.get(each.folder.name, 0):
                     is_busy |= self._follow(each, goes_on)
             except FileNotFoundError:
@@ -144,8 +147,15 @@ def main() -> None:
     service.note_publisher()
     publisher, last = Publisher(), time.monotonic()
     # Without the folder the project is gone, or was moved, which a new one looks for.
-    while time.monotonic() < last + LINGER_SECONDS and root.exists():
+    while root.exists():
         if publisher.look():
+            last = time.monotonic()
+        elif time.monotonic() > last + LINGER_SECONDS:
+            # From here on a stage starts another one. What came just before is still this one's.
+            (root / service.NOTED).unlink(missing_ok=True)
+            if not publisher.look():
+                return
+            service.note_publisher()
             last = time.monotonic()
         time.sleep(LOOK_SECONDS)
 

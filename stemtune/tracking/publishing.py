@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from stemtune.core import all_params, errors
 from stemtune.core.all_params import AllParams
 from stemtune.core.errors import InputError
@@ -30,7 +32,18 @@ def main() -> None:
 
     Raises:
         SystemExit: MLflow does not show all of it; what is said names the reasons.
+        InputError: The folder of what is pending is another user's.
     """
+    try:
+        _publish_pending()
+    except (OSError, psutil.AccessDenied) as error:
+        raise InputError(
+            f"{outbox.root()} cannot be used ({errors.first_line(error)}); its owner can publish "
+            "what is pending"
+        ) from None
+
+
+def _publish_pending() -> None:
     waiting = _over()
     if not waiting:
         service.say("nothing is pending")
@@ -52,7 +65,7 @@ def begin() -> None:
         Outbox.current("track by hand")
         service.start()
     except Exception as error:
-        _warn(error)
+        _warn("no publisher could be started yet", error)
 
 
 def publish(
@@ -89,10 +102,15 @@ def publish(
                 kept.link(EXPORTS / name, f"exports/{name}")
         # Last: then it is whole.
         kept.conclude(outcome)
-        service.warn(service.wait(_over(), settings.track.timeout_seconds))
     except Exception as error:
         # Whatever it is, it concerns MLflow alone.
-        _warn(error)
+        _warn("this run is not kept for MLflow", error)
+        return
+    try:
+        service.warn(service.wait(_over(), settings.track.timeout_seconds))
+    except Exception as error:
+        # As before.
+        _warn("this run is kept for MLflow, which does not show it yet", error)
 
 
 def _over() -> list[Outbox]:
@@ -106,9 +124,8 @@ def _over() -> list[Outbox]:
     return found
 
 
-def _warn(error: Exception) -> None:
-    told = f"this run is not kept for MLflow: {errors.first_line(error)}"
-    service.say(f"WARNING: {told}\nAll results are kept")
+def _warn(what: str, error: Exception) -> None:
+    service.say(f"WARNING: {what}: {errors.first_line(error)}\nAll results are kept")
 
 
 if __name__ == "__main__":

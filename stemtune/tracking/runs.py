@@ -65,6 +65,8 @@ class Runs:
         Raises:
             mlflow.exceptions.MlflowException: The store refuses or cannot be reached.
         """
+        # A clock that was set back makes them negative.
+        record = record.model_copy(update={"seconds": max(0.0, record.seconds)})
         is_parent = not key
         key, above = key or self._run.key, above or self._above
         if key not in self._ids:
@@ -122,11 +124,15 @@ class Runs:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             found = None
+        why = "there is no such run"
         if found and found.info.lifecycle_stage == "active":
-            return found
+            ended = found.info.end_time
+            if ended is None or ended >= self._run.started * 1000:
+                return found
+            why = "it had ended before"
         self.notes.append(
-            f"{RUN_VARIABLE} is set to {given}, and there is no such run: this is a run of its "
-            f"own. `unset {RUN_VARIABLE}`"
+            f"{RUN_VARIABLE} is set to {given}, and {why}: this is a run of its own. "
+            f"`unset {RUN_VARIABLE}`"
         )
         return None
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from stemtune.core import dvc, files, printable, typed_json
 from stemtune.core.errors import InputError
+from stemtune.core.paths import TRACKING
 from stemtune.tracking import outbox, store
 from stemtune.tracking.outbox import Outbox, Unreadable
 from stemtune.tracking.process import Process
@@ -27,6 +28,7 @@ WHERE = (
 )
 # Of one run.
 NOT_WHERE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_")
+GONE = f"the publisher ended, and {TRACKING / LOG} says why"
 LOOK_SECONDS, RESTART_SECONDS, PATIENCE_SECONDS = 0.1, 5, 15
 
 
@@ -117,7 +119,9 @@ def wait(waiting: Sequence[Outbox], seconds: float) -> list[tuple[str, str]]:
         if (shown := each.shown()) and shown.parent:
             said = "".join(f"\n{note}" for note in shown.notes)
             say(f"published {names[each.folder]} in MLflow, parent run {shown.parent}{said}")
-    late = f"not within {seconds:g} s; the publisher goes on"
+    noted = _noted(outbox.root())
+    is_alive = noted and (not noted.process.is_here or noted.process.find())
+    late = f"not within {seconds:g} s; {'the publisher goes on' if is_alive else GONE}"
     return [(names[each.folder], reasons.get(each.folder, late)) for each in left]
 
 

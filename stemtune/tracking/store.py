@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
-from stemtune.core import dvc, errors, printable
+from stemtune.core import dvc, errors, files, printable
 from stemtune.tracking import pipeline_run
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ def address() -> str:
     if named.startswith((f"{FILE}//", "databricks", "uc")) or ":" in named.removeprefix(FILE):
         return named
     return str(dvc.project().absolute() / named.removeprefix(FILE))
+
+
+def digest() -> str:
+    """Returns a name for the address, the same for each account, by which it is known again."""
+    return files.key(printable.message(address()))
 
 
 def database() -> Path | None:

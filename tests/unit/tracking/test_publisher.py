@@ -21,8 +21,10 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from stemtune.core import files
+from stemtune.core.errors import InputError
 from stemtune.core.records import Epoch, Record
 from stemtune.tracking import experiment, outbox, publishing, runs, service
+from stemtune.tracking import store as storing
 from stemtune.tracking.outbox import Data, Outbox, Outcome, Registered, pending
 from stemtune.tracking.pipeline_run import PipelineRun
 from stemtune.tracking.process import Process
@@ -296,7 +298,7 @@ def test_a_stage_killed_with_the_publisher_leaves_no_run_going_on(store: MlflowC
     shown = by_name(store)
     assert set(shown) == {"pipeline", "tune_lr", "trial 1"}
     assert {one.info.status for one in shown.values()} == {"FAILED"}
-    assert "without a word" in shown["tune_lr"].data.tags["mlflow.note.content"]
+    assert "without an error message" in shown["tune_lr"].data.tags["mlflow.note.content"]
     assert all(one.info.end_time >= one.info.start_time for one in shown.values())
 
 
@@ -404,6 +406,18 @@ def test_a_run_that_is_named_and_not_there_keeps_nothing_out_of_mlflow(
     assert shown
     assert f"MLFLOW_RUN_ID is set to {given}, and there is no such run" in shown.notes[-1]
     assert list(pending()) == []
+
+
+def test_a_run_that_had_ended_before_is_left_as_it_is(store: MlflowClient) -> None:
+    given = store.create_run(store.create_experiment("mine")).info.run_id
+    store.set_tag(given, "mlflow.note.content", "my own notes")
+    store.set_terminated(given, end_time=round((STARTED - 1) * 1000))
+    kept = kept_of(pipeline(given_run=given, giver=this_process()))
+    assert Publisher().show(kept) != given
+    assert store.get_run(given).data.tags["mlflow.note.content"] == "my own notes"
+    shown = kept.shown()
+    assert shown
+    assert f"MLFLOW_RUN_ID is set to {given}, and it had ended before" in shown.notes[-1]
 
 
 def test_runs_go_to_the_experiment_that_is_named(store: MlflowClient) -> None:
@@ -640,6 +654,14 @@ def test_make_publish_shows_what_is_pending_without_a_workspace_and_changes_noth
     service.end(Path(".tracking"))
 
 
+def test_make_publish_says_in_one_line_that_it_cannot_write(store: MlflowClient) -> None:
+    kept_of(pipeline())
+    # A test may be run by root, whom no permission stops.
+    Path(".tracking/publisher.log").mkdir()
+    with pytest.raises(InputError, match=r"\.tracking cannot be used \(IsADirectoryError"):
+        publishing.main()
+
+
 def test_an_experiment_that_another_made_just_now_is_taken(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -661,6 +683,29 @@ def test_what_goes_on_stays_pending(store: MlflowClient) -> None:
     Publisher().look()
     assert {kept.folder for kept in pending()} == {going_on.folder, orphan.folder}
     assert not over.folder.exists()
+
+
+def test_what_goes_on_is_shown_at_no_other_address(
+    store: MlflowClient, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pipeline(owner=this_process(), store=storing.digest())
+    kept = kept_of(run, records()[:1], over=False)
+    Publisher().look()
+    other = new_store(tmp_path / "other", empty_store, monkeypatch)
+    assert Publisher().look()
+    assert not runs_of(other)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    kept.describe(pipeline())
+    Publisher().look()
+    assert {shown.info.status for shown in runs_of(store)} == {"FINISHED"}
+
+
+def test_a_clock_that_was_set_back_makes_no_time_negative(store: MlflowClient) -> None:
+    tuned = records()[0].model_copy(update={"seconds": -5.0})
+    Publisher().show(kept_of(pipeline(), [tuned], over=False))
+    shown = by_name(store)["tune_lr"]
+    assert shown.data.metrics["seconds"] == 0
+    assert shown.info.end_time == shown.info.start_time
 
 
 def test_a_run_of_another_machine_goes_on_as_long_as_it_says_so(store: MlflowClient) -> None:

@@ -97,3 +97,21 @@ def test_a_publisher_leaves_a_project_that_was_moved(project: Path) -> None:
 def test_what_mlflow_logs_holds_no_password() -> None:
     given = ("mlflow", logging.WARNING, "", 0, "no answer of %s", ("http://alice:s3cret@host",))
     assert publisher._redacted(*given, None).getMessage() == "no answer of http://***@host"
+
+
+def test_what_comes_while_a_publisher_leaves_is_still_shown(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news, is_noted = iter([False, True, False, False]), []
+
+    def look(_: publisher.Publisher) -> bool:
+        is_noted.append(noted(project))
+        return next(news)
+
+    (project / ".tracking").mkdir()
+    monkeypatch.setattr(logging, "setLogRecordFactory", lambda _: None)
+    monkeypatch.setattr(publisher, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(publisher.Publisher, "look", look)
+    publisher.main()
+    # Without the note a stage starts another publisher.
+    assert is_noted == [True, False, True, False]
