@@ -40,8 +40,11 @@ class Noted(BaseModel):
     place: str
 
 
-def start() -> None:
+def start() -> "subprocess.Popen[bytes] | None":
     """Starts the publisher, unless one is at work with the same addresses, accounts and code.
+
+    Returns:
+        Its process; None if there was one.
 
     Raises:
         OSError: `.tracking` cannot be written, or not be locked on this file system.
@@ -52,14 +55,14 @@ def start() -> None:
     if noted and noted.process.is_here:
         if noted.process.find():
             if noted.started_with == _started_with():
-                return
+                return None
             # It would go on with another address. What it was doing is in the outbox.
             end(root)
     elif noted and not _is_free(root):
         # On another machine.
-        return
+        return None
     with (root / LOG).open("a") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "stemtune.tracking.publisher"],
             # Of an experiment, DVC deletes the folder of the stage, with the code.
             cwd=dvc.project(),
@@ -107,10 +110,11 @@ def wait(waiting: Sequence[Outbox], seconds: float) -> list[tuple[str, str]]:
     # Several may have one name, such as that of a commit.
     names, left = {each.folder: _name(each) for each in waiting}, list(waiting)
     reasons: dict[Path, str] = {}
+    started = None
     while len(reasons) < len(left) and time.monotonic() < until:
         if time.monotonic() > restart:
             # Again, if it was killed.
-            start()
+            started = start() or started
             restart = time.monotonic() + RESTART_SECONDS
         time.sleep(LOOK_SECONDS)
         left = [each for each in left if each.folder.exists()]
@@ -120,7 +124,9 @@ def wait(waiting: Sequence[Outbox], seconds: float) -> list[tuple[str, str]]:
             said = "".join(f"\n{note}" for note in shown.notes)
             say(f"published {names[each.folder]} in MLflow, parent run {shown.parent}{said}")
     noted = _noted(outbox.root())
-    is_alive = noted and (not noted.process.is_here or noted.process.find())
+    is_noted = noted and (not noted.process.is_here or noted.process.find())
+    # One that starts has not noted itself yet.
+    is_alive = is_noted or (started and started.poll() is None)
     late = f"not within {seconds:g} s; {'the publisher goes on' if is_alive else GONE}"
     return [(names[each.folder], reasons.get(each.folder, late)) for each in left]
 

@@ -275,6 +275,16 @@ def test_pipeline_runs_that_are_pending_have_one_limit_by_the_clock(
         assert place.publisher().is_running()
 
 
+def test_a_publisher_that_ended_is_not_said_to_go_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    reasons = service.wait([over(place.folder, "one")], 1)
+    ended = "not within 1 s; the publisher ended, and .tracking/publisher.log says why"
+    assert reasons == [("over", ended)]
+
+
 def over(folder: Path, key: str) -> Outbox:
     """Returns the outbox of a pipeline run that is over, with one stage."""
     owner = Process.of(psutil.Process()).model_copy(update={"started": 0.0})

@@ -744,6 +744,7 @@ def test_an_outbox_that_cannot_be_read_is_put_aside_and_keeps_no_other_waiting(
     assert Path(".tracking/unreadable/torn/report.html").parent.exists()
     said = capsys.readouterr().out
     assert f".tracking/torn/{name}" in said
+    assert "MLflow does not show this pipeline run; its results are kept" in said
     assert "moved to .tracking/unreadable/torn" in said
 
 
