@@ -55,11 +55,12 @@ def main(record: Record) -> list[str]:
             embeddings.remove_other_backbones(each.folder, keep=list(sources))
         embedded, lines, started = 0, [], time.perf_counter()
         for name, kind in kinds.items():
-            gaps = embeddings.plan(wanted, name, kind.identity(settings.runtime.threads))
+            identity = kind.identity(settings.runtime.threads)
+            lacking, kept = embeddings.plan(wanted, name, identity)
             embedded += embedding.fill_all(
-                kind, gaps, extract.frames_per_clip, extract.size, engine
+                kind, lacking, extract.frames_per_clip, extract.size, engine
             )
-            lines += embeddings.lines(name, gaps)
+            lines += embeddings.lines(name, lacking, kept)
         if embedded:
             record.metrics["frames_per_second"] = embedded / (time.perf_counter() - started)
     return lines

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+# Clips per chunk when work is distributed.
+CLIPS = 32
+
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -43,7 +46,7 @@ class Local:
         return map(function, chunks)
 
 
-def split(engine: Engine, items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+def split(engine: Engine, items: Sequence[Item], size: int = CLIPS) -> list[Sequence[Item]]:
     """Returns items in chunks of a size if work is distributed, else in one; none without items."""
     step = size if engine.spreads else max(len(items), 1)
     return [items[start : start + step] for start in range(0, len(items), step)]

@@ -16,8 +16,6 @@ from stemtune.media.sandbox import Sandbox
 from stemtune.store import arrays, frame_store
 from stemtune.store.frame_store import Facts, Measurements, Refusal
 
-# Clips per chunk when work is distributed.
-CLIPS_PER_CHUNK = 32
 CHANGED = "changed while it was decoded"
 # If more clips than these cannot be read, the disk or the network is away, and waiting is no use.
 MOST_UNREAD = 10
@@ -180,7 +178,7 @@ def extract_all(
     store.mkdir(parents=True, exist_ok=True)
     chunks = [
         Chunk(some, store, engine.workers, params, decoding.libraries())
-        for some in split(engine, [*clips.values()], CLIPS_PER_CHUNK)
+        for some in split(engine, [*clips.values()])
     ]
     for decoded in engine.map(decode, chunks):
         outcomes |= decoded

@@ -1,6 +1,5 @@
 """Fills gaps in the embeddings with backbones that are built once in each process."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,10 +12,7 @@ from stemtune.core.paths import FRAMES
 from stemtune.engine.engine import Engine, split
 from stemtune.networks import backbones
 from stemtune.store import embeddings
-from stemtune.store.embeddings import Gap
 
-# How many a chunk has that is embedded elsewhere.
-CLIPS = 32
 # Frames that keep a GPU busy: with those of one clip it waits for most of the time.
 FRAMES_ON_GPU = 128
 # With more at a time a processor is no faster, and needs more memory.
@@ -100,20 +96,19 @@ def clips_at_once(frames_per_clip: int) -> int:
 
 
 def fill_all(
-    backbone: Backbone, gaps: Sequence[Gap], frames_per_clip: int, size: int, engine: Engine
+    backbone: Backbone, lacking: embeddings.Work, frames_per_clip: int, size: int, engine: Engine
 ) -> int:
-    """Fills a backbone's gaps, and returns how many frames it embedded.
+    """Embeds what a backbone lacks, and returns how many frames it embedded.
 
     Args:
         backbone: Whose features are missing.
-        gaps: From `embeddings.plan`.
+        lacking: From `embeddings.plan`.
         frames_per_clip: The most that a clip has.
         size: Side of the stored frames, px.
         engine: Where clips are embedded.
     """
-    lacking = embeddings.work(gaps)
     chunks = [
         Embedding(backbone, {key: lacking[key] for key in keys}, frames_per_clip, size)
-        for keys in split(engine, [*lacking], CLIPS)
+        for keys in split(engine, [*lacking])
     ]
     return sum(engine.map(fill, chunks))

@@ -5,6 +5,7 @@
 the other. `embeddings/<backbone>/backbone.json` says which network computed them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
@@ -60,20 +61,6 @@ class Target:
         return arrays.path_of(self.folder, key)
 
 
-@dataclass(frozen=True)
-class Gap:
-    """What a backbone's features lack in one target.
-
-    Attributes:
-        missing: Keys of clips without features.
-        kept: How many clips have theirs.
-    """
-
-    target: Target
-    missing: Sequence[str]
-    kept: int
-
-
 # The targets that lack a clip's features, by key.
 Work = Mapping[str, Sequence[Target]]
 
@@ -112,12 +99,19 @@ def sides(folder: Path, backbones: Sequence[str]) -> list[int]:
     return sorted(int(name) for name in set.intersection(*seen) - {IDENTITY_FILE})
 
 
-def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Gap]:
-    """Makes room for a backbone, and returns what it lacks in each target.
+def plan(
+    wanted: Sequence[Wanted], backbone: str, identity: Identity
+) -> tuple[dict[str, list[Target]], dict[Target, int]]:
+    """Makes room for a backbone, and returns what it lacks.
 
     Features of removed clips are deleted. Those that are there are judged by name and size.
+
+    Returns:
+        The targets that lack a clip's features, by the clip's key, as its frames are read once for
+        all of them; and how many clips have theirs, by target.
     """
-    gaps = []
+    lacking: dict[str, list[Target]] = {}
+    kept = {}
     for each in wanted:
         shown = tuple(each.views)
         prepare(each.folder, backbone, replace(identity, views=shown), each.sides)
@@ -126,17 +120,10 @@ def plan(wanted: Sequence[Wanted], backbone: str, identity: Identity) -> list[Ga
             arrays.remove_others(target.folder, each.keys)
             there = arrays.keys(target.folder, identity.features * np.dtype(DTYPE).itemsize)
             missing = [key for key in each.keys if key not in there]
-            gaps.append(Gap(target, missing, len(each.keys) - len(missing)))
-    return gaps
-
-
-def work(gaps: Sequence[Gap]) -> dict[str, list[Target]]:
-    """Returns the targets that lack a clip's features, by key: its frames are then read once."""
-    lacking: dict[str, list[Target]] = {}
-    for gap in gaps:
-        for key in gap.missing:
-            lacking.setdefault(key, []).append(gap.target)
-    return lacking
+            for key in missing:
+                lacking.setdefault(key, []).append(target)
+            kept[target] = len(each.keys) - len(missing)
+    return lacking, kept
 
 
 def fill(
@@ -179,16 +166,17 @@ def fill(
     return count
 
 
-def lines(backbone: str, gaps: Sequence[Gap]) -> list[str]:
+def lines(backbone: str, lacking: Work, kept: Mapping[Target, int]) -> list[str]:
     """Returns what was embedded, for the terminal: sides of the same counts in one line."""
     sides: dict[tuple[int, int, int], list[str]] = {}
-    for gap in gaps:
-        more = 0 if 0 in gap.target.views else len(gap.target.views)
-        sides.setdefault((more, len(gap.missing), gap.kept), []).append(str(gap.target.side))
+    missing = Counter(target for targets in lacking.values() for target in targets)
+    for target, reused in kept.items():
+        more = 0 if 0 in target.views else len(target.views)
+        sides.setdefault((more, missing[target], reused), []).append(str(target.side))
     return [
         f"{backbone} at {', '.join(at)} px{f', {more} more views' if more else ''}: "
-        f"{embedded} clips embedded, {kept} reused"
-        for (more, embedded, kept), at in sides.items()
+        f"{embedded} clips embedded, {reused} reused"
+        for (more, embedded, reused), at in sides.items()
     ]
 
 

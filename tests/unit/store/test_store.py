@@ -117,8 +117,8 @@ def test_what_systems_leave_in_folders_of_ours_is_let_alone(tmp_path: Path) -> N
     embeddings.remove_other_backbones(tmp_path, ["net"])
     embeddings.prepare(tmp_path, "net", identity, [72])
     assert embeddings.sides(tmp_path, ["net"]) == [72]
-    [gap] = embeddings.plan([embeddings.Wanted(tmp_path, [72], ["one"])], "net", identity)
-    assert not gap.missing
+    lacking, _ = embeddings.plan([embeddings.Wanted(tmp_path, [72], ["one"])], "net", identity)
+    assert not lacking
     assert (side / "@eaDir/1").exists()
     # Another network's features go, whatever lies beside them.
     embeddings.remove_other_backbones(tmp_path, ["other"])
@@ -133,18 +133,17 @@ def test_only_features_that_are_missing_are_planned(tmp_path: Path) -> None:
         embeddings.Wanted(tmp_path / "tested", [56], ["two"]),
         embeddings.Wanted(tmp_path / "none", [], ["two"]),
     ]
-    before = embeddings.plan(wanted, "net", identity)
-    for gap in before:
-        write_features(gap.target.folder, gap.missing[-1])
-    assert [(gap.target.side, gap.missing, gap.kept) for gap in before] == [
-        (224, ["one", "two"], 0),
-        (72, ["one", "two"], 0),
-        (56, ["two"], 0),
-    ]
-    after = embeddings.plan(wanted, "net", identity)
-    assert [(gap.missing, gap.kept) for gap in after] == [(["one"], 1), (["one"], 1), ([], 1)]
+    lacking, kept = embeddings.plan(wanted, "net", identity)
+    sides = {key: [target.side for target in targets] for key, targets in lacking.items()}
+    assert sides == {"one": [224, 72], "two": [224, 72, 56]}
+    assert {target.side: count for target, count in kept.items()} == {224: 0, 72: 0, 56: 0}
+    for target in lacking.pop("two"):
+        write_features(target.folder, "two")
+    after, kept = embeddings.plan(wanted, "net", identity)
+    assert after == lacking
+    assert {target.side: count for target, count in kept.items()} == {224: 1, 72: 1, 56: 1}
     other = embeddings.Identity(features=2, weights="others", threads=1)
-    assert [gap.kept for gap in embeddings.plan(wanted, "net", other)] == [0, 0, 0]
+    assert not any(embeddings.plan(wanted, "net", other)[1].values())
 
 
 def test_features_of_several_views_come_one_view_after_the_other(
@@ -161,7 +160,7 @@ def test_features_of_several_views_come_one_view_after_the_other(
         embeddings.Wanted(tmp_path / "all", [40, 20], list(clips), range(1, 3)),
         embeddings.Wanted(tmp_path / "more", [40], ["one"]),
     ]
-    gaps = embeddings.plan(wanted, "net", identity)
+    lacking, _ = embeddings.plan(wanted, "net", identity)
 
     def corner(shown: np.ndarray) -> np.ndarray:
         return shown[:, 0, 0].astype(np.float32)
@@ -173,10 +172,9 @@ def test_features_of_several_views_come_one_view_after_the_other(
         return read(folder, key, side)
 
     monkeypatch.setattr(frame_store, "read", counted)
-    lacking = embeddings.work(gaps)
     assert embeddings.fill(tmp_path / "frames", 40, lacking, lambda _: corner, clips=2) == 22
     assert reads == ["one", "two"]
-    assert not any(gap.missing for gap in embeddings.plan(wanted, "net", identity))
+    assert not embeddings.plan(wanted, "net", identity)[0]
     rows = pd.DataFrame({"shard": ["two", "two", "one"], "index": [2, 0, 1], "label": [0, 1, 2]})
     shown = frames[[4, 2, 1]]
     expected = np.concatenate([shown[:, 0, -1], shown[:, 2, 0]])
@@ -185,4 +183,4 @@ def test_features_of_several_views_come_one_view_after_the_other(
     assert found.labels.tolist() == [0, 1, 2, 0, 1, 2]
     # Of other views nothing is taken over.
     other = embeddings.Wanted(tmp_path / "all", [40], list(clips), range(1, 2))
-    assert [gap.kept for gap in embeddings.plan([other], "net", identity)] == [0]
+    assert not any(embeddings.plan([other], "net", identity)[1].values())
