@@ -16,7 +16,8 @@ from mlflow.tracking import MlflowClient
 
 from stemtune.core import all_params, dvc
 from stemtune.export.exports import Exports
-from stemtune.tracking import moved, publisher, publishing, service, store
+from stemtune.tracking import moved, pipeline_run, publisher, publishing, store
+from stemtune.tracking.outbox import Outbox
 from tests.support.project import ROOT
 
 
@@ -289,6 +290,10 @@ def test_a_file_system_that_locks_nothing_keeps_no_run_out_of_mlflow(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fcntl.flock", refuse)
     monkeypatch.setattr(publisher, "LINGER_SECONDS", 0.1)
-    Path(".tracking").mkdir()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    kept, run = Outbox(Path(".tracking/one")), pipeline_run.current("over")
+    ended = run.owner.model_copy(update={"started": 0.0})
+    kept.describe(run.model_copy(update={"owner": ended}))
     publisher.main()
-    assert service._noted(Path(".tracking"))
+    assert kept.shown()
+    mlflow.set_tracking_uri("")
