@@ -89,7 +89,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, warm: dict[str, str]) -> I
         clips.write_frames(made.root / f"data/{'ab'[number % 2]}/{number}.mp4", frames)
     clips.write(made.root / f"data/b/{KILLER}.mp4", [10, 90, 200])
     for stage in MADE:
-        made.run("python", "-m", f"stages.{stage}")
+        made.run("python", "-m", "stemtune.run", stage)
     yield made
     made.remove()
 
@@ -130,7 +130,7 @@ def begin(
         path = project.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return subprocess.Popen(
-        ["python", "-m", f"stages.{stage_name}"],
+        ["python", "-m", "stemtune.run", stage_name],
         cwd=project.root,
         env=project.all_environment() | nodes.environment,
         stdout=subprocess.PIPE,
