@@ -1,6 +1,5 @@
 """One clip among many changes, under DVC: what is decoded and embedded again, and what is not."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stemtune.store import arrays, manifest
-from tests.support.project import ROOT, UNTRACKED, Project
+from tests.support.project import ROOT, UNTRACKED, Project, embedded
 
 FOLDERS = ("frames", "embeddings", "embeddings_augmented")
 # Bytes behind the last box of an mp4 are ignored: another file, the same footage.
@@ -118,8 +117,7 @@ def test_of_changes_of_every_kind_only_new_content_is_decoded_and_embedded(
     assert {name for name in after if after[name] != before.get(name)} == set().union(*made)
     assert set(before) - set(after) == gone
     assert "; 2 decoded, " in printed
-    embedded = [int(count) for count in re.findall(r": (\d+) clips embedded, ", printed)]
-    assert sum(embedded) == sum(len(names) - 1 for names in made)
+    assert embedded(printed) == sum(len(names) - 1 for names in made)
 
 
 def test_a_machine_that_pulled_the_frames_decodes_only_the_new_clip(

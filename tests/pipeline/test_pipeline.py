@@ -26,7 +26,7 @@ from stemtune.store import manifest
 from tests.support import servers
 from tests.support.browser import assert_sound, compared, look_at
 from tests.support.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents
-from tests.support.project import LITE, ROOT, UNTRACKED, Project
+from tests.support.project import LITE, ROOT, UNTRACKED, Project, embedded
 
 SAMPLES, FOOTAGE = ROOT / "data", ROOT.parent / "shared/data/clips"
 # Real footage lies beside a checkout where there is any; the sample clips come with the project.
@@ -463,10 +463,7 @@ def test_a_new_clip_is_the_only_one_decoded_and_no_other_changes_its_split(
     used = ["embeddings", "embeddings_augmented" if after[added] == "train" else "nowhere"]
     sides = sum(len(list((prepared.root / home).glob("*/*/"))) for home in used)
     assert sides >= 2
-    # A line names several sides, as in: at 48, 96 px.
-    lines = [line for line in printed.splitlines() if ": 1 clips embedded, " in line]
-    named = [line.partition(" at ")[2].partition(" px")[0].split(", ") for line in lines]
-    assert sum(map(len, named)) == sides
+    assert embedded(printed) == sides
     assert after[before.index].equals(before)
 
 

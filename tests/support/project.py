@@ -1,5 +1,6 @@
 """A copy of this project for a test, and what it is given."""
 
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -52,6 +53,12 @@ OTHERS_PROJECT = {
 
 # Block track of params.yaml where no one looks at MLflow: a test is through sooner.
 UNTRACKED = {"enabled": False}
+
+
+def embedded(printed: str) -> int:
+    """Returns how many clips embed_frames says to have embedded, each counted at each side."""
+    lines = re.findall(r" at ([\d, ]+) px.*: (\d+) clips embedded, ", printed)
+    return sum(len(sides.split(", ")) * int(count) for sides, count in lines)
 
 
 class Project(project.Project):
