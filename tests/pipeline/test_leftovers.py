@@ -31,7 +31,7 @@ PIPELINE = {
             "do": {
                 "cmd": [
                     "mkdir -p models/stem/${key} records",
-                    "echo ${item.objective} > models/stem/${key}/weights",
+                    "echo ${item.head} > models/stem/${key}/weights",
                     "echo {} > records/add_stem@${key}.json",
                 ],
                 "params": ["add_stem.variants.${key}"],
