@@ -9,9 +9,9 @@ from PIL import Image
 
 # Of a thumbnail, px.
 SIDE = 8
-# Frames of one footage differ in their mean red, green and blue by so many levels of 255 at most,
+# Frames of one footage agree in mean red, green and blue within this many levels of 255,
 MOST_COLOR = 6.0
-# or, if only the light differs, have thumbnails of at least this correlation.
+# or, if only the light differs, have thumbnails with at least this correlation.
 LEAST_CORRELATION = 0.92
 
 

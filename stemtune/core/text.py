@@ -3,6 +3,7 @@
 import codecs
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from stemtune.core.errors import InputError
@@ -53,9 +54,13 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def folded(name: str) -> str:
-    """Returns what names have in common that people spell differently: case, blanks, ends."""
-    return re.sub(r"[\s_]+", " ", name.casefold()).strip().rstrip(" .")
+def differing_by_spelling(names: Iterable[str]) -> list[list[str]]:
+    """Returns the names that differ from others in case, blanks or ends alone, sorted, together."""
+    by_spelling: dict[str, list[str]] = {}
+    for name in sorted(names):
+        spelling = re.sub(r"[\s_]+", " ", name.casefold()).strip().rstrip(" .")
+        by_spelling.setdefault(spelling, []).append(name)
+    return [alike for alike in by_spelling.values() if alike[1:]]
 
 
 def _odd_bytes(path: Path, data: bytes, encoding: str, error: UnicodeDecodeError) -> str:

@@ -109,10 +109,7 @@ def read_table(path: Path) -> dict[str, str]:
 
 def _refuse_two_spellings(path: Path, names: Collection[str]) -> None:
     """Raises ClipsError where one source is written in two ways: it would be split in two."""
-    by_spelling: dict[str, list[str]] = {}
-    for name in sorted(names):
-        by_spelling.setdefault(text.folded(name), []).append(name)
-    if twice := [" and ".join(map(shown, each)) for each in by_spelling.values() if each[1:]]:
+    if twice := [" and ".join(map(shown, each)) for each in text.differing_by_spelling(names)]:
         raise ClipsError(
             f"{path} has groups that differ by their spelling alone: {words.some(twice, '; ')}. "
             "Write each group in one way, or give different groups different names"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stemtune.core import printable
 from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import SplitFolders
-from stemtune.core.text import composed, folded
+from stemtune.core.text import composed, differing_by_spelling
 from stemtune.ingest import words
 from stemtune.store.manifest import TEST, TRAIN, VALIDATION
 
@@ -163,11 +163,7 @@ def require_classes(labels: Set[str], classes: Collection[str]) -> None:
 
 
 def _refuse_two_spellings(labels: Iterable[str]) -> None:
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for label in sorted(labels):
-        spellings[folded(label)].append(label)
-    twice = [" and ".join(map(repr, names)) for names in spellings.values() if names[1:]]
-    if twice:
+    if twice := [" and ".join(map(repr, names)) for names in differing_by_spelling(labels)]:
         raise LayoutError(
             f"data/ holds classes that differ by their spelling alone: {words.some(twice, '; ')}; "
             "other systems take some of these for one folder. Put the clips of one class into one "

@@ -165,7 +165,7 @@ def classes(per_class: pd.DataFrame) -> pd.DataFrame:
 
 
 def known(value: float | None, digits: int) -> str:
-    """Returns a number with so many digits behind the point; "" if there is none."""
+    """Returns a number with this many decimals; "" if there is none."""
     return "" if pd.isna(value) else f"{value:.{digits}f}"
 
 

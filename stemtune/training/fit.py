@@ -25,7 +25,6 @@ METRICS = {
 }
 # Set to 1, it has each epoch printed, and each training.
 VERBOSE = "STEMTUNE_VERBOSE"
-CROSS_ENTROPY = "sparse_categorical_crossentropy"
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -37,9 +36,10 @@ def fit(
     title: str,
     on_epoch: OnEpoch = lambda epoch: None,
     *,
+    optimizer: keras.Optimizer,
+    steps_per_execution: int = 1,
     initial_epoch: int = 0,
     keep_best: bool = False,
-    **compiled: Any,
 ) -> Training:
     """Trains a model from the weights that it has, and leaves it with those of the kept epoch.
 
@@ -54,17 +54,21 @@ def fit(
         title: Shown on the terminal while it runs, and with `STEMTUNE_VERBOSE=1` in a line for
             each epoch.
         on_epoch: Receives each epoch when it ends.
+        optimizer: As `keras.Model.compile` takes it.
+        steps_per_execution: As `keras.Model.compile` takes it.
         initial_epoch: As `keras.Model.fit` takes it.
         keep_best: Whether the model ends with the weights of the epoch with the lowest validation
             loss instead of the last epoch's. The random start is none: an untrained model that is
             unsure can have a lower loss than a trained one that is too sure.
-        compiled: As `keras.Model.compile` takes it; the optimizer, and what else differs from
-            cross-entropy and accuracy.
     """
     # Or the model would store its optimizer with its weights.
     model = keras.Model(model.inputs, model.output)
     model.compile(
-        **{"loss": CROSS_ENTROPY, "metrics": ["accuracy"], "jit_compile": False} | compiled
+        optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
+        jit_compile=False,
     )
     log = EpochLog(title, epochs, on_epoch)
     callbacks: list[keras.callbacks.Callback] = [log]

@@ -1,7 +1,6 @@
 """Keras Tuner's oracles, which choose the learning rates to try, made to cover all of a list."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras_tuner
@@ -40,47 +39,22 @@ def build(params: TuneLr, seed: int) -> keras_tuner.Oracle:
         params: Tuner and rates.
         seed: Of its draws; not 0.
     """
-    rates = params.learning_rates
+    rates, space = params.learning_rates, keras_tuner.HyperParameters()
     if isinstance(rates, RateRange):
-        space, count, trials = keras_tuner.HyperParameters(), None, params.max_trials
         space.Float("learning_rate", rates.min, rates.max, sampling=rates.sampling)
-    elif params.tuner != "hyperband":
-        return of_list(params.tuner, rates, seed)
+        count = None
     else:
-        space, count, trials = _choice(rates), len(rates), len(rates)
+        space.Choice("learning_rate", list(rates))
+        count = len(rates)
     objective = keras_tuner.Objective(OBJECTIVE, "max")
     common = {"objective": objective, "seed": seed, "hyperparameters": space}
     if params.tuner == "hyperband":
         factor = params.hyperband_factor
         return _quiet(_HyperbandOracle(count, max_epochs=params.epochs, factor=factor, **common))
-    return _quiet(KINDS[params.tuner](max_trials=trials, **common))
-
-
-def of_list(tuner: str, rates: Sequence[float], seed: int) -> keras_tuner.Oracle:
-    """Returns an oracle that proposes each rate of a list once, to be judged by accuracy.
-
-    Args:
-        tuner: bayesian, random or grid.
-        rates: At least one.
-        seed: Of its draws; not 0.
-    """
-    # Only the random phase rules repeats out; the model-based one may try a rate twice.
-    more = {"num_initial_points": len(rates)} if tuner == "bayesian" else {}
-    return _quiet(
-        KINDS[tuner](
-            max_trials=len(rates),
-            objective=keras_tuner.Objective(OBJECTIVE, "max"),
-            seed=seed,
-            hyperparameters=_choice(rates),
-            **more,
-        )
-    )
-
-
-def _choice(rates: Sequence[float]) -> keras_tuner.HyperParameters:
-    space = keras_tuner.HyperParameters()
-    space.Choice("learning_rate", list(rates))
-    return space
+    if params.tuner == "bayesian" and count:
+        # Only the random phase rules repeats out; the model-based one may try a rate twice.
+        common["num_initial_points"] = count
+    return _quiet(KINDS[params.tuner](max_trials=count or params.max_trials, **common))
 
 
 def _quiet(oracle: keras_tuner.Oracle) -> keras_tuner.Oracle:

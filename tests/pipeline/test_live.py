@@ -1,7 +1,6 @@
 """Two backbones side by side, and heads trained on frames mirrored at random, uncached."""
 
 import json
-import re
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from bench.project import QUICK_STEM
 from stemtune.networks import classifier
 from stemtune.store import frame_store, manifest
 from tests.support import small_backbone
-from tests.support.project import UNTRACKED, Project
+from tests.support.project import UNTRACKED, Project, embedded
 
 HEAD = {"units": 4, "dropout": 0.5, "augmentation": "flip", "cached_features": False}
 
@@ -45,15 +44,12 @@ def test_a_second_backbone_is_the_only_one_that_runs(noise: Project) -> None:
     noise.run("dvc", "repro", "embed_frames")
     noise.set_params(embed_frames={"backbones": BOTH, "weights": dict.fromkeys(BOTH, "random")})
     printed = noise.run("dvc", "repro", "embed_frames")
-    lines = re.findall(r"(\w+) at ([\d, ]+) px: (\d+) clips embedded, (\d+) reused", printed)
-    counts = [
-        (name, side, *numbers) for name, sides, *numbers in lines for side in sides.split(", ")
-    ]
-    assert {"96", "48"} <= {side for _, side, *_ in counts}
-    for name, side, embedded, reused in counts:
-        expected = (CLIPS, 0) if name == small_backbone.TWIN else (0, CLIPS)
-        if side in ("96", "48"):
-            assert (int(embedded), int(reused)) == expected, (name, side)
+    counts = [each for each in embedded(printed) if not each.is_augmented]
+    assert {96, 48} <= {each.side for each in counts}
+    for each in counts:
+        expected = (CLIPS, 0) if each.backbone == small_backbone.TWIN else (0, CLIPS)
+        if each.side in (96, 48):
+            assert (each.embedded, each.reused) == expected, each
 
 
 def test_frames_mirrored_and_seen_at_a_side_of_their_own_run_through_the_whole_chain(

@@ -1,7 +1,6 @@
 """The paper's three networks through the whole chain, with random weights and few frames."""
 
 import json
-import re
 from pathlib import Path
 
 import h5py
@@ -17,7 +16,7 @@ from stemtune.core.settings.frames import Split
 from stemtune.ingest import splits
 from stemtune.store import manifest
 from tests.support.clips import scene, write_frames
-from tests.support.project import UNTRACKED, Project
+from tests.support.project import UNTRACKED, Project, embedded
 
 PAPER = ["vgg16", "resnet50", "inception_v3"]
 FEATURES = {"vgg16": 512, "resnet50": 2048, "inception_v3": 2048}
@@ -92,24 +91,26 @@ def test_a_third_backbone_is_the_only_one_that_runs(ucf101: Project, weights_fil
     checksum = sha256(weights_file)
     ucf101.set_params(embed_frames=embedding(PAPER[:2], weights_file, checksum))
     printed = ucf101.run("dvc", "repro", "embed_frames")
-    embedded = sides_of(printed, f"{CLIPS} clips embedded, 0 reused")
+    made = sides_of(printed, CLIPS, 0)
     # The side of equal cost is one of theirs together.
-    sides = {int(side) for _, side in embedded}
+    sides = {side for _, side in made}
     assert {SIDE, SMALL_SIDE} <= sides
-    assert sorted(embedded) == sorted((name, str(side)) for name in PAPER[:2] for side in sides)
+    assert sorted(made) == sorted((name, side) for name in PAPER[:2] for side in sides)
     ucf101.set_params(embed_frames=embedding(PAPER, weights_file, checksum))
     printed = ucf101.run("dvc", "repro", "embed_frames")
-    reused = sides_of(printed, f"0 clips embedded, {CLIPS} reused")
-    embedded = sides_of(printed, f"{CLIPS} clips embedded, 0 reused")
-    for side in map(str, (SIDE, SMALL_SIDE)):
+    reused, made = sides_of(printed, 0, CLIPS), sides_of(printed, CLIPS, 0)
+    for side in (SIDE, SMALL_SIDE):
         assert {(name, side) for name in PAPER[:2]} <= {*reused}
-        assert ("inception_v3", side) in embedded
+        assert ("inception_v3", side) in made
 
 
-def sides_of(printed: str, count: str) -> list[tuple[str, str]]:
-    """Returns each backbone with each side of which embed_frames says this count."""
-    found = re.findall(rf"(\w+) at ([\d, ]+) px: {count}", printed)
-    return [(name, side) for name, sides in found for side in sides.split(", ")]
+def sides_of(printed: str, made: int, reused: int) -> list[tuple[str, int]]:
+    """Returns each backbone with each side of which embed_frames says these counts."""
+    return [
+        (each.backbone, each.side)
+        for each in embedded(printed)
+        if not each.is_augmented and (each.embedded, each.reused) == (made, reused)
+    ]
 
 
 def write_ucf101(data: Path, split: Split) -> None:

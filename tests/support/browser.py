@@ -42,7 +42,7 @@ return [...document.querySelectorAll("img, svg")].map(one => {
 })
 """
 
-# Boxes whose content sticks out, or can be seen by scrolling alone, but for hidden ones.
+# Visible boxes whose content sticks out, or can be seen by scrolling alone.
 CUT = """
 return [...document.querySelectorAll("body *")].filter(one => {
   const style = getComputedStyle(one);

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,10 +56,30 @@ OTHERS_PROJECT = {
 UNTRACKED = {"enabled": False}
 
 
-def embedded(printed: str) -> int:
-    """Returns how many clips embed_frames says to have embedded, each counted at each side."""
-    lines = re.findall(r" at ([\d, ]+) px.*: (\d+) clips embedded, ", printed)
-    return sum(len(sides.split(", ")) * int(count) for sides, count in lines)
+class Embedded(NamedTuple):
+    """What embed_frames says of a backbone at a side.
+
+    Attributes:
+        side: Of the frames, px.
+        is_augmented: Whether it is about augmented copies of frames.
+        embedded, reused: Clips.
+    """
+
+    backbone: str
+    side: int
+    is_augmented: bool
+    embedded: int
+    reused: int
+
+
+def embedded(printed: str) -> list[Embedded]:
+    """Returns what embed_frames printed, a line of which names several sides."""
+    pattern = r"(\w+) at ([\d, ]+) px(, \d+ more views)?: (\d+) clips embedded, (\d+) reused"
+    return [
+        Embedded(backbone, int(side), bool(views), int(count), int(reused))
+        for backbone, sides, views, count, reused in re.findall(pattern, printed)
+        for side in sides.split(", ")
+    ]
 
 
 class Project(project.Project):
