@@ -220,3 +220,11 @@ def test_the_environment_of_mlproject_is_the_lock_and_a_python_of_the_project() 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert environment["dependencies"] == ["-r requirements.lock"]
     assert environment["python"] in SpecifierSet(project["requires-python"])
+
+
+@pytest.mark.parametrize("stage", PIPELINE["stages"])
+def test_a_fresh_clone_can_take_every_stage_from_the_run_cache(stage: str) -> None:
+    definition = PIPELINE["stages"][stage]
+    # One output that is not cached, and no metric, keeps a stage out of it.
+    for out in definition.get("do", definition).get("outs", []):
+        assert isinstance(out, str) or all(each.get("cache", True) for each in out.values())
