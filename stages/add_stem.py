@@ -36,7 +36,9 @@ def main(record: Record, variant: str) -> list[str]:
 
     task, folder = stems.StemTask(variant, settings), STEMS / variant
     epochs = len(add_stem.learning_rates) * add_stem.epochs
-    flat = params.flat("add_stem", add_stem)
+    # Of this variant alone: an edit of another one reruns nothing here.
+    used = add_stem.model_dump(exclude={"variants", "retrained_head"})
+    flat = dict(params.leaves(used, "add_stem")) | {"head": add_stem.variants[variant].head}
     with record.timed(flat), terminal.steps(record.name, epochs, "epochs"):
         train = partial(stems.train, task)
         # From other machines no record can be shown before its training is over.

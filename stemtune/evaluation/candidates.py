@@ -43,7 +43,7 @@ class Candidate:
     @property
     def graph(self) -> tuple[str, int]:
         """Equal for candidates that differ in their head alone: they cost the same."""
-        before = f"{self.name} before " if self.classifier.stem else ""
+        before = "stem before " if self.classifier.stem else ""
         return before + " ".join(self.backbones), self.side
 
     def flops(self) -> int:

@@ -185,7 +185,7 @@ def _model(child: Record, row: Row, by_stage: Mapping[str, Record], times: Timin
     settings, notes = {"model": row.model}, []
     if trained:
         metrics["estimated_wh"] = trained.energy_wh or 0.0
-        wanted = ("learning_rate", "start", "objective", "head")
+        wanted = ("learning_rate", "head")
         settings |= {key: trained.params[key] for key in wanted if key in trained.params}
         notes = [f"**{note}**" for note in trained.notes]
     return child.model_copy(

@@ -154,12 +154,10 @@ def notes(tried: Sequence[TrainedStem], best: TrainedStem, setting: str) -> list
         died = ", ".join(f"{each.learning_rate:g}" for each in tried if each.death == death)
         lines.append(f"the stem died at {died}: {death}")
     if best.death:
-        lines[0] += f"; give {setting} others, lower ones in most cases"
-    if len(tried) > 1:
-        lines.append(
-            rates.advice([each.learning_rate for each in tried], best.learning_rate, setting)
-        )
-    return [line for line in lines if line]
+        lines[-1] += f"; give {setting} others, lower ones in most cases"
+    elif told := rates.advice([each.learning_rate for each in tried], best.learning_rate, setting):
+        lines.append(told)
+    return lines
 
 
 def _death(

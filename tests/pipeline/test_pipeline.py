@@ -316,6 +316,7 @@ def test_files_for_devices_are_in_mlflow_once(prepared: Project) -> None:
     version = client.get_model_version_by_alias("stemtune", "baseline")
     assert version.tags["stemtune.exports"] == " ".join(f"runs:/{holder}/{file}" for file in files)
     assert client.list_artifacts(models["stem, as_published"].info.run_id)
+    assert models["stem, as_published"].data.params["head"] == "frozen_small"
     assert not client.list_artifacts(models["resize_48"].info.run_id)
 
 

@@ -151,6 +151,9 @@ def test_a_stem_that_died_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         [note] = stems.notes([trained], trained, "add_stem.learning_rates")
         assert note.startswith(f"the stem died at 0.01: {death}")
         assert note.endswith("; give add_stem.learning_rates others, lower ones in most cases")
+        # If all died, none says that a larger rate may be better.
+        others = [trained._replace(learning_rate=rate) for rate in (0.003, 0.001)]
+        assert len(stems.notes([trained, *others], trained, "add_stem.learning_rates")) == 1
 
 
 def test_rates_train_alike_here_and_elsewhere_and_the_most_accurate_is_kept() -> None:
