@@ -24,7 +24,7 @@ CODE = (
     ".dvcignore",
 )
 # What variables are called that belong to another run, repository or account.
-FOREIGN = ("MLFLOW_", "DVC_", "AWS_", "GIT_", "GITHUB_", "STEMTUNE_")
+FOREIGN = ("MLFLOW_", "DVC_", "AWS_", "GIT_", "GITHUB_", "STEMTUNE_", "MAKE", "MFLAGS")
 # A folder whose `python` comes before this process's own.
 PYTHON_VARIABLE = "BENCH_PYTHON"
 # Brightness of noise by its class.

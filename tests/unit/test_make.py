@@ -196,7 +196,9 @@ def test_installing_says_how_large_it_is_and_nothing_else(tmp_path: Path) -> Non
     )
     python.chmod(0o755)
     command = ["make", ".venv/ready", f"PYTHON={python}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=project.inherited(), capture_output=True, text=True, check=True
+    )
     assert done.stdout == (
         "make: installs the environment once, in some minutes: about 950 MB to download, "
         "3.5 GB on disk\n"
