@@ -58,4 +58,4 @@ def main(record: Record, variant: str) -> list[str]:
         for note in stems.notes(tried, best, setting):
             record.note(note)
         record.artifacts = [str(folder / HISTORY_FILE)]
-    return [f"{fit.line(variant, best)}; {len(tried)} learning rates tried"]
+    return [fit.line(variant, best)]

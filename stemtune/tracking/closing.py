@@ -42,7 +42,8 @@ def closing(
         "\n".join(hint(each) for each in [*notes, *(advised.warnings if advised else [])]),
         wrapped(label + sentence, more=""),
         # Terminals open an address of this form at a click.
-        f"Report   {REPORT.resolve().as_uri()}\nRuns     make ui      Try a clip: make demo",
+        f"Report   {REPORT.resolve().as_uri()}\n"
+        "Runs     make ui      Try a clip: make demo      Keep: git commit -a",
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -19,23 +19,16 @@ def advice(rates: Sequence[float] | RateRange, best: float, setting: str) -> str
         best: The best of them.
         setting: Of params.yaml, that holds them, by its dotted name.
     """
-    said = "the best of the rates tried"
     if isinstance(rates, RateRange):
         scale = math.log if rates.sampling == "log" else float
         low, high, at = map(scale, (rates.min, rates.max, best))
         share = (at - low) / (high - low)
-        lies = f"{said}, {best:.3g}, lies at the"
+        lies = f"the best learning rate, {best:.3g}, lies at the"
         if share >= 1 - END:
-            return (
-                f"{lies} upper end of its range, {rates.max:g}; a larger one may be better: raise "
-                f"{setting}.max"
-            )
+            return f"{lies} upper end of its range, {rates.max:g}; raise {setting}.max"
         if share <= END:
-            return (
-                f"{lies} lower end of its range, {rates.min:g}; a smaller one may be better: lower "
-                f"{setting}.min"
-            )
+            return f"{lies} lower end of its range, {rates.min:g}; lower {setting}.min"
     elif len(rates) >= FEWEST and best in (max(rates), min(rates)):
         end, more = ("largest", "larger") if best == max(rates) else ("smallest", "smaller")
-        return f"{said} is the {end}, {best:g}; a {more} one may be better: add it to {setting}"
+        return f"{best:g} is the {end} learning rate tried; add a {more} one to {setting}"
     return ""

@@ -13,7 +13,7 @@ import numpy as np
 from stemtune.core.params import Params
 from stemtune.core.paths import BASELINE, FRAMES, MANIFEST, RETRAINED
 from stemtune.core.records import Record
-from stemtune.core.results import Training, by_accuracy
+from stemtune.core.results import Training, by_accuracy, has_diverged
 from stemtune.networks import classifier as stored
 from stemtune.networks import images, stem
 from stemtune.networks.classifier import Classifier
@@ -92,7 +92,7 @@ def train(task: StemTask, rate: float, tell: Tell = lambda record: None) -> Trai
         AssertionError: Other parameters would be trained.
     """
     settings, classifier = task.settings, begin(task)
-    record = Record.start(f"{task.variant} at {rate:g}", {"learning_rate": rate})
+    record = Record.start(f"{task.variant} at {rate}", {"learning_rate": rate})
     tell(record)
     classifier.head.trainable = False
     size = settings.extract_frames.size
@@ -114,7 +114,7 @@ def train(task: StemTask, rate: float, tell: Tell = lambda record: None) -> Trai
         frames.stream(),
         validation.stream(),
         settings.add_stem.epochs,
-        f"{task.title} at {rate:g}",
+        f"{task.title} at {rate}",
         record.add,
         optimizer=keras.optimizers.Adam(rate),
     )
@@ -150,6 +150,8 @@ def notes(tried: Sequence[TrainedStem], best: TrainedStem, setting: str) -> list
         setting: Of params.yaml, that holds the learning rates, by its dotted name.
     """
     lines = []
+    if diverged := [f"{each.learning_rate:g}" for each in tried if has_diverged(each)]:
+        lines.append(f"training diverged at {', '.join(diverged)}: the loss is not finite")
     for death in dict.fromkeys(each.death for each in tried if each.death):
         died = ", ".join(f"{each.learning_rate:g}" for each in tried if each.death == death)
         lines.append(f"the stem died at {died}: {death}")

@@ -128,7 +128,8 @@ def test_a_whole_run_fits_on_a_screen(prepared: Project) -> None:
     lines = printed.splitlines()
     # An address that is cut opens nothing.
     assert max(len(line) for line in lines if "file://" not in line) <= 100, printed
-    assert len(lines) <= 75, printed
+    assert len(lines) <= 62, printed
+    assert "dvc push" not in printed
     assert not re.search(r"^> sh|^Updating lock|epoch 1/", printed, flags=re.MULTILINE)
     # Each stage that leaves a record ends with its seconds.
     assert len(re.findall(r"\d s$", printed, flags=re.MULTILINE)) == len(STAGES) - 1, printed

@@ -131,7 +131,7 @@ def make(split_by: str = "group") -> Results:
                 "test_accuracy": [0.9, np.nan],
             }
         ),
-        advice="the best of the rates tried is the largest, 0.01",
+        advice="0.01 is the largest learning rate tried",
         history=history,
         answers=answers,
         classes=pd.DataFrame(

@@ -30,8 +30,9 @@ def _form(rates: Any) -> str:
     return "(range)" if isinstance(rates, dict | RateRange) else "(list)"
 
 
+RateList = Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
 Rates = Annotated[
-    Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct), Tag("(list)")]
+    Annotated[RateList, Tag("(list)")]
     | Annotated[RateRange, Tag("(range)")],
     Discriminator(_form),
 ]
@@ -144,7 +145,7 @@ class RetrainedHead(Augmented):
             both, moved (shift).
     """
 
-    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
+    learning_rates: RateList
     epochs: Count
 
 
@@ -160,7 +161,7 @@ class AddStem(Block):
 
     downscale: Literal[2, 3, 4]
     variants: Annotated[dict[Annotated[Name, AfterValidator(_free)], Variant], Field(min_length=1)]
-    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
+    learning_rates: RateList
     epochs: Count
     batch_size: Count
     retrained_head: RetrainedHead

@@ -137,9 +137,9 @@ def test_the_search_shows_whatever_columns_it_wrote(read: Reader, drawn: dict[st
 
 
 def test_a_best_rate_at_the_end_of_its_list_is_told(read: Reader, drawn: dict[str, str]) -> None:
-    assert "The best of the rates tried is the largest, 0.01." in read.text
+    assert "0.01 is the largest learning rate tried." in read.text
     quiet = dataclasses.replace(results.make(), advice="")
-    assert "rates tried" not in Reader(report.render(quiet, drawn)).text
+    assert "rate tried" not in Reader(report.render(quiet, drawn)).text
 
 
 def test_of_many_classes_and_stems_the_page_stays_small_and_says_what_it_leaves_out() -> None:

@@ -60,7 +60,7 @@ def test_it_has_candidates_hints_the_recommendation_once_and_links(
     assert "hint: On the prices: other programs were busy." in shown
     assert " ".join(lines).count("Recommendation: Use retrained_108_int8 on 1 frame at 2 ms") == 1
     assert lines[-2] == f"Report   {tmp_path.as_uri()}/report/index.html"
-    assert lines[-1] == "Runs     make ui      Try a clip: make demo"
+    assert lines[-1] == "Runs     make ui      Try a clip: make demo      Keep: git commit -a"
 
 
 def test_without_prices_it_says_so(tmp_path: Path) -> None:

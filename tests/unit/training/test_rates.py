@@ -15,18 +15,15 @@ LINEAR = RateRange(min=0.001, max=0.101, sampling="linear")
 @pytest.mark.parametrize(
     ("tried", "best", "said"),
     [
-        (PAPER, 0.01, "is the largest, 0.01; a larger one may be better: add it to tune_lr.rates"),
-        (PAPER, 0.00001, "is the smallest, 1e-05; a smaller one may be better: add it to"),
-        (LOG, 0.009, "0.009, lies at the upper end of its range, 0.01; a larger one may be better"),
-        (LOG, 0.009, ": raise tune_lr.rates.max"),
-        (LOG, 0.000011, "the lower end of its range, 1e-05; .*: lower tune_lr.rates.min"),
-        (LINEAR, 0.095, ": raise tune_lr.rates.max"),
+        (PAPER, 0.01, "^0.01 is the largest learning rate tried; add a larger one to tune"),
+        (PAPER, 0.00001, "^1e-05 is the smallest learning rate tried; add a smaller one to"),
+        (LOG, 0.009, "0.009, lies at the upper end of its range, 0.01; raise tune_lr.rates.max"),
+        (LOG, 0.000011, "the lower end of its range, 1e-05; lower tune_lr.rates.min"),
+        (LINEAR, 0.095, "; raise tune_lr.rates.max"),
     ],
 )
 def test_a_rate_at_an_end_is_told(tried: list[float] | RateRange, best: float, said: str) -> None:
-    advice = rates.advice(tried, best, "tune_lr.rates")
-    assert advice.startswith("the best of the rates tried")
-    assert re.search(said, advice)
+    assert re.search(said, rates.advice(tried, best, "tune_lr.rates"))
 
 
 @pytest.mark.parametrize(

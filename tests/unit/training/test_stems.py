@@ -160,7 +160,7 @@ def test_rates_train_alike_here_and_elsewhere_and_the_most_accurate_is_kept() ->
     task, rates = task_of(), [0.01, 0.001, 10.0]
     shown: list[Record] = []
     tried = [*Local(1).map(partial(stems.train, task, tell=shown.append), rates)]
-    assert [record.name for record in shown] == [f"tested at {rate:g}" for rate in rates]
+    assert [record.name for record in shown] == [f"tested at {rate}" for rate in rates]
     apart = [*Spread(1).map(partial(stems.train, task), rates[:2])]
     for one, other in zip(tried[:2], apart, strict=True):
         assert (one.metrics, one.death) == (other.metrics, other.death)
@@ -171,7 +171,7 @@ def test_rates_train_alike_here_and_elsewhere_and_the_most_accurate_is_kept() ->
     answers = stems.finished(task, best).predictor()(PIXELS)
     assert (answers.argmax(axis=1) == LABELS).mean() == pytest.approx(max(accuracies))
     *_, advice = stems.notes(tried, tried[2], "add_stem.learning_rates")
-    assert "add it to add_stem.learning_rates" in advice
+    assert "add a larger one to add_stem.learning_rates" in advice
 
 
 def test_a_rate_at_which_training_diverges_ranks_last_and_can_be_recorded() -> None:
@@ -179,6 +179,8 @@ def test_a_rate_at_which_training_diverges_ranks_last_and_can_be_recorded() -> N
     diverged, sound = stems.train(task, 1e38), stems.train(task, 0.01)
     assert "validation_loss" not in diverged.metrics
     assert stems.best([diverged, sound]) is sound
+    notes = stems.notes([diverged, sound], sound, "add_stem.learning_rates")
+    assert notes[0] == "training diverged at 1e+38: the loss is not finite"
     json.dumps(diverged.record.model_dump(), allow_nan=False)
     # A stage stops if nothing else is left.
     message = r"learning rate 1e\+38 diverged: .* give add_stem\.learning_rates lower rates"
