@@ -61,7 +61,7 @@ test-all: .venv/ready data ## the longest tests too: campaigns, whole pipelines,
 # Of several workers each that does not answer within 5 s is killed, which on busy cores they all are.
 ui: .venv/ready ## MLflow's UI on 127.0.0.1:5000
 	@$(BIN)/python -m stemtune.tracking.store
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" $(BIN)/mlflow ui --workers 1 --host 127.0.0.1
+	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" $(BIN)/mlflow ui --workers 1 --host 127.0.0.1
 
 demo: .venv/ready ## a page on 127.0.0.1:5002 that classifies a clip with each model
 	$(BIN)/stemtune demo

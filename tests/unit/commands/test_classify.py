@@ -58,6 +58,7 @@ def test_each_clip_is_a_row_and_what_cannot_be_read_is_named(
         "video of a kind that is read here",
         f"stemtune classify: {missing} does not exist",
         f"stemtune classify: {tmp_path} is a folder; name the clips in it",
+        f"{model} answered, from 3 frames each time; ms include reading them",
     ]
     assert main(["classify", "--model", str(model), "--json", *named[:2]]) == 1
     answer, problem = json.loads(capsys.readouterr().out)
