@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from stemtune.core import printable
@@ -96,7 +97,8 @@ class _Line:
         return f"{count}, {minutes}:{seconds:02d} min left"
 
 
-_line: _Line | None = None
+# That of the stage or command that runs; a thread of its own has none.
+_line: ContextVar[_Line | None] = ContextVar("_line", default=None)
 
 
 @contextmanager
@@ -108,8 +110,7 @@ def showing(title: str) -> Iterator[None]:
     Args:
         title: What runs; `steps` gives more detail.
     """
-    global _line
-    if _line or not sys.stdout.isatty():
+    if _line.get() or not sys.stdout.isatty():
         yield
         return
     # Only here, as it takes a tenth of a second.
@@ -136,11 +137,11 @@ def showing(title: str) -> Iterator[None]:
     with progress:
         # rich hides it, and a stage that is killed could not bring it back.
         console.show_cursor(True)
-        _line = _Line(title, progress)
+        token = _line.set(_Line(title, progress))
         try:
             yield
         finally:
-            _line = None
+            _line.reset(token)
 
 
 @contextmanager
@@ -153,11 +154,12 @@ def steps(title: str, total: float | None, unit: str) -> Iterator[None]:
         unit: What a step is, in the plural.
     """
     with showing(title):
-        if _line:
-            _line.begin(title, total, unit)
+        line = _line.get()
+        if line:
+            line.begin(title, total, unit)
         yield
-        if _line:
-            _line.begin(_line.title, None, "")
+        if line:
+            line.begin(line.title, None, "")
 
 
 def move(amount: float = 1.0, title: str = "") -> None:
@@ -167,5 +169,5 @@ def move(amount: float = 1.0, title: str = "") -> None:
         amount: How many.
         title: What is done from now on; "": the same as before.
     """
-    if _line:
-        _line.move(amount, title)
+    if line := _line.get():
+        line.move(amount, title)
