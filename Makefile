@@ -93,9 +93,9 @@ check: .venv/ready ## lint, format, types, which package imports which, and CI's
 cache: .venv/ready
 	@$(BIN)/python -m stemtune.commands.clone_folders
 
-# A folder of your own is left as it is.
+# A folder of your own is left as it is, and clips that stay in a remote are left there.
 data: | .venv/ready repository cache
-	@$(BIN)/dvc pull data.dvc
+	@test -e data.list || $(BIN)/dvc pull data.dvc
 
 # Any python3 can install uv, which takes the first Python on PATH that pyproject.toml admits, or
 # fetches one; UV_PYTHON names another.

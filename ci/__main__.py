@@ -27,6 +27,7 @@ from stemtune.core.paths import (
     EXPORT_PAGE,
     EXTRACT_METRICS,
     LATENCY,
+    LISTED,
     MANIFEST,
     METRICS,
     MISTAKES,
@@ -68,11 +69,15 @@ def play(options: argparse.Namespace) -> list[str]:
     base = base_commit(options.base)
     place = remote.choose(options.remote, options.push)
     print(f"ci: {place.said}")
+    names = commands.stages()
     if place.name:
-        commands.require_dvc("pull", "--run-cache", "--allow-missing", "--remote", place.name)
+        # Clips that stay in a remote are no stage's output.
+        outputs = names if LISTED.exists() else []
+        options_of_pull = ("--run-cache", "--allow-missing", "--remote", place.name)
+        commands.require_dvc("pull", *options_of_pull, *outputs)
     require_data(place)
 
-    names, before = commands.stages(), commands.lock()
+    before = commands.lock()
     stale = stages.stale(names, commands.lock("HEAD"), before, commands.status())
     started = time.time()
     status, printed = commands.dvc("repro")
@@ -168,7 +173,7 @@ def at_base(base: str, path: Path, kind: type[Content]) -> Content | None:
 
 def require_data(place: remote.Remote) -> None:
     """Stops if the clips that data.dvc names are neither here nor in the remote."""
-    if not DATA.exists():
+    if not DATA.exists() and not LISTED.exists():
         where = f"in remote {place.name}" if place.name else "available without a remote"
         raise InputError(
             f"the clips that data.dvc names are not {where}. The person who added clips has to "

@@ -1,6 +1,6 @@
 """extract_frames: clips in data/ → frames, one entry per clip, and the manifest.
 
-Reads:  data/, block extract_frames of params.yaml
+Reads:  data/, or a DVC remote (stemtune/ingest/remote.py); block extract_frames of params.yaml
 Writes: frames/, manifest.parquet, metrics/extract_frames.json, records/extract_frames.json,
         records/data_docs.html
 Run:    python -m stemtune.run extract_frames
@@ -9,6 +9,7 @@ Run:    python -m stemtune.run extract_frames
 
 import sys
 import time
+from dataclasses import replace
 
 from stemtune.core import errors, params, records, typed_json
 from stemtune.core.paths import CHECKSUMS, DATA, DATA_DOCS, EXTRACT_METRICS, FRAMES, MANIFEST
@@ -41,6 +42,7 @@ def main(record: Record) -> None:
         started = time.perf_counter()
         extracted = extraction.extract_all(found.clips, FRAMES, extract, engine)
         seconds = time.perf_counter() - started
+        found = replace(found, clips=extracted.clips)
         table = ingest_manifest.build(found, extracted.outcomes, extract)
         manifest.write(table, MANIFEST)
         decoded, contents = len(extracted.decoded), len(extracted.outcomes)

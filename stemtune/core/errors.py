@@ -55,6 +55,6 @@ def told(name: str, error: BaseException) -> str:
     return printable.message("".join(traceback.format_exception(error)).rstrip())
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Returns what an error says, on one line."""
     return printable.message(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")

@@ -3,6 +3,11 @@
 from pathlib import Path
 
 DATA = Path("data")
+# A link to data.dvc, on which a stage can depend, where clips stay in a DVC remote. DVC refuses
+# data.dvc itself.
+LISTED = Path("data.list")
+# Checksums of clips that were fetched from there; an output if there is such a link.
+FETCHED = Path("fetched.txt")
 FRAMES = Path("frames")
 MANIFEST = Path("manifest.parquet")
 DATA_DOCS = Path("records/data_docs.html")

@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +43,7 @@ class Clip:
         problem: Why it cannot be read; empty for the others.
         split: Its split, where `extract_frames.split.folders` gives it; else empty.
         state: Of the file when its checksum was computed; see `checksums.state`.
+        remote: What DVC knows its content by if it is in a remote; see `remote.contents`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Clip:
     problem: str
     split: str = ""
     state: tuple[int, ...] = ()
+    remote: str = ""
 
     def __str__(self) -> str:
         return f"the clip {self.path}"
@@ -61,20 +63,22 @@ class Entry(NamedTuple):
     """A path in the data folder that is no folder, or one that is not followed.
 
     Attributes:
-        name, path, problem: As of a `Clip`.
+        name, path, problem, remote: As of a `Clip`.
     """
 
     name: str
     path: Path
     problem: str
+    remote: str = ""
 
 
-def find(data: Path, params: ExtractFrames) -> list[Clip]:
+def find(data: Path, params: ExtractFrames, listed: Mapping[str, str] | None = None) -> list[Clip]:
     """Returns the clips of a data folder that is laid out as the settings say.
 
     Args:
         data: As of `find_clips`, which says what is raised.
         params: The settings.
+        listed: As of `find_clips`.
 
     Raises:
         LayoutError: Also if classes are missing, or others than those of the settings.
@@ -82,7 +86,7 @@ def find(data: Path, params: ExtractFrames) -> list[Clip]:
     """
     lists = params.split.lists
     names = (lists.train, lists.test) if lists else ()
-    found = find_clips(data, names, params.split.folders, params.classes or ())
+    found = find_clips(data, names, params.split.folders, params.classes or (), listed)
     if params.classes is not None:
         layout.require_classes({clip.label for clip in found}, params.classes)
     _refuse_other_names(data, found)
@@ -94,6 +98,7 @@ def find_clips(
     lists: Collection[str] = (),
     folders: SplitFolders | None = None,
     classes: Collection[str] = (),
+    listed: Mapping[str, str] | None = None,
 ) -> list[Clip]:
     """Returns the clips below a data folder, sorted by name; no clip is read.
 
@@ -106,18 +111,19 @@ def find_clips(
         lists: Names of further files right below it that are no clips.
         folders: The folders that are splits, if there are such.
         classes: Names of folders that are classes for sure.
+        listed: From `remote.contents` if the clips are in a remote; None: they are in the folder.
 
     Raises:
         ClipsError: There is no folder or no clip, or something is outside a class folder.
         LayoutError: The folders are not those of two classes or more.
         UnreadError: The system fails to list a folder.
     """
-    if not data.is_dir():
+    if listed is None and not data.is_dir():
         raise ClipsError(
             f"{data}/ is missing; put clips into {data}/<class>/, or run `dvc pull data.dvc` "
             "for the sample clips"
         )
-    found = entries(data, lists)
+    found = entries(data, lists) if listed is None else _listed(data, listed, lists)
     _refuse_links(data, found, depth=1 if folders is None else 2)
     _refuse_parts_of_dvc(data, found)
     _refuse_strays(data, found)
@@ -127,7 +133,9 @@ def find_clips(
         )
     places = layout.places([entry.name for entry in found], folders, classes)
     made = [
-        Clip(entry.name, entry.path, place.label, "", entry.problem, place.split)
+        Clip(
+            entry.name, entry.path, place.label, "", entry.problem, place.split, remote=entry.remote
+        )
         for entry, place in zip(found, places, strict=True)
     ]
     return sorted(made, key=lambda clip: clip.name)
@@ -146,6 +154,14 @@ def entries(data: Path, lists: Collection[str] = ()) -> list[Entry]:
         for entry in _walk(data, data, above)
         # A table that is a link to nothing would be left out in silence.
         if entry.problem == LEADS_NOWHERE or not _is_table(entry.name, lists)
+    ]
+
+
+def _listed(data: Path, listed: Mapping[str, str], lists: Collection[str]) -> list[Entry]:
+    return [
+        Entry(name, data / name, "", content)
+        for name, content in listed.items()
+        if not any(map(_is_hidden, name.split("/"))) and not _is_table(name, lists)
     ]
 
 

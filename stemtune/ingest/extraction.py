@@ -1,15 +1,15 @@
 """Updates the frame store: decodes the clips that have no entry."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from stemtune.core import files
 from stemtune.core.errors import InputError
 from stemtune.core.settings.frames import ExtractFrames
 from stemtune.engine.engine import Engine, split
-from stemtune.ingest import checksums, near_duplicates, retries
+from stemtune.ingest import checksums, near_duplicates, remote, retries
 from stemtune.ingest.clips import Clip
 from stemtune.media import decoding, parallel, sampling
 from stemtune.media.sandbox import Sandbox
@@ -38,9 +38,30 @@ class Failure:
 Outcome = Facts | Failure
 
 
-class Extracted(NamedTuple):
-    """What the frame store holds now: outcomes by key, and the keys of those just decoded."""
+class Result(NamedTuple):
+    """What became of a clip.
 
+    Attributes:
+        sha256: Checksum of its content; empty if that could not be fetched.
+        outcome: What is known of it.
+        decoded: Whether it was decoded; else it was fetched, and its content had an entry already.
+    """
+
+    sha256: str
+    outcome: Outcome
+    decoded: bool = True
+
+
+class Extracted(NamedTuple):
+    """What the frame store holds now.
+
+    Attributes:
+        clips: All, with the checksums of their contents.
+        outcomes: By key.
+        decoded: The keys of those just decoded.
+    """
+
+    clips: list[Clip]
     outcomes: dict[str, Outcome]
     decoded: list[str]
 
@@ -69,7 +90,29 @@ def key_of(clip: Clip, params: ExtractFrames) -> str:
     return files.key(clip.sha256, params.frames_per_clip, params.size, decoding.libraries())
 
 
-def extract(sandbox: Sandbox, store: Path, clip: Clip, params: ExtractFrames) -> Outcome:
+def _name(clip: Clip, params: ExtractFrames) -> str:
+    """Returns a clip's key, or what DVC knows it by while its checksum is not known."""
+    return key_of(clip, params) if clip.sha256 else clip.remote
+
+
+def extract(sandbox: Sandbox, store: Path, clip: Clip, params: ExtractFrames) -> Result:
+    """Decodes a clip into its entry, from a copy without a name if it is in a remote."""
+    if not clip.remote:
+        return Result(clip.sha256, _decoded(sandbox, store, clip, clip.path, params))
+    try:
+        with remote.fetched(clip) as (copy, sha256):
+            clip = replace(clip, sha256=sha256)
+            known = frame_store.facts(store, key_of(clip, params))
+            outcome = known or _decoded(sandbox, store, clip, copy, params)
+    except remote.FetchError as error:
+        return Result("", Failure(str(error), unread=True))
+    remote.note(clip)
+    return Result(sha256, outcome, decoded=known is None)
+
+
+def _decoded(
+    sandbox: Sandbox, store: Path, clip: Clip, source: Path | IO[bytes], params: ExtractFrames
+) -> Outcome:
     """Decodes a clip into its entry; returns what the entry says, or why there is none.
 
     A clip that cannot be decoded at all is refused for good. A limit, a library that fails in a way
@@ -78,7 +121,7 @@ def extract(sandbox: Sandbox, store: Path, clip: Clip, params: ExtractFrames) ->
     sample: sampling.Sample | Refusal
     try:
         sample = retries.reading(
-            lambda: sandbox.sample(clip.path, params.frames_per_clip, params.size),
+            lambda: sandbox.sample(source, params.frames_per_clip, params.size),
             sampling.ReadError,
         )
     except sampling.ReadError as error:
@@ -89,7 +132,7 @@ def extract(sandbox: Sandbox, store: Path, clip: Clip, params: ExtractFrames) ->
         sample = Refusal(str(error))
     # What was decoded, or refused, may be another content than the key names.
     try:
-        changed = tuple(checksums.state(clip.path)) != clip.state
+        changed = not clip.remote and tuple(checksums.state(clip.path)) != clip.state
     except OSError as error:
         return Failure(str(error), unread=True)
     if changed:
@@ -113,11 +156,12 @@ def extract(sandbox: Sandbox, store: Path, clip: Clip, params: ExtractFrames) ->
     return measured
 
 
-def decode(chunk: Chunk) -> dict[str, Outcome]:
+def decode(chunk: Chunk) -> dict[str, Result]:
     """Decodes a chunk, except clips that have an entry since it was begun before.
 
     Returns:
-        Outcomes by key. They are handed back, as another machine may not see new files at once.
+        Results as `plan` names clips. They are handed back, as another machine may not see new
+        files at once.
 
     Raises:
         UnreadError: Many clips cannot be read.
@@ -129,31 +173,35 @@ def decode(chunk: Chunk) -> dict[str, Outcome]:
             f"{decoding.libraries()} in place of {chunk.libraries}; install requirements.lock there"
         )
     known, clips = plan(chunk.clips, chunk.store, chunk.params)
-    outcomes: dict[str, Outcome] = {**known}
+    named = {_name(clip, chunk.params): clip for clip in chunk.clips}
+    results = {key: Result(named[key].sha256, facts) for key, facts in known.items()}
     if not clips:
-        return outcomes
+        return results
     unread = 0
     with Sandbox(chunk.params.limits, min(chunk.workers, len(clips))) as sandbox:
 
-        def run(sandbox: Sandbox, clip: Clip) -> Outcome:
+        def run(sandbox: Sandbox, clip: Clip) -> Result:
             return extract(sandbox, chunk.store, clip, chunk.params)
 
         decoded = parallel.results(sandbox, run, [*clips.values()], "decoding")
-        for (key, clip), outcome in zip(clips.items(), decoded, strict=True):
-            outcomes[key] = outcome
+        for (key, clip), result in zip(clips.items(), decoded, strict=True):
+            results[key], outcome = result, result.outcome
             if isinstance(outcome, Failure) and outcome.unread:
                 unread += 1
                 if unread > MOST_UNREAD:
                     told = f"{unread} clips, {clip.path} among them,"
                     raise retries.unread(told, outcome.reason)
-    return outcomes
+    return results
 
 
 def plan(
     found: Sequence[Clip], store: Path, params: ExtractFrames
 ) -> tuple[dict[str, Facts], dict[str, Clip]]:
-    """Returns what the frame store knows of clips, and the clips to decode, both by key."""
-    clips = {key_of(clip, params): clip for clip in found if not clip.problem}
+    """Returns what the frame store knows of clips, and the clips to decode, both by key.
+
+    Clips whose checksum is not known yet are among the latter, by what DVC knows them by.
+    """
+    clips = {_name(clip, params): clip for clip in found if not clip.problem}
     known = frame_store.all_facts(store, [*clips])
     return known, {key: clip for key, clip in clips.items() if key not in known}
 
@@ -174,23 +222,48 @@ def extract_all(
             decoded, except if they are many.
     """
     known, clips = plan(found, store, params)
-    outcomes: dict[str, Outcome] = {**known}
+    results: dict[str, Result] = {}
     store.mkdir(parents=True, exist_ok=True)
+    is_remote = any(clip.remote for clip in found)
+    if is_remote:
+        # In a file of its own: DVC may have put a link into its cache there.
+        remote.remember(found)
     chunks = [
         Chunk(some, store, engine.workers, params, decoding.libraries())
         for some in split(engine, [*clips.values()])
     ]
-    for decoded in engine.map(decode, chunks):
-        outcomes |= decoded
-    _require_all_read(outcomes, clips)
-    keep = {key for key, outcome in outcomes.items() if not isinstance(outcome, Failure)}
+    for some in engine.map(decode, chunks):
+        results |= some
+    _require_all_read(results, clips)
+    extracted = _extracted(found, known, results, params)
+    if is_remote:
+        remote.remember(extracted.clips)
+    keep = {key for key, outcome in extracted.outcomes.items() if not isinstance(outcome, Failure)}
     arrays.remove_others(store, keep)
-    return Extracted(outcomes, [*clips])
+    return extracted
 
 
-def _require_all_read(outcomes: Mapping[str, Outcome], clips: Mapping[str, Clip]) -> None:
+def _extracted(
+    found: Sequence[Clip],
+    known: Mapping[str, Outcome],
+    results: Mapping[str, Result],
+    params: ExtractFrames,
+) -> Extracted:
+    clips, outcomes, decoded = [], {**known}, []
+    for clip in found:
+        if result := results.get(_name(clip, params)):
+            clip = replace(clip, sha256=result.sha256)
+            key = key_of(clip, params)
+            if result.decoded and key not in outcomes:
+                decoded.append(key)
+            outcomes[key] = result.outcome
+        clips.append(clip)
+    return Extracted(clips, outcomes, decoded)
+
+
+def _require_all_read(results: Mapping[str, Result], clips: Mapping[str, Clip]) -> None:
     for key, clip in clips.items():
-        outcome = outcomes[key]
+        outcome = results[key].outcome
         if isinstance(outcome, Failure) and outcome.reason == CHANGED:
             raise retries.UnreadError(
                 f"{clip} {CHANGED}: run again once nothing writes to it any more"

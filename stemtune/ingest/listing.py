@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from stemtune.core.paths import LISTED
 from stemtune.core.settings.frames import ExtractFrames
-from stemtune.ingest import checksums, clips, groups, splits
+from stemtune.ingest import checksums, clips, groups, remote, splits
 from stemtune.ingest.clips import Clip
 
 
@@ -13,7 +14,8 @@ class Listing:
     """The clips and what comes with them.
 
     Attributes:
-        clips: All, with the checksums of their contents.
+        clips: All, with the checksums of their contents; those that are in a remote and were not
+            fetched yet have none.
         groups: What groups.csv says, by clip name.
         splits: The split that comes with the clips; None: it is drawn.
     """
@@ -24,7 +26,7 @@ class Listing:
 
 
 def read(data: Path, params: ExtractFrames, workers: int, memory: Path) -> Listing:
-    """Returns the listing of a data folder.
+    """Returns the listing of a data folder, which may be in a DVC remote; see `paths.LISTED`.
 
     Args:
         data: The folder.
@@ -36,8 +38,15 @@ def read(data: Path, params: ExtractFrames, workers: int, memory: Path) -> Listi
         ClipsError, LayoutError, TextError: Folders, tables or names are not as they have to be.
         UnreadError: The system fails to read them.
     """
-    found = clips.find(data, params)
+    listed = remote.contents(data) if LISTED.exists() else None
+    found = clips.find(data, params, listed)
     names = [clip.name for clip in found]
+    if listed is not None:
+        lists = params.split.lists
+        tables = (clips.GROUPS_FILE, *((lists.train, lists.test) if lists else ()))
+        data = remote.tables(data, listed, tables)
     table = groups.of_clips(groups.read_table(data / clips.GROUPS_FILE), names)
     given = splits.given(found, data, params.split)
+    if listed is not None:
+        return Listing(remote.with_checksums(found), table, given)
     return Listing(checksums.add(found, workers, memory), table, given)

@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 from stemtune.core.settings.frames import Limits
 from stemtune.media import sandbox_process, sandbox_protocol
@@ -78,7 +78,7 @@ class Sandbox:
 
     def sample(
         self,
-        clip: Path | BinaryIO,
+        clip: Path | IO[bytes],
         count: int,
         side: int,
         seconds: float | None = None,

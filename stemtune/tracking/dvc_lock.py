@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from stemtune.core import files, lockfile
 from stemtune.core.errors import InputError
 from stemtune.core.params import Params
-from stemtune.core.paths import LOCK
+from stemtune.core.paths import DATA, LISTED, LOCK
 
 
 class Locked(BaseModel):
@@ -19,7 +19,7 @@ class Locked(BaseModel):
         digest: Of all of it except the stages that always run.
         stage_keys: By stage, a name for its command, inputs and params: equal work, equal key.
         outputs: DVC's hash by path, of what stages put out.
-        data: DVC's hash of the data folder.
+        data: DVC's hash of the data folder, or of data.dvc if the clips are in a remote.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,11 +52,12 @@ def read(names: Sequence[str]) -> Locked:
     chosen = {name: locked[name] for name in names}
     outputs = {name: lockfile.hashes(entry.get("outs")) for name, entry in chosen.items()}
     stage_keys = {name: _key(entry) for name, entry in chosen.items()}
+    inputs = lockfile.hashes(chosen["extract_frames"]["deps"])
     return Locked(
         digest=files.key(json.dumps([stage_keys, outputs], sort_keys=True)),
         stage_keys=stage_keys,
         outputs={path: md5 for found in outputs.values() for path, md5 in found.items()},
-        data=lockfile.hashes(chosen["extract_frames"]["deps"])["data"],
+        data=inputs[str(DATA if str(DATA) in inputs else LISTED)],
     )
 
 

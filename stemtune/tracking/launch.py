@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 from stemtune.core import errors
 from stemtune.core.errors import InputError
-from stemtune.core.paths import DATA
+from stemtune.core.paths import DATA, LISTED
 
 
 def main() -> None:
-    """Pulls missing data, then runs DVC."""
+    """Pulls missing data, except clips that stay in a remote, then runs DVC."""
     command = command_of(sys.argv[1:])
-    if not DATA.exists():
+    if not DATA.exists() and not LISTED.exists():
         _run(["pull", "data.dvc"])
     _run(command)
 
