@@ -1,5 +1,6 @@
 """Clips that stay in a DVC remote on S3: fetched when they are decoded, and not kept."""
 
+import hashlib
 import logging
 import re
 import shutil
@@ -10,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.project import write_noise
+from bench.project import attempt, inherited, prepare, run, write_noise
 from stemtune.core import files
 from stemtune.store import arrays, manifest
 from tests.support import clips
 from tests.support.bucket import Bucket, serving
-from tests.support.project import Project
+from tests.support.project import ROOT, Project
 
 pytestmark = pytest.mark.slow
 
@@ -188,6 +189,35 @@ def test_a_content_that_is_not_the_listed_one_is_refused_and_not_quarantined(
         f"from DVC's remote team: its content is md5:{files.md5(wrong)}, not md5:{md5}" in printed
     )
     assert made(clone) == {name: md5 for name, md5 in before.items() if entry.name not in name}
+
+
+def test_a_bucket_is_read_as_it_was_imported(bucket: Bucket, tmp_path: Path) -> None:
+    prepare(tmp_path)
+    names = ["dark/1.png", "light/1.png"]
+    for name in names:
+        bucket.client.put_object(Bucket=bucket.name, Key=f"clips/{name}", Body=name.encode())
+    variables = inherited() | bucket.environment | {"PYTHONPATH": str(ROOT)}
+    source = f"s3://{bucket.name}/clips"
+    run(tmp_path, "dvc", "import-url", "--no-download", source, "data", variables=variables)
+    program = """
+from pathlib import Path
+from stemtune.core import errors
+from stemtune.ingest import clips, remote
+
+def main():
+    for clip in clips.find_clips(Path("data"), listed=remote.contents(Path("data"))):
+        with remote.fetched(clip) as (_, sha256):
+            print(clip.name, sha256)
+
+errors.run("stage", main)
+"""
+    command = ("python", "-c", program)
+    expected = [f"{name} {hashlib.sha256(name.encode()).hexdigest()}" for name in names]
+    assert run(tmp_path, *command, variables=variables).splitlines() == expected
+    bucket.client.put_object(Bucket=bucket.name, Key=f"clips/{names[0]}", Body=b"changed")
+    status, printed = attempt(tmp_path, command, variables)
+    assert status == 1
+    assert f"stage: {source} changed since data.dvc was written; `dvc update" in printed
 
 
 def test_a_server_that_is_away_is_said_and_nothing_is_quarantined(
