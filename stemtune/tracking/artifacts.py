@@ -4,14 +4,14 @@ Metrics are worth having alone, so what cannot be stored is named and stops noth
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.tracking import MlflowClient
 
 from stemtune.core import errors, files
 from stemtune.tracking import registry
-from stemtune.tracking.outbox import Data, Outbox, Outcome
+from stemtune.tracking.outbox import Data, Outbox, Registered
 from stemtune.tracking.runs import Runs
 
 # Tags: which artifacts a run holds; the content of the exports that a model's run holds.
@@ -28,68 +28,63 @@ def store(client: MlflowClient, runs: Runs, outbox: Outbox) -> list[str]:
     """
     outcome = outbox.outcome()
     missing: list[str] = []
-    stages = outcome.parent.children if outcome else outbox.records()
-    for name in ("", *(stage.name for stage in stages)):
-        missing += _attach(client, runs, outbox, name)
+
+    def attempt(what: str, work: Callable[..., None], *given: object) -> None:
+        try:
+            work(client, runs, outbox, *given)
+        except Exception as error:
+            # Each kind of artifact store has errors of its own.
+            missing.append(f"{what} ({errors.first_line(error)})")
+
+    attempt("artifacts of the pipeline run", _attach, "")
+    for stage in outcome.parent.children if outcome else outbox.records():
+        attempt(f"artifacts of {stage.name}", _attach, stage.name)
     if outcome:
-        for run in (runs.id_of(), *_models(runs, outcome).values()):
+        [evaluate] = [stage for stage in outcome.parent.children if stage.name == "evaluate"]
+        models = [runs.id_of("evaluate", child.name) for child in evaluate.children]
+        for run in (runs.id_of(), *models):
             client.log_inputs(run, [_dataset(outcome.data)])
-        missing += _attach_exports(client, runs, outbox, outcome)
-        missing += _register(client, runs, outbox, outcome)
+        for model, exports in outcome.exports.items():
+            attempt(f"exports of {model}", _attach_exports, model, exports)
+        for registered in outcome.registered:
+            exports = outcome.exports.get(registered.name, {})
+            attempt(f"model {registered.name}", _register, registered, exports)
     return missing
 
 
-def _attach(client: MlflowClient, runs: Runs, outbox: Outbox, stage: str) -> Iterator[str]:
+def _attach(client: MlflowClient, runs: Runs, outbox: Outbox, stage: str) -> None:
     folder, run = outbox.artifacts(stage), runs.id_of(*filter(None, [stage]))
     content = files.key(*files.checksums(folder).items())
-    if not folder.exists() or runs.tag_of(run, ATTACHED) == content:
-        return
-    try:
+    if folder.exists() and runs.tag_of(run, ATTACHED) != content:
         client.log_artifacts(run, str(folder))
         runs.log(run, tags={ATTACHED: content})
-    except Exception as error:
-        # Each kind of artifact store has errors of its own.
-        yield f"artifacts of {stage or 'the pipeline run'} ({errors.first_line(error)})"
 
 
 def _attach_exports(
-    client: MlflowClient, runs: Runs, outbox: Outbox, outcome: Outcome
-) -> Iterator[str]:
-    """Stores the files that were made for devices beside their models, each content once."""
-    for model, exports in outcome.exports.items():
-        try:
-            run = _holder(runs, exports) or _models(runs, outcome)[model]
-            stored = {file.path for file in client.list_artifacts(run)}
-            # A tag is not believed: someone may have deleted the files.
-            for name in exports.keys() - stored:
-                client.log_artifact(run, str(outbox.folder / "exports" / name))
-            runs.log(run, tags={EXPORTED: files.key(*exports.items())})
-        except Exception as error:
-            # As with artifacts.
-            yield f"exports of {model} ({errors.first_line(error)})"
+    client: MlflowClient, runs: Runs, outbox: Outbox, model: str, exports: Mapping[str, str]
+) -> None:
+    """Stores the files that were made for devices beside their model, each content once."""
+    run = _holder(runs, exports) or runs.id_of("evaluate", model)
+    # A tag is not believed: someone may have deleted the files.
+    for name in exports.keys() - {file.path for file in client.list_artifacts(run)}:
+        client.log_artifact(run, str(outbox.folder / "exports" / name))
+    runs.log(run, tags={EXPORTED: files.key(*exports.items())})
 
 
-def _register(client: MlflowClient, runs: Runs, outbox: Outbox, outcome: Outcome) -> Iterator[str]:
-    """Puts the models into the registry."""
-    for model in outcome.registered:
-        run, folder = _models(runs, outcome)[model.name], outbox.folder / "models" / model.name
-        exports = outcome.exports.get(model.name, {})
-        try:
-            version = registry.publish(
-                client, run, model.name, model.alias, folder, model.digest, model.description
-            )
-            if holder := _holder(runs, exports):
-                addresses = [f"runs:/{holder}/{name}" for name in exports]
-                registry.name_exports(client, version, addresses)
-        except Exception as error:
-            # As with artifacts.
-            yield f"model {model.name} ({errors.first_line(error)})"
-
-
-def _models(runs: Runs, outcome: Outcome) -> dict[str, str]:
-    """Returns the runs of the models that evaluate compared, by name."""
-    [evaluate] = [stage for stage in outcome.parent.children if stage.name == "evaluate"]
-    return {child.name: runs.id_of("evaluate", child.name) for child in evaluate.children}
+def _register(
+    client: MlflowClient,
+    runs: Runs,
+    outbox: Outbox,
+    model: Registered,
+    exports: Mapping[str, str],
+) -> None:
+    """Puts a model into the registry."""
+    run, folder = runs.id_of("evaluate", model.name), outbox.folder / "models" / model.name
+    holder = _holder(runs, exports)
+    addresses = [f"runs:/{holder}/{name}" for name in exports if holder]
+    registry.publish(
+        client, run, model.name, model.alias, folder, model.digest, model.description, addresses
+    )
 
 
 def _holder(runs: Runs, exports: Mapping[str, str]) -> str:

@@ -45,6 +45,7 @@ def publish(
     folder: Path,
     digest: str,
     description: str = "",
+    exports: Sequence[str] = (),
 ) -> str:
     """Registers a classifier once, and points an alias at it.
 
@@ -60,6 +61,7 @@ def publish(
         folder: Where `classifier.save` stored it.
         digest: DVC's hash of the folder.
         description: Of the version, Markdown.
+        exports: Addresses of the files that were made of it for devices, which a tag names.
 
     Returns:
         The number of the version.
@@ -69,18 +71,18 @@ def publish(
         FileNotFoundError: There is no such folder.
     """
     tags = {DIGEST_TAG: digest, CODE_TAG: packaging.code(), CLASSIFIER_TAG: name}
-    versions = _versions(client, tags)
-    if not versions:
-        versions = _create(client, run_id, name, folder, tags)
-    kept, *doubles = versions
-    held = {file.path for file in client.list_logged_model_artifacts(_model_id(kept))}
+    kept, *doubles = _versions(client, tags) or _create(client, run_id, folder, tags)
+    model_id = _model_id(kept)
+    held = {file.path for file in client.list_logged_model_artifacts(model_id)}
     if not held >= HELD:
-        _fill(client, client.get_logged_model(_model_id(kept)), run_id, folder)
+        _fill(client, client.get_logged_model(model_id), run_id, folder)
     if description and kept.description != description:
         client.update_model_version(NAME, kept.version, description)
+    if exports and kept.tags.get(EXPORTS_TAG) != (named := " ".join(exports)):
+        client.set_model_version_tag(NAME, kept.version, EXPORTS_TAG, named)
     if client.get_registered_model(NAME).aliases.get(alias) != kept.version:
         listed = [{"name": NAME, "version": kept.version}]
-        client.set_logged_model_tags(_model_id(kept), {VERSIONS_TAG: json.dumps(listed)})
+        client.set_logged_model_tags(model_id, {VERSIONS_TAG: json.dumps(listed)})
         try:
             client.set_registered_model_alias(NAME, alias, kept.version)
         except MlflowException:
@@ -90,15 +92,10 @@ def publish(
     for double in doubles:
         _tolerating(MISSING, client.delete_model_version, NAME, double.version)
         _tolerating(MISSING, client.delete_logged_model, _model_id(double))
-    _show(client, run_id, _model_id(kept))
+    outputs = client.get_run(run_id).outputs
+    if not outputs or model_id not in {made.model_id for made in outputs.model_outputs}:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
     return str(kept.version)
-
-
-def name_exports(client: MlflowClient, version: str, addresses: Sequence[str]) -> None:
-    """Names, by a tag of a version, the files that were made of it for devices."""
-    named = " ".join(addresses)
-    if client.get_model_version(NAME, version).tags.get(EXPORTS_TAG) != named:
-        client.set_model_version_tag(NAME, version, EXPORTS_TAG, named)
 
 
 @contextmanager
@@ -141,14 +138,20 @@ def _condition(tags: dict[str, str]) -> str:
 
 
 def _create(
-    client: MlflowClient, run_id: str, name: str, folder: Path, tags: dict[str, str]
+    client: MlflowClient, run_id: str, folder: Path, tags: dict[str, str]
 ) -> list[ModelVersion]:
-    """Uploads a classifier as a new version, and returns all versions of this content."""
+    """Uploads a classifier as a new version, and returns all versions of this content.
+
+    `mlflow.pyfunc.log_model` would run the classifier on the example, and so import TensorFlow.
+    """
     _tolerating(EXISTS, client.create_registered_model, NAME, description=DESCRIPTION)
     experiment = client.get_run(run_id).info.experiment_id
     try:
-        model_id = _upload(client, experiment, run_id, name, folder, tags)
-        client.create_model_version(NAME, f"models:/{model_id}", run_id, tags, model_id=model_id)
+        logged = client.create_logged_model(experiment, tags[CLASSIFIER_TAG], run_id, tags)
+        _fill(client, logged, run_id, folder)
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        source = f"models:/{logged.model_id}"
+        client.create_model_version(NAME, source, run_id, tags, model_id=logged.model_id)
     except MlflowException:
         # Another publisher was faster, and has deleted this upload.
         if not (versions := _versions(client, tags)):
@@ -160,24 +163,6 @@ def _create(
         if begun.model_id not in {_model_id(version) for version in versions}:
             _tolerating(MISSING, client.delete_logged_model, begun.model_id)
     return versions
-
-
-def _upload(
-    client: MlflowClient,
-    experiment: str,
-    run_id: str,
-    name: str,
-    folder: Path,
-    tags: dict[str, str],
-) -> str:
-    """Logs a classifier and returns the logged model's id.
-
-    `mlflow.pyfunc.log_model` would run the classifier on the example, and so import TensorFlow.
-    """
-    logged = client.create_logged_model(experiment, name, run_id, tags)
-    _fill(client, logged, run_id, folder)
-    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-    return logged.model_id
 
 
 def _fill(client: MlflowClient, logged: LoggedModel, run_id: str, folder: Path) -> None:
@@ -205,19 +190,3 @@ def _tolerating(code: str, call: Callable[..., Any], *arguments: Any, **named: A
     except MlflowException as error:
         if error.error_code != code:
             raise
-
-
-def _show(client: MlflowClient, run_id: str, model_id: str) -> None:
-    """Shows a logged model as an output of a run, if it is not shown yet."""
-    if not _is_shown(client, run_id, model_id):
-        try:
-            client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-        except MlflowException:
-            # Another publisher may have done so in between.
-            if not _is_shown(client, run_id, model_id):
-                raise
-
-
-def _is_shown(client: MlflowClient, run_id: str, model_id: str) -> bool:
-    outputs = client.get_run(run_id).outputs
-    return outputs is not None and model_id in {made.model_id for made in outputs.model_outputs}
