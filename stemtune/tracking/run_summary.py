@@ -10,6 +10,7 @@ from stemtune.core.records import Record
 from stemtune.evaluation import advice, comparison, listed
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.comparison import STEM, Row
+from stemtune.export import exports
 from stemtune.export.exports import Exports
 from stemtune.tracking import summary, tree
 from stemtune.tracking.dvc_lock import Locked
@@ -55,17 +56,19 @@ def of_pipeline(
     by_stage = {record.name: record for record in recorded}
     times = summary.timings(recorded)
     extracted = by_stage["extract_frames"].metrics
-    stages = [_stage(record, locked.stage_keys[record.name]) for record in recorded]
-    for stage in stages:
-        if stage.name == "evaluate":
-            stage.children = _models(stage, rows, by_stage, times)
+    stages = []
+    for record in recorded:
+        tags = record.tags | {"stage_key": locked.stage_keys[record.name]}
+        stages.append(record.model_copy(update={"tags": tags}))
+        if record.name == "evaluate":
+            stages[-1].children = _models(record, rows, by_stage, times)
     parent = tree.concluded(run, stages, time.time())
     parent.metrics = {f"{row.name}_test_accuracy": row.test_accuracy for row in rows}
-    parent.metrics |= _price(advised) | _worth(advised)
-    parent.params = _recommended(advised)
     parent.tags = {"dvc.lock": locked.digest, "threads": str(settings.runtime.threads)}
-    parent.tags |= environment.describe() | _verdict(advised)
-    parent.description = _description(recorded, rows, times, exported, advised)
+    parent.tags |= environment.describe()
+    parent.description = _description(by_stage, rows, times, exported, advised)
+    if advised:
+        _recommend(parent, advised)
     return Outcome(
         parent=parent,
         data=Data(
@@ -108,64 +111,42 @@ def exports_of(record: Record) -> dict[str, dict[str, str]]:
 
 
 def _description(
-    recorded: Sequence[Record],
+    by_stage: Mapping[str, Record],
     rows: Sequence[Row],
     times: Timings,
     exported: Exports,
     advised: Recommendation | None,
 ) -> str:
-    notes = "".join(f"{note}\n\n" for note in summary.notes(recorded))
+    notes = [f"{name}: {note}\n\n" for name, record in by_stage.items() for note in record.notes]
     return (
         f"**{advice.sentence(advised)}**\n\n"
         f"{summary.table(rows, times)}\n\n"
-        f"{summary.table_of_exports(exported, recorded)}\n\n"
-        f"{notes}"
+        f"{exports.table(exported, by_stage['export'].children, 'github')}\n\n"
+        f"{''.join(notes)}"
         f"Registered as stem: {registered(rows)['stem'].name}, which has the lowest validation "
         "loss. The paper's data are others.\n\n"
         f"To compare models, select their runs below evaluate. {LEGEND}"
     )
 
 
-def _recommended(advised: Recommendation | None) -> dict[str, str]:
-    """Returns the recommended candidate, for the columns of a comparison."""
-    recommended = advised.recommended if advised else None
-    return {"recommended": recommended or "none: too few groups"} if advised else {}
-
-
-def _price(advised: Recommendation | None) -> dict[str, float]:
-    """Returns the numbers of the recommendation: of the candidate that it is about."""
-    if not advised or not advised.cost or not advised.difference:
-        return {}
-    return {
-        "recommendation_price_share": advised.cost.share,
-        "recommendation_difference": advised.difference.difference,
-        "recommendation_difference_low": advised.difference.low,
-        "recommendation_difference_high": advised.difference.high,
-    }
-
-
-def _worth(advised: Recommendation | None) -> dict[str, float]:
-    """Returns price and test accuracy of the recommended candidate, as the report lists it."""
-    recommended = advised.recommended if advised else None
+def _recommend(parent: Record, advised: Recommendation) -> None:
+    """Adds the recommendation to a parent: words to find it by, and columns of a comparison."""
+    chosen = advised.recommended
+    parent.params["recommended"] = chosen or "none: too few groups"
+    parent.tags["recommendation.verdict"] = advised.verdict
+    if chosen:
+        parent.tags["recommendation"] = chosen
+    if advised.cost and advised.difference:
+        parent.metrics |= {
+            "recommendation_price_share": advised.cost.share,
+            "recommendation_difference": advised.difference.difference,
+            "recommendation_difference_low": advised.difference.low,
+            "recommendation_difference_high": advised.difference.high,
+        }
     for each in listed.read():
-        if each.candidate == recommended:
-            return {
-                "recommended_clip_accuracy": each.clip_accuracy,
-                "recommended_ms_per_clip": each.milliseconds,
-            }
-    return {}
-
-
-def _verdict(advised: Recommendation | None) -> dict[str, str]:
-    """Returns the words of the recommendation, by which runs are found."""
-    if not advised:
-        return {}
-    run = {"recommendation": advised.recommended} if advised.recommended else {}
-    return run | {"recommendation.verdict": advised.verdict}
-
-
-def _stage(record: Record, key: str) -> Record:
-    return record.model_copy(update={"tags": record.tags | {"stage_key": key}})
+        if each.candidate == chosen:
+            parent.metrics["recommended_clip_accuracy"] = each.clip_accuracy
+            parent.metrics["recommended_ms_per_clip"] = each.milliseconds
 
 
 def _models(

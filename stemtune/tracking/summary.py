@@ -8,8 +8,6 @@ from tabulate import tabulate
 
 from stemtune.core.records import Record
 from stemtune.evaluation.comparison import Row
-from stemtune.export import exports
-from stemtune.export.exports import Exports
 
 
 @dataclass(frozen=True)
@@ -115,17 +113,6 @@ def table(rows: Sequence[Row], times: Timings) -> str:
             }
         )
     return tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)
-
-
-def table_of_exports(exported: Exports, records: Sequence[Record]) -> str:
-    """Returns what the exports are worth as a table in Markdown."""
-    [export] = [record for record in records if record.name == "export"]
-    return exports.table(exported, export.children, "github")
-
-
-def notes(records: Sequence[Record]) -> list[str]:
-    """Returns what stages noted for people, a line each, whenever they ran."""
-    return [f"{record.name}: {note}" for record in records for note in record.notes]
 
 
 def _or_blank(value: float | None, style: str) -> str:
