@@ -33,7 +33,7 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
         with self._tolerant():
             outbox = Outbox.current(f"{record.name} by hand")
-            outbox.begin(record.name)
+            outbox.begin(record)
             outbox.renew()
             self._outbox = outbox
             service.start()

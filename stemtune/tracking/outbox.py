@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from stemtune.core import dvc, files, litter, typed_json
 from stemtune.core.errors import InputError
@@ -32,22 +32,6 @@ LOST = (
     "the process ended without an error message: it was killed, or ran out of memory\n"
     "what it printed last is in the terminal; `dvc repro` runs the stage again"
 )
-
-
-class Begun(BaseModel):
-    """A stage that began.
-
-    Attributes:
-        stage: As in dvc.yaml.
-        process: That runs it.
-        at: When it began, seconds since 1970.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    stage: str
-    process: Process
-    at: float
 
 
 class Data(BaseModel):
@@ -126,12 +110,10 @@ class Outbox:
         """Returns the pipeline run that the folder belongs to."""
         return _read(self.folder / RUN, PipelineRun)
 
-    def begin(self, stage: str) -> None:
-        """Notes that a stage begins, in this process."""
-        self._record(stage).unlink(missing_ok=True)
-        process = Process.of(psutil.Process())
-        begun = Begun(stage=stage, process=process, at=time.time())
-        self._write(f"begun/{stage}.json", begun)
+    def begin(self, record: Record) -> None:
+        """Keeps the record of a stage that begins, and notes that this process runs it."""
+        self._write(f"stages/{record.name}.json", record)
+        self._write(f"begun/{record.name}.json", Process.of(psutil.Process()))
 
     def keep(self, record: Record) -> None:
         """Keeps the record of a stage, as it stands."""
@@ -184,25 +166,24 @@ class Outbox:
 
     def goes_on(self) -> bool:
         """Returns whether a stage of it is at work, or may yet begin."""
-        owners = [self.run().owner, *(begun.process for begun in self.begun())]
-        return any(map(self.is_at_work, owners))
+        return any(map(self.is_at_work, [self.run().owner, *self.begun().values()]))
 
     def is_over(self) -> bool:
         """Returns whether nothing more will come."""
         return (self.folder / OUTCOME).exists() or not self.goes_on()
 
-    def begun(self) -> list[Begun]:
-        """Returns the stages that began."""
+    def begun(self) -> dict[str, Process]:
+        """Returns the processes that run or ran the stages that began, by stage."""
         # No file with a dot in front: a stage that was killed left it half-written.
         paths = litter.visible(self.folder / "begun", "[!.]*.json")
-        return [_read(path, Begun) for path in paths]
+        return {path.stem: _read(path, Process) for path in paths}
 
     def records(self) -> list[Record]:
         """Returns the records of the stages that began, in the order of their starts.
 
         A stage that was killed has one that failed.
         """
-        found = [record for begun in self.begun() if (record := self._record_of(begun))]
+        found = [self._record_of(*begun) for begun in self.begun().items()]
         return sorted(found, key=lambda record: record.started)
 
     def state(self, goes_on: bool) -> tuple[object, ...]:
@@ -212,10 +193,8 @@ class Outbox:
             goes_on: From `goes_on`.
         """
         begun = self.begun()
-        paths = [self.folder / OUTCOME, self.folder / RUN]
-        paths += [self._record(stage.stage) for stage in begun]
-        alive = [self.is_at_work(stage.process) for stage in begun]
-        return (*alive, goes_on, *map(_modified, paths))
+        paths = [self.folder / OUTCOME, self.folder / RUN, *map(self._record, begun)]
+        return (*map(self.is_at_work, begun.values()), goes_on, *map(_modified, paths))
 
     def trouble(self, told: str) -> None:
         """Notes what keeps the pipeline run out of MLflow."""
@@ -252,16 +231,13 @@ class Outbox:
     def _record(self, stage: str) -> Path:
         return self.folder / "stages" / f"{stage}.json"
 
-    def _record_of(self, begun: Begun) -> Record | None:
-        """Returns the record of a stage that began, as it stands; None if it has none yet."""
+    def _record_of(self, stage: str, process: Process) -> Record:
+        """Returns the record of a stage that began in a process, as it stands."""
         # Looked at first, as a process may end with what it writes last.
-        has_ended, path = not self.is_at_work(begun.process), self._record(begun.stage)
-        record, at = None, begun.at
-        if path.exists():
-            record, at = _read(path, Record), path.stat().st_mtime
-        if has_ended and (record is None or record.status == "running"):
-            record = record or Record(name=begun.stage, started=begun.at)
-            record.fail(LOST, at)
+        has_ended, path = not self.is_at_work(process), self._record(stage)
+        record = _read(path, Record)
+        if has_ended and record.status == "running":
+            record.fail(LOST, path.stat().st_mtime)
         return record
 
     def _write(self, name: str, content: BaseModel) -> None:

@@ -343,8 +343,7 @@ def test_more_than_the_server_takes_in_one_call_is_shown_whole(
     ]
     record.fail("line\n" * 2000 + "ValueError: the last line", 1.8e9 + 1300)
     kept = Outbox.current("much")
-    kept.begin("tune_lr")
-    kept.keep(record)
+    kept.begin(record)
     parent = Publisher().show(kept)
     shown = children(setting.client, setting.client.get_run(parent))["tune_lr"]
     assert len(setting.client.get_metric_history(shown.info.run_id, "train_loss")) == 1199

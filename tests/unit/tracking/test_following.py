@@ -22,7 +22,7 @@ from stemtune import run
 from stemtune.core import dvc, errors, files, records
 from stemtune.core.records import Record
 from stemtune.tracking import outbox, pipeline_run, publisher, service
-from stemtune.tracking.outbox import Begun, Outbox
+from stemtune.tracking.outbox import Outbox
 from stemtune.tracking.process import Process
 from stemtune.tracking.publisher import Publisher
 from tests.support.project import ROOT
@@ -170,11 +170,10 @@ def test_stages_that_start_at_once_have_one_publisher_and_a_killed_one_is_replac
     place: Place,
 ) -> None:
     dvc = place.dvc("for name in a b c d; do $stage $name go & done; wait; $stage last on; exit 0")
-    wait_for(lambda: len(list((place.folder / ".tracking").glob("*/stages/?.json"))) == 4)
+    wait_for(lambda: len(list((place.folder / ".tracking").glob("*/begun/?.json"))) == 4)
     first = place.publisher()
     [kept] = place.outboxes()
-    [before] = [kill for kill in kept.begun() if kill.stage == "a"]
-    os.kill(before.process.number, signal.SIGKILL)
+    os.kill(kept.begun()["a"].number, signal.SIGKILL)
     first.kill()
     ended(first)
     (place.folder / "go").touch()
@@ -191,11 +190,11 @@ def test_stages_that_start_at_once_have_one_publisher_and_a_killed_one_is_replac
 def test_a_stage_whose_dvc_was_killed_is_ended(place: Place) -> None:
     dvc = place.dvc("$stage tune_lr never; exit 0")
     [kept] = wait_for(place.outboxes)
-    [begun] = wait_for(kept.begun)
-    wait_for((kept.folder / "stages/tune_lr.json").exists)
+    wait_for((place.folder / "report.html").exists)
+    [process] = kept.begun().values()
     dvc.kill()
     whole(place)
-    assert begun.process.find() is None
+    assert process.find() is None
     assert place.states() == {"pipeline": "FAILED", "tune_lr": "FAILED"}
     assert "`dvc`, which ran the stage" in place.runs()["tune_lr"].data.tags["error"]
 
@@ -213,8 +212,7 @@ def test_a_stage_whose_dvc_was_killed_before_it_looked_does_not_begin(
 
 def test_a_stage_that_is_interrupted_is_shown_by_a_publisher_that_is_not(place: Place) -> None:
     dvc = place.dvc("$stage tune_lr never; exit 1")
-    [kept] = wait_for(place.outboxes)
-    wait_for((kept.folder / "stages/tune_lr.json").exists)
+    wait_for((place.folder / "report.html").exists)
     place.publisher()
     # As Ctrl-C does.
     os.killpg(dvc.pid, signal.SIGINT)
@@ -293,8 +291,7 @@ def over(folder: Path, key: str) -> Outbox:
     kept.describe(run.model_copy(update={"key": key, "owner": owner}))
     record = Record.start("tune_lr")
     record.finish()
-    begun = Begun(stage="tune_lr", process=owner, at=record.started)
-    files.write_json(kept.folder / "begun/tune_lr.json", begun.model_dump(mode="json"))
+    files.write_json(kept.folder / "begun/tune_lr.json", owner.model_dump())
     kept.keep(record)
     return kept
 
@@ -380,9 +377,8 @@ def test_a_stage_that_ends_while_it_is_looked_at_is_not_taken_for_lost(
 ) -> None:
     by_hand(monkeypatch, tmp_path)
     kept = Outbox.current("tune_lr by hand")
-    kept.begin("tune_lr")
     record = Record.start("tune_lr")
-    kept.keep(record)
+    kept.begin(record)
 
     def end(_: Process) -> None:
         record.finish()

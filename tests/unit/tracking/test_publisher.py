@@ -99,8 +99,8 @@ def kept_of(run: PipelineRun, kept: list[Record] | None = None, over: bool = Tru
 
 def begin_and_end(kept: Outbox, record: Record, process: Process | None = None) -> None:
     """Has a stage begin in a process that is no more, unless another one is named."""
-    begun = outbox.Begun(stage=record.name, process=process or here(), at=record.started)
-    files.write_json(kept.folder / f"begun/{record.name}.json", begun.model_dump(mode="json"))
+    begun = process or here()
+    files.write_json(kept.folder / f"begun/{record.name}.json", begun.model_dump())
     kept.keep(record)
 
 
