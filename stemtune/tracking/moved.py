@@ -68,17 +68,14 @@ def _elsewhere(connection: sqlite3.Connection, project: Path) -> list[tuple[Path
     found = []
     for experiment, location in rows.fetchall():
         old, new = Path(str(location)), project / ARTIFACTS / str(experiment)
-        is_ours = old.is_absolute() and old.parts[-2:] == (ARTIFACTS, str(experiment))
-        if is_ours and not _is_same(old.parent.parent, project):
+        before, is_ours = old.parent.parent, old.parts[-2:] == (ARTIFACTS, str(experiment))
+        is_here = before.exists() and before.samefile(project)
+        if old.is_absolute() and is_ours and not is_here:
             # Someone else may have made an experiment in this store, whose artifacts are there.
-            copied = (old.parent.parent / DATABASE).exists()
+            copied = (before / DATABASE).exists()
             if copied or new.exists() or not old.exists():
                 found.append((old, new))
     return found
-
-
-def _is_same(folder: Path, project: Path) -> bool:
-    return folder.exists() and folder.samefile(project)
 
 
 def _rename(connection: sqlite3.Connection, old: Path, new: Path) -> None:

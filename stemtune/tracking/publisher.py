@@ -10,7 +10,6 @@ Run: python -m stemtune.tracking.publisher, by `service` alone
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -35,21 +34,15 @@ class Incomplete(Exception):
     """Artifacts or models of a pipeline run could not be stored; the message names them."""
 
 
-@dataclass
-class _Followed:
-    """A pipeline run that is shown."""
-
-    runs: "Runs"
-    state: tuple[object, ...] = ()
-
-
 class Publisher:
     """Shows the pipeline runs of a project in MLflow."""
 
     def __init__(self) -> None:
         """Connects to nothing yet."""
         self._client: MlflowClient | None = None
-        self._followed: dict[str, _Followed] = {}
+        # By key of a pipeline run: its runs, what was shown last, and when to try again.
+        self._runs: dict[str, Runs] = {}
+        self._state: dict[str, tuple[object, ...]] = {}
         self._retry: dict[str, float] = {}
         self._notes: list[str] = []
 
@@ -81,19 +74,18 @@ class Publisher:
                 with suppress(OSError):
                     print(f"{each.folder.name}: {told}", flush=True)
                 each.trouble(told)
-                self._followed.pop(each.folder.name, None)
+                self._runs.pop(each.folder.name, None)
                 self._retry[each.folder.name] = time.monotonic() + RETRY_SECONDS
         return is_busy
 
     def _follow(self, each: Outbox, goes_on: bool) -> bool:
         """Shows a pipeline run if there is news of it; returns whether there was."""
-        followed, state = self._followed.get(each.folder.name), each.state(goes_on)
-        if not followed or followed.state != state:
-            self.show(each)
-            if each.folder.name in self._followed:
-                self._followed[each.folder.name].state = state
-            return True
-        return False
+        name, state = each.folder.name, each.state(goes_on)
+        if name in self._runs and self._state.get(name) == state:
+            return False
+        self.show(each)
+        self._state[name] = state
+        return True
 
     def show(self, each: Outbox) -> str:
         """Writes an outbox to MLflow, and closes it if the pipeline run is over.
@@ -111,18 +103,18 @@ class Publisher:
 
         client, name = self._connected(), each.folder.name
         whole = tree.of(each)
-        if name not in self._followed:
-            self._followed[name] = _Followed(Runs(client, each.run()))
-        followed, parent = self._followed[name], ""
+        if name not in self._runs:
+            self._runs[name] = Runs(client, each.run())
+        runs, parent = self._runs[name], ""
         # Nothing to show is a DVC that has begun no stage yet, or never did.
         if whole.children:
-            parent = followed.runs.upsert(whole)
+            parent = runs.upsert(whole)
         if whole.status != "running":
-            if parent and (missing := artifacts.store(client, followed.runs, each)):
+            if parent and (missing := artifacts.store(client, runs, each)):
                 raise Incomplete("; ".join(missing))
-            each.close(Shown(parent=parent, notes=[*self._notes, *followed.runs.notes]))
+            each.close(Shown(parent=parent, notes=[*self._notes, *runs.notes]))
             self._notes.clear()
-            del self._followed[name]
+            del self._runs[name]
         return parent
 
     def _connected(self) -> "MlflowClient":

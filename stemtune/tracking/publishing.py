@@ -35,26 +35,22 @@ def main() -> None:
         InputError: The folder of what is pending is another user's.
     """
     try:
-        _publish_pending()
+        seconds = all_params.load().track.timeout_seconds
+    except InputError:
+        seconds = PATIENCE_SECONDS
+    try:
+        waiting = _over()
+        if not waiting:
+            service.say("nothing is pending")
+            return
+        # It may be waiting for an answer of a server that is gone.
+        service.end(outbox.root())
+        reasons = service.wait(waiting, seconds)
     except (OSError, psutil.AccessDenied) as error:
         raise InputError(
             f"{outbox.root()} cannot be used ({errors.first_line(error)}); its owner can publish "
             "what is pending"
         ) from None
-
-
-def _publish_pending() -> None:
-    waiting = _over()
-    if not waiting:
-        service.say("nothing is pending")
-        return
-    try:
-        seconds = all_params.load().track.timeout_seconds
-    except InputError:
-        seconds = PATIENCE_SECONDS
-    # It may be waiting for an answer of a server that is gone.
-    service.end(outbox.root())
-    reasons = service.wait(waiting, seconds)
     service.warn(reasons)
     sys.exit(bool(reasons))
 

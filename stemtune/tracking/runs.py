@@ -21,8 +21,7 @@ from stemtune.tracking.pipeline_run import RUN_VARIABLE, PipelineRun
 
 # Tags of each run: its key, that of its pipeline run, and, once it is complete, what it holds.
 KEY, PIPELINE, CONTENT = "stemtune.key", "stemtune.pipeline", "stemtune.content"
-PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"
-STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}
+PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 LONGEST_NAME = 250
 
 
@@ -67,7 +66,6 @@ class Runs:
         """
         # A clock that was set back makes them negative.
         record = record.model_copy(update={"seconds": max(0.0, record.seconds)})
-        is_parent = not key
         key, above = key or self._run.key, above or self._above
         if key not in self._ids:
             self._ids[key] = self._create(record, key, above)
@@ -80,7 +78,7 @@ class Runs:
             self.upsert(child, f"{key}/{child.name}", run)
         content = files.key(record.model_copy(update={"children": []}).model_dump_json())
         if self._content.get(key) != content:
-            self._write(run, key, record, content, is_parent and self._is_given)
+            self._write(run, key, record, content)
             self._content[key] = content
         return run
 
@@ -164,26 +162,18 @@ class Runs:
         started, title = round(record.started * 1000), record.title or record.name
         return self._client.create_run(self.experiment, started, tags, title).info.run_id
 
-    def _write(self, run: str, key: str, record: Record, content: str, is_given: bool) -> None:
-        """Writes what a run does not hold yet.
-
-        Args:
-            run: Its id.
-            key: Its key.
-            record: What it has to show.
-            content: A digest of that.
-            is_given: Whether it is another program's, such as `mlflow run`.
-        """
-        metrics, tags = epoch_metrics(record, self._sent.get(key, 0)), dict(record.tags)
+    def _write(self, run: str, key: str, record: Record, content: str) -> None:
+        """Writes what a run of a key does not hold yet of a record, and last a digest of it all."""
+        metrics, params = epoch_metrics(record, self._sent.get(key, 0)), record.params
+        tags = record.tags | self._described(record)
+        # It may be another program's, such as `mlflow run`.
+        is_given = self._is_given and key == self._run.key
         if is_given:
             tags |= {KEY: key, PIPELINE: key}
-        else:
-            tags[NAME] = record.title or record.name
-        params = dict(record.params)
-        if is_given:
             # Those that `mlflow run` has noted, it may have written in another way.
             params = {name: params[name] for name in params if name not in self._given_params}
-        tags |= self._described(record)
+        else:
+            tags[NAME] = record.title or record.name
         if record.status != "running":
             results = {**record.metrics, "seconds": record.seconds}
             if record.energy_wh is not None:
@@ -206,19 +196,19 @@ class Runs:
             is_running = self._client.get_run(run).info.status == "RUNNING"
             if not is_running or (giver and (not giver.is_here or giver.find())):
                 return
-        self._client.set_terminated(run, STATUS[record.status], round(record.ended * 1000))
+        self._client.set_terminated(run, record.status.upper(), round(record.ended * 1000))
 
     def _described(self, record: Record) -> dict[str, str]:
         """Returns the tags of a record's description; of a cached stage with what computed it."""
         tags, execution = {}, record.tags.get(tree.EXECUTION)
         if record.description:
-            tags[NOTE] = record.description
+            tags[experiment.NOTE] = record.description
         if execution and record.tags["cached"] == "true":
             condition = f"tags.`{tree.EXECUTION}` = '{execution}' and tags.cached = 'false'"
             if computed := self.find(condition):
                 link = f"#/experiments/{self.experiment}/runs/{computed}"
                 tags["computed_by"] = computed
-                tags[NOTE] = f"{record.description} by [run {computed[:8]}]({link})"
+                tags[experiment.NOTE] = f"{record.description} by [run {computed[:8]}]({link})"
         return tags
 
 

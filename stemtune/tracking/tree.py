@@ -20,12 +20,14 @@ LONGEST_TAG = 7000
 def of(outbox: Outbox) -> Record:
     """Returns the record of a pipeline run, as its outbox holds it."""
     run, outcome = outbox.run(), outbox.outcome()
+    # Looked at first: a process may end with what it writes last.
     if outcome:
         parent = outcome.parent
+    elif outbox.goes_on():
+        parent = Record(name=run.name, started=run.started, children=outbox.records())
     else:
-        # Looked at first: a process may end with what it writes last.
-        goes_on = outbox.goes_on()
-        parent = _unfinished(run, outbox.records(), goes_on)
+        stages = outbox.records()
+        parent = concluded(run, stages, max((each.ended for each in stages), default=run.started))
     stages = [_stage(record, run) for record in parent.children]
     # Pipeline runs are compared by the settings that are not the committed ones.
     params = run.changed | parent.params
@@ -44,12 +46,6 @@ def concluded(run: PipelineRun, stages: list[Record], at: float) -> Record:
         status="failed" if failed else "finished",
         children=stages,
     )
-
-
-def _unfinished(run: PipelineRun, stages: list[Record], goes_on: bool) -> Record:
-    if goes_on:
-        return Record(name=run.name, started=run.started, children=stages)
-    return concluded(run, stages, max((stage.ended for stage in stages), default=run.started))
 
 
 def _tags(run: PipelineRun) -> dict[str, str]:
