@@ -3,14 +3,13 @@
 import logging
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from stemtune.tracking import publisher, service
+from tests.support.place import has_ended, publishers, wait_for
 from tests.support.project import ROOT
 
 
@@ -25,27 +24,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield root
     for left in publishers(tmp_path):
         left.kill()
-
-
-def publishers(below: Path) -> list[psutil.Process]:
-    """Returns the publishers of the projects in a folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            is_one = "stemtune.tracking.publisher" in process.cmdline()
-            if is_one and Path(process.cwd()).is_relative_to(below):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-def wait_for(is_so: Callable[[], object]) -> None:
-    # Less than a publisher waits for work.
-    until = time.monotonic() + publisher.LINGER_SECONDS / 2
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def noted(project: Path) -> bool:
@@ -91,7 +69,8 @@ def test_a_publisher_leaves_a_project_that_was_moved(project: Path) -> None:
     wait_for(lambda: noted(project))
     [process] = publishers(project.parent)
     project.rename(project.parent / "moved")
-    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    # Less than it waits for work.
+    wait_for(lambda: has_ended(process), publisher.LINGER_SECONDS / 2)
 
 
 def test_what_mlflow_logs_holds_no_password() -> None:

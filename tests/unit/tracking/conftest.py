@@ -1,0 +1,33 @@
+"""Where stages and the publisher run."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.place import Place, publishers
+
+
+@pytest.fixture
+def place(tmp_path: Path, empty_store: Path) -> Iterator[Place]:
+    """A place whose stages and publishers end with the test."""
+    shutil.copy(empty_store, tmp_path)
+    made = Place(tmp_path)
+    yield made
+    for started in made.started:
+        if started.poll() is None:
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+    for left in publishers(tmp_path):
+        left.kill()
+
+
+@pytest.fixture
+def inside(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A place in which this process is too."""
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place.store)
+    return place
