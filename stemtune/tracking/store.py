@@ -59,7 +59,8 @@ def address() -> str:
 
 def digest() -> str:
     """Returns a name for the address, the same for each account, by which it is known again."""
-    return files.key(printable.message(address()))
+    # In DVC's copy of the project the path is a whole one, in the project it is not.
+    return files.key(printable.message(str(database() or address())))
 
 
 def database() -> Path | None:

@@ -88,7 +88,11 @@ def test_of_an_experiment_that_dvc_deletes_at_once_all_is_shown_in_the_project(
     shutil.copytree(ROOT / "stemtune", copy / "stemtune")
     subprocess.run(["git", "init", "--quiet"], cwd=copy, check=True)
     place.environment |= {"DVC_ROOT": str(place.folder), "MLFLOW_TRACKING_URI": ""}
-    assert place.dvc(f"$stage tune_lr ''; cd /; rm -r '{copy}'", copy).wait() == 0
+    dvc = place.dvc(f"$stage tune_lr go; cd /; rm -r '{copy}'", copy)
+    # Live, by the publisher of the project, which has the same store.
+    wait_for(lambda: place.states() == {"pipeline": "RUNNING", "tune_lr": "RUNNING"})
+    (copy / "go").touch()
+    assert dvc.wait() == 0
     place.wait_until_shown()
     assert place.states() == {"pipeline": "FINISHED", "tune_lr": "FINISHED"}
     run = place.runs()["tune_lr"].info.run_id
