@@ -24,7 +24,7 @@ FIRST = (
     "test_ci",
     "test_ray_faults",
     "test_kills",
-    "test_publisher",
+    "test_interrupted_publisher",
     "test_search",
     "test_places",
     "test_matrix",

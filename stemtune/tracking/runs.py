@@ -46,10 +46,9 @@ class Runs:
         if not self.experiment:
             self.experiment = experiment.find(client, run.mlflow_experiment, self.notes.append)
         self._ids: dict[str, str] = {}
-        # Of each run, what it holds already, and how many epochs were sent.
-        self._content: dict[str, str] = {}
-        self._sent: dict[str, int] = {}
+        # By run, its tags, and how many epochs were sent.
         self._tags: dict[str, dict[str, str]] = {}
+        self._sent: dict[str, int] = {}
         self._load()
         # Below one `mlflow run` there may be one `dvc repro` after the other: the first is it.
         self._above = given.info.run_id if given else ""
@@ -57,6 +56,7 @@ class Runs:
         self._is_given = False
         if given and given.data.tags.get(PIPELINE, run.key) == run.key:
             self._ids[run.key], self._is_given, self._above = given.info.run_id, True, ""
+            self._tags[given.info.run_id] = given.data.tags
 
     def upsert(self, record: Record, key: str = "", above: str = "") -> str:
         """Writes what is new of a record and of all below it; returns its run's id.
@@ -71,15 +71,15 @@ class Runs:
             self._ids[key] = self._create(record, key, above)
         run = self._ids[key]
         # Of doubles, the one that stayed may be below one that did not.
-        if above and self._tags.get(run, {}).get(PARENT, above) != above:
+        if above and self._tags[run].get(PARENT, above) != above:
             self.log(run, tags={PARENT: above})
-            self._tags[run] |= {PARENT: above}
+            self._tags[run][PARENT] = above
         for child in record.children:
             self.upsert(child, f"{key}/{child.name}", run)
         content = files.key(record.model_copy(update={"children": []}).model_dump_json())
-        if self._content.get(key) != content:
+        if self._tags[run].get(CONTENT) != content:
             self._write(run, key, record, content)
-            self._content[key] = content
+            self._tags[run][CONTENT] = content
         return run
 
     def id_of(self, *names: str) -> str:
@@ -88,7 +88,7 @@ class Runs:
 
     def tag_of(self, run: str, name: str) -> str:
         """Returns a tag of a run as it was found; "" if it had none."""
-        return self._tags.get(run, {}).get(name, "")
+        return self._tags[run].get(name, "")
 
     def log(
         self,
@@ -153,18 +153,19 @@ class Runs:
             kept, *doubles = sorted(runs, key=_seniority)
             self._ids[key] = kept.info.run_id
             self._tags[kept.info.run_id] = kept.data.tags
-            self._content[key] = kept.data.tags.get(CONTENT, "")
             for double in doubles:
                 self._client.delete_run(double.info.run_id)
 
     def _create(self, record: Record, key: str, above: str) -> str:
         tags = {KEY: key, PIPELINE: self._run.key} | ({PARENT: above} if above else {})
         started, title = round(record.started * 1000), record.title or record.name
-        return self._client.create_run(self.experiment, started, tags, title).info.run_id
+        run = self._client.create_run(self.experiment, started, tags, title).info.run_id
+        self._tags[run] = tags
+        return str(run)
 
     def _write(self, run: str, key: str, record: Record, content: str) -> None:
         """Writes what a run of a key does not hold yet of a record, and last a digest of it all."""
-        metrics, params = epoch_metrics(record, self._sent.get(key, 0)), record.params
+        metrics, params = epoch_metrics(record, self._sent.get(run, 0)), record.params
         tags = record.tags | self._described(record)
         # It may be another program's, such as `mlflow run`.
         is_given = self._is_given and key == self._run.key
@@ -185,7 +186,7 @@ class Runs:
         if record.status != "running":
             # Last: then the run is whole. MLflow splits a long call.
             self.log(run, tags={CONTENT: content})
-        self._sent[key] = len(record.epochs)
+        self._sent[run] = len(record.epochs)
 
     def _set_status(self, run: str, record: Record, is_given: bool) -> None:
         if record.status == "running":

@@ -6,9 +6,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
+from mlflow.tracking import MlflowClient
 
 from tests.support.place import Place, publishers
+from tests.support.shown_runs import new_store
 
 
 @pytest.fixture
@@ -31,3 +34,14 @@ def inside(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.store)
     return place
+
+
+@pytest.fixture
+def store(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MlflowClient]:
+    """A store in a project without runs, to which this process publishes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    yield new_store(tmp_path, empty_store, monkeypatch)
+    mlflow.set_tracking_uri("")
