@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -78,15 +79,11 @@ class Unreadable(Exception):
     """A file of an outbox cannot be read, now or ever; the message names it."""
 
 
+@dataclass(frozen=True)
 class Outbox:
-    """The folder of one pipeline run.
+    """The folder of one pipeline run, `.tracking/<key>/` in the project."""
 
-    Attributes:
-        folder: `.tracking/<key>/` in the project.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     @classmethod
     def current(cls, title: str) -> "Outbox":

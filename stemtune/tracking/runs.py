@@ -150,7 +150,9 @@ class Runs:
             if not (token := page.token):
                 break
         for key, runs in by_key.items():
-            kept, *doubles = sorted(runs, key=_seniority)
+            runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
+            # One that is whole stays.
+            kept, *doubles = sorted(runs, key=lambda run: CONTENT not in run.data.tags)
             self._ids[key] = kept.info.run_id
             self._tags[kept.info.run_id] = kept.data.tags
             for double in doubles:
@@ -165,7 +167,9 @@ class Runs:
 
     def _write(self, run: str, key: str, record: Record, content: str) -> None:
         """Writes what a run of a key does not hold yet of a record, and last a digest of it all."""
-        metrics, params = epoch_metrics(record, self._sent.get(run, 0)), record.params
+        metrics, params = [], record.params
+        for epoch in record.epochs[self._sent.get(run, 0) :]:
+            metrics += _metrics(epoch.metrics, epoch.time, epoch.epoch)
         tags = record.tags | self._described(record)
         # It may be another program's, such as `mlflow run`.
         is_given = self._is_given and key == self._run.key
@@ -180,7 +184,7 @@ class Runs:
             if record.energy_wh is not None:
                 results["estimated_wh"] = record.energy_wh
             # Results come last: MLflow shows the value of the highest step.
-            metrics = metrics + metrics_of(results, record.ended, len(record.epochs))
+            metrics += _metrics(results, record.ended, len(record.epochs))
         self._set_status(run, record, is_given)
         self.log(run, metrics, params, tags)
         if record.status != "running":
@@ -218,19 +222,6 @@ def _name(text: str) -> str:
     return re.sub(r"[^\w.\- :]", "_", text)[:LONGEST_NAME]
 
 
-def metrics_of(values: Mapping[str, float], at: float, step: int) -> list[Metric]:
+def _metrics(values: Mapping[str, float], at: float, step: int) -> list[Metric]:
     """Returns values, measured at a time in seconds since 1970, as MLflow takes them."""
     return [Metric(name, value, round(at * 1000), step) for name, value in values.items()]
-
-
-def epoch_metrics(record: Record, after: int = 0) -> list[Metric]:
-    """Returns the metrics of a record's epochs, without the first `after` of them."""
-    return [
-        metric
-        for epoch in record.epochs[after:]
-        for metric in metrics_of(epoch.metrics, epoch.time, epoch.epoch)
-    ]
-
-
-def _seniority(run: Run) -> tuple[bool, int, str]:
-    return (CONTENT not in run.data.tags, run.info.start_time, run.info.run_id)

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from stemtune.core import dvc, files, printable, typed_json
@@ -47,20 +46,17 @@ def start() -> "subprocess.Popen[bytes] | None":
         Its process; None if there was one.
 
     Raises:
-        OSError: `.tracking` cannot be written, or not be locked on this file system.
+        OSError: `.tracking` cannot be written.
     """
     root = outbox.root()
     root.mkdir(exist_ok=True)
     noted = _noted(root)
-    if noted and noted.process.is_here:
-        if noted.process.find():
-            if noted.started_with == _started_with():
-                return None
-            # It would go on with another address. What it was doing is in the outbox.
-            end(root)
-    elif noted and not _is_free(root):
-        # On another machine.
-        return None
+    if noted and noted.process.find():
+        if noted.started_with == _started_with():
+            return None
+        # It would go on with another address. What it was doing is in the outbox.
+        end(root)
+    # If one of another machine has the lock, this one leaves.
     with (root / LOG).open("a") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "stemtune.tracking.publisher"],
@@ -81,8 +77,7 @@ def end(root: Path) -> None:
         root: The folder of the outboxes.
     """
     noted = _noted(root)
-    process = noted.process.find() if noted and noted.process.is_here else None
-    if process:
+    if noted and (process := noted.process.find()):
         with suppress(psutil.NoSuchProcess):
             process.kill()
             with suppress(psutil.TimeoutExpired):
@@ -159,17 +154,6 @@ def _noted(root: Path) -> Noted | None:
         return None
     # In a copy of a project it names the publisher of the other.
     return noted if noted.place == str(root.resolve()) else None
-
-
-def _is_free(root: Path) -> bool:
-    try:
-        with FileLock(root / LOCK_FILE, timeout=0, fallback_to_soft=False):
-            return True
-    except Timeout:
-        return False
-    except OSError:
-        # Nothing can be locked here.
-        return True
 
 
 def _started_with() -> str:
