@@ -79,6 +79,9 @@ def run(name: str, work: Callable[[Record], Sequence[str] | None]) -> None:
         name: As in dvc.yaml (`tune_lr`, `add_stem@as_published`).
         work: The stage, which fills in its record; returns its results in lines, for the terminal.
     """
+    # First: it may be killed at any time from here on.
+    this = psutil.Process()
+    owner = Process.of(dvc.owner(this))
     if dvc.is_orphan():
         raise InputError(ALONE)
     record, settings = Record.start(name), None
@@ -86,7 +89,8 @@ def run(name: str, work: Callable[[Record], Sequence[str] | None]) -> None:
     with suppress(InputError):
         settings = all_params.load()
     follower = Follower(record) if not settings or settings.track.enabled else None
-    _end_with_dvc(record, follower)
+    if owner != Process.of(this):
+        _end_with(owner, record, follower)
     try:
         with terminal.showing(name):
             lines = _record(record, work, settings)
@@ -123,16 +127,11 @@ def _record(
     return lines
 
 
-def _end_with_dvc(record: Record, follower: Follower | None) -> None:
-    """Has this process end once the DVC that started it does, if there is one."""
-    process = psutil.Process()
-    owner = dvc.owner(process)
-    if owner == process:
-        return
-    noted = Process.of(owner)
+def _end_with(owner: Process, record: Record, follower: Follower | None) -> None:
+    """Has this process end once the DVC that started it does."""
 
     def watch() -> None:
-        while noted.find():
+        while owner.find():
             time.sleep(LOOK_SECONDS)
         try:
             print(f"{record.name}: {ORPHANED}", file=sys.stderr, flush=True)

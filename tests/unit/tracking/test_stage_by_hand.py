@@ -1,9 +1,13 @@
 """A stage that runs in this process, followed by no publisher; what goes wrong costs no stage."""
 
 import json
+import os
 import shutil
+import subprocess
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stemtune import run
@@ -41,6 +45,27 @@ def test_a_stage_whose_dvc_was_killed_before_it_looked_does_not_begin(
     with pytest.raises(errors.InputError, match="there is no `dvc` above this stage: it was kill"):
         run.run("tune_lr", lambda _: Path("ran").touch())
     assert not Path("ran").exists()
+
+
+def test_a_stage_whose_dvc_is_killed_while_it_gets_ready_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    above, is_ended = subprocess.Popen(["sleep", "600"]), threading.Event()
+
+    def owner(process: psutil.Process) -> psutil.Process:
+        return psutil.Process(above.pid) if above.poll() is None else process
+
+    def kill() -> None:
+        above.kill()
+        above.wait()
+
+    monkeypatch.setattr(dvc, "owner", owner)
+    monkeypatch.setattr(service, "start", kill)
+    monkeypatch.setattr(os, "_exit", lambda _: is_ended.set())
+    run.run("tune_lr", lambda _: [str(is_ended.wait(10))])
+    assert is_ended.is_set()
+    [record] = Outbox(next(Path(".tracking").iterdir())).records()
+    assert record.error == run.ORPHANED
 
 
 def test_a_stage_s_error_is_kept_without_passwords_and_escapes() -> None:
