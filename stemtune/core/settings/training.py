@@ -32,8 +32,7 @@ def _form(rates: Any) -> str:
 
 RateList = Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
 Rates = Annotated[
-    Annotated[RateList, Tag("(list)")]
-    | Annotated[RateRange, Tag("(range)")],
+    Annotated[RateList, Tag("(list)")] | Annotated[RateRange, Tag("(range)")],
     Discriminator(_form),
 ]
 
