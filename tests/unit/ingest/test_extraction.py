@@ -106,12 +106,12 @@ def test_an_extraction_that_was_killed_goes_on_where_it_stopped(
     program = "import sys, pathlib; from tests.unit.ingest import test_extraction as t; "
     program += "t.extract(pathlib.Path(sys.argv[1]))"
     running = subprocess.Popen([sys.executable, "-c", program, data], cwd=ROOT)
-    while not any(store.glob("*/*.npz")):
+    while not any(store.glob("*/[!.]*.npz")):
         assert running.poll() is None
         time.sleep(0.01)
     running.kill()
     running.wait()
-    kept = {path: path.stat().st_mtime_ns for path in store.glob("*/*.npz")}
+    kept = {path: path.stat().st_mtime_ns for path in store.glob("*/[!.]*.npz")}
     (store / "ab/.torn.npz").parent.mkdir(exist_ok=True)
     (store / "ab/.torn.npz").write_bytes(b"half of an entry")
     table, decoded = extract(data)
