@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -14,94 +13,27 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from bench.project import QUICK_STEM
 from stemtune.core.records import Epoch, Record
 from stemtune.tracking.outbox import Outbox
 from stemtune.tracking.publisher import Publisher
-from tests.support import servers
+from tests.support import place, servers
 from tests.support.mlflow_tree import assert_one_run_per_key, assert_whole, children, parents, runs
-from tests.support.project import HALF_TO_TRAIN, RECORDED, Project
+from tests.support.project import RECORDED
+from tests.support.served_project import ARTIFACTS, Setting, serving
 
-ARTIFACTS = f"s3://{servers.BUCKET}/runs"
 NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-# With it, stages are children of DVC and have its file systems.
 # What `make publish` runs.
 PUBLISH = ("python", "-m", "stemtune.tracking.publishing")
+# With it, stages are children of DVC and have its file systems.
 OWN_PROCESSES = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
 
 
-@dataclass
-class Setting:
-    """A project that has run once, and the servers that it reports to."""
-
-    project: Project
-    database: servers.PostgreSQL
-    bucket: servers.Server
-    server: servers.Server
-    where: dict[str, str]
-    client: MlflowClient
-    warm: dict[str, str]
-
-    def env(self, **more: str) -> dict[str, str]:
-        return {**self.warm, "MLFLOW_TRACKING_URI": self.server.address, **more}
-
-    def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=self.project.root,
-            env=os.environ | self.env(**env),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def run(self, *command: str, **env: str) -> tuple[int, str]:
-        process = self.start(*command, **env)
-        printed, _ = process.communicate()
-        return process.returncode, printed
-
-    def repro(self, **env: str) -> str:
-        """Runs `dvc repro`, which has to succeed, and returns what it printed."""
-        code, printed = self.run("dvc", "repro", **env)
-        assert code == 0, printed
-        return printed
-
-    def newest(self) -> Run:
-        return parents(self.client)[0]
-
-    def pending(self) -> list[Path]:
-        return list((self.project.root / ".tracking").glob("*/pipeline.json"))
-
-
 @pytest.fixture(scope="module")
 def setting(warm: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    folder = tmp_path_factory.mktemp("servers")
-    database = servers.PostgreSQL(folder / "postgresql")
-    project = Project(tmp_path_factory.mktemp("project"))
-    project.set_params(
-        extract_frames={
-            "frames_per_clip": 1,
-            "size": 96,
-            "split": HALF_TO_TRAIN,
-        },
-        tune_lr={"epochs": 2, "seeds": [1, 2], "learning_rates": [0.01, 0.001]},
-        train_best={"epochs": 2},
-        add_stem=QUICK_STEM,
-        compare={"bootstrap_samples": 100},
-    )
-    project.add_pictures(3, 96)
-    (project.root / ".gitignore").open("a").write("/.venv\n")
-    project.run("git", "add", "--all")
-    project.run("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a")
-    with servers.s3(folder) as bucket:
-        where = {"MLFLOW_S3_ENDPOINT_URL": bucket.address, **servers.S3_KEYS}
-        where["AWS_DEFAULT_REGION"] = "us-east-1"
-        with servers.mlflow_server(folder, database.uri, ARTIFACTS, False, **where) as server:
-            client = MlflowClient(server.address)
-            yield Setting(project, database, bucket, server, where, client, warm)
-    database.stop()
+    with serving(tmp_path_factory.mktemp("servers"), warm) as made:
+        yield made
 
 
 def test_a_run_and_its_cached_repetition_show_all(setting: Setting) -> None:
@@ -194,8 +126,7 @@ def test_a_wrong_password_costs_no_result_and_the_right_one_makes_up_for_it(
         printed = setting.repro(**door, MLFLOW_TRACKING_PASSWORD="not it")  # noqa: S106
         assert "track: WARNING: pipeline" in printed
         assert len(parents(setting.client)) == before
-        command = PUBLISH
-        code, printed = setting.run(*command, **door, MLFLOW_TRACKING_PASSWORD=servers.PASSWORD)
+        code, printed = setting.run(*PUBLISH, **door, MLFLOW_TRACKING_PASSWORD=servers.PASSWORD)
     assert code == 0, printed
     assert "WARNING" not in printed
     assert len(parents(setting.client)) == before + 1
@@ -266,8 +197,7 @@ def test_track_killed_in_the_middle_is_made_up_for(setting: Setting) -> None:
 def test_two_publishers_at_once_leave_one_run_per_key(setting: Setting) -> None:
     setting.repro(**NOWHERE)
     before = len(parents(setting.client))
-    command = PUBLISH
-    both = [setting.start(*command), setting.start(*command)]
+    both = [setting.start(*PUBLISH), setting.start(*PUBLISH)]
     for publisher in both:
         printed, _ = publisher.communicate()
         assert publisher.returncode == 0, printed
@@ -298,9 +228,7 @@ def test_epochs_are_live_and_a_killed_stage_of_an_experiment_fails(setting: Sett
             below.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode != 0
-    until = time.monotonic() + 60
-    while setting.newest().info.status == "RUNNING" and time.monotonic() < until:
-        time.sleep(0.5)
+    place.wait_for(lambda: setting.newest().info.status != "RUNNING", 60)
     parent = setting.newest()
     assert parent.info.run_name == "endless"
     assert parent.data.tags["dvc.experiment"] == "endless"
@@ -318,14 +246,10 @@ def test_a_stage_that_fails_says_why(setting: Setting) -> None:
     code, printed = setting.run("dvc", "repro")
     assert code != 0
     assert "(found 'guess')" in printed
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        # The publisher outlives the stage by some seconds.
-        if len(parents(setting.client)) > before and setting.newest().info.status == "FAILED":
-            break
-        time.sleep(0.5)
-    logs = setting.project.root.glob(".tracking/publisher.log")
-    assert len(parents(setting.client)) == before + 1, [log.read_text() for log in logs]
+    # The publisher outlives the stage by some seconds.
+    place.wait_for(lambda: len(parents(setting.client)) > before, 60)
+    place.wait_for(lambda: setting.newest().info.status == "FAILED", 60)
+    assert len(parents(setting.client)) == before + 1
     [failed] = children(setting.client, setting.newest()).values()
     assert failed.info.status == "FAILED"
     assert "(found 'guess')" in failed.data.tags["error"]
@@ -356,12 +280,8 @@ def test_a_stage_by_hand_is_a_pipeline_run_of_its_own(setting: Setting) -> None:
     before = len(parents(setting.client))
     code, printed = setting.run("python", "-m", "stemtune.run", "tune_lr")
     assert code == 0, printed
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        newest = setting.newest()
-        if newest.info.run_name == "tune_lr by hand" and newest.info.status == "FINISHED":
-            break
-        time.sleep(0.5)
+    place.wait_for(lambda: setting.newest().info.run_name == "tune_lr by hand", 60)
+    place.wait_for(lambda: setting.newest().info.status == "FINISHED", 60)
     assert len(parents(setting.client)) == before + 1
     [stage] = children(setting.client, setting.newest()).values()
     assert stage.info.status == "FINISHED"
