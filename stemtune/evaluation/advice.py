@@ -104,6 +104,23 @@ class Recommendation(_Content):
         """Price of what to run, as a share of the reference's."""
         return self.cost.share if self.cost and self.verdict == CONFIRMED else 1.0
 
+    def _too_few(self) -> str:
+        """Returns which splits have too few groups, and about how many more it takes in each."""
+        short = {
+            split: count for split, count in sorted(self.groups.items()) if count < self.min_groups
+        }
+        more = {split: self.min_groups - count for split, count in short.items()}
+        if self.more_groups is not None and self.difference is not None:
+            more[self.difference.split] = self.more_groups
+        has = " and ".join(f"{count} {split} groups" for split, count in short.items())
+        takes = " and ".join(
+            f"{count} more {split} groups" for split, count in sorted(more.items())
+        )
+        return (
+            f"{has} are too few for a verdict, which needs {self.min_groups} of each. It takes "
+            f"about {takes}."
+        )
+
     @property
     def sentence(self) -> str:
         """It in words, as a caption."""
@@ -130,16 +147,7 @@ class Recommendation(_Content):
         if self.more_groups is not None:
             more = f" About {self.more_groups} more {found.split} groups would settle it."
         if self.verdict == TOO_FEW:
-            short = " and ".join(
-                f"{count} {split} groups"
-                for split, count in sorted(self.groups.items())
-                if count < self.min_groups
-            )
-            return (
-                f"No recommendation: {short} are too few for a verdict, which needs "
-                f"{self.min_groups} of each. So far it would be {priced}: "
-                f"{change}.{more}"
-            )
+            return f"No recommendation: {self._too_few()} So far it would be {priced}: {change}."
         if self.candidate is None:
             return (
                 f"{keep}: no {cheaper} has an interval on validation above {limit}. "
