@@ -6,7 +6,6 @@ SHA-256. A file remembers which belongs to which, so a clip with an entry is not
 
 import functools
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import IO, Any
 
 from stemtune.core import files
 from stemtune.core.errors import InputError, first_line
-from stemtune.core.paths import FETCHED
+from stemtune.core.paths import FETCHED, LISTED
 from stemtune.ingest import retries
 from stemtune.ingest.clips import Clip
 
@@ -35,12 +34,21 @@ def contents(data: Path) -> dict[str, str]:
 
     Raises:
         UnreadError: DVC cannot list them.
-        InputError: They are listed in a bucket that is not as data.dvc noted it.
+        InputError: They are listed in a bucket that is not as data.dvc noted it, or the folder
+            exists as well.
     """
+    if data.exists():
+        raise InputError(
+            f"{data}/ and {LISTED} are both there, and clips in {data}/ would be ignored: move "
+            f"{data}/ away, or remove {LISTED} and name {data} in dvc.yaml again"
+        )
     try:
-        found = _files().find(data.as_posix(), detail=True, dvc_only=True)
         (output,) = _files().repo.find_outs_by_path(data.as_posix())
         sources = output.stage.deps if output.stage.is_partial_import else []
+        if sources:
+            # DVC keeps a listing for good, also that of a bucket that differed for a while.
+            _files().repo.drop_data_index()
+        found = _files().find(data.as_posix(), detail=True, dvc_only=True)
         changed = [str(source) for source in sources if source.workspace_status()]
     # Each kind of remote has errors of its own.
     except Exception as error:
@@ -55,7 +63,7 @@ def contents(data: Path) -> dict[str, str]:
             f"{data}.dvc` takes what it holds now"
         )
     return {
-        PurePosixPath(path).relative_to(data.as_posix()).as_posix(): _known_by(about)
+        PurePosixPath(path).relative_to(data.as_posix()).as_posix(): _known_by(path, about)
         for path, about in found.items()
     }
 
@@ -72,15 +80,15 @@ def tables(data: Path, listed: Mapping[str, str], names: Collection[str]) -> Pat
         UnreadError: One cannot be fetched.
     """
     folder = TABLES / data.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     for name in names:
-        if name in listed:
-            try:
-                with (folder / name).open("wb") as copy:
-                    _fetch_in_tries(data / name, listed[name], copy)
-            except FetchError as error:
-                raise retries.unread(str(data / name), error) from error
+        if name not in listed:
+            (folder / name).unlink(missing_ok=True)
+            continue
+        try:
+            with files.replacing(folder / name) as beside, beside.open("wb") as copy:
+                _fetch_in_tries(data / name, listed[name], copy)
+        except FetchError as error:
+            raise retries.unread(str(data / name), error) from error
     return folder
 
 
@@ -117,7 +125,7 @@ def fetched(clip: Clip) -> Iterator[tuple[IO[bytes], str]]:
 
 def note(clip: Clip) -> None:
     """Remembers a clip's checksum at once, should this run be killed."""
-    with FETCHED.open("a", encoding="utf-8") as file:
+    with files.needing_room(FETCHED), FETCHED.open("a", encoding="utf-8") as file:
         file.write(f"{clip.sha256} {clip.remote}\n")
 
 
@@ -137,26 +145,29 @@ def _fetch(path: Path, known_by: str, copy: IO[bytes]) -> str:
                 md5.update(block)
                 with files.needing_room(Path(tempfile.gettempdir())):
                     copy.write(block)
+                    copy.flush()
             etag = getattr(source, "details", {}).get("ETag", "")
     except InputError:
         raise
     except Exception as error:
         raise FetchError(f"from {_name()}: {first_line(error)}") from error
-    copy.flush()
     seen = f"md5:{md5.hexdigest()}", _etag(etag)
     if known_by not in seen:
-        # DVC takes a file in the workspace first.
-        where = path if path.exists() else _name()
         raise FetchError(
-            f"from {where}: its content is {seen[0]}, not {known_by} as data.dvc has it. Was it "
+            f"from {_name()}: its content is {seen[0]}, not {known_by} as data.dvc has it. Was it "
             "damaged there? `dvc add data` takes changes of data/, and `dvc update data.dvc` those "
             "of a bucket"
         )
     return sha256.hexdigest()
 
 
-def _known_by(about: Mapping[str, Any]) -> str:
+def _known_by(path: str, about: Mapping[str, Any]) -> str:
     entry = about["dvc_info"]["entry"]
+    if not entry.hash_info and not entry.meta.etag:
+        raise InputError(
+            f"{path} is in a place that tells no ETag, so its content could not be checked; import "
+            "from there with `dvc import-url --to-remote`, or from S3"
+        )
     return f"md5:{entry.hash_info.value}" if entry.hash_info else _etag(entry.meta.etag)
 
 

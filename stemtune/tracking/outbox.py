@@ -109,6 +109,8 @@ class Outbox:
 
     def begin(self, record: Record) -> None:
         """Keeps the record of a stage that begins, and notes that this process runs it."""
+        # Of an earlier process, which would be taken for the one that runs it.
+        (self.folder / f"begun/{record.name}.json").unlink(missing_ok=True)
         self._write(f"stages/{record.name}.json", record)
         self._write(f"begun/{record.name}.json", Process.of(psutil.Process()))
 
@@ -232,6 +234,8 @@ class Outbox:
         """Returns the record of a stage that began in a process, as it stands."""
         # Looked at first, as a process may end with what it writes last.
         has_ended, path = not self.is_at_work(process), self._record(stage)
+        if not path.exists() and (self.folder / f"begun/{stage}.json").exists():
+            raise Unreadable(f"{path} is missing")
         record = _read(path, Record)
         if has_ended and record.status == "running":
             record.fail(LOST, path.stat().st_mtime)

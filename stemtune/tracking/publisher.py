@@ -75,6 +75,7 @@ class Publisher:
                     print(f"{each.folder.name}: {told}", flush=True)
                 each.trouble(told)
                 self._runs.pop(each.folder.name, None)
+                self._state.pop(each.folder.name, None)
                 self._retry[each.folder.name] = time.monotonic() + RETRY_SECONDS
         return is_busy
 

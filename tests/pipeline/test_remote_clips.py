@@ -214,10 +214,17 @@ errors.run("stage", main)
     command = ("python", "-c", program)
     expected = [f"{name} {hashlib.sha256(name.encode()).hexdigest()}" for name in names]
     assert run(tmp_path, *command, variables=variables).splitlines() == expected
-    bucket.client.put_object(Bucket=bucket.name, Key=f"clips/{names[0]}", Body=b"changed")
+    away = {"Bucket": bucket.name, "Key": f"clips/{names[0]}"}
+    bucket.client.delete_object(**away)
     status, printed = attempt(tmp_path, command, variables)
     assert status == 1
     assert f"stage: {source} changed since data.dvc was written; `dvc update" in printed
+    # DVC would keep the listing of the bucket that differed.
+    bucket.client.put_object(**away, Body=names[0].encode())
+    assert run(tmp_path, *command, variables=variables).splitlines() == expected
+    (tmp_path / "data/dark").mkdir(parents=True)
+    status, printed = attempt(tmp_path, command, variables)
+    assert (status, "clips in data/ would be ignored: move data/ away" in printed) == (1, True)
 
 
 def test_a_server_that_is_away_is_said_and_nothing_is_quarantined(
