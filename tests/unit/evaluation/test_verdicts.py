@@ -104,7 +104,7 @@ def test_few_groups_give_no_verdict_but_the_number_that_would(clips: tuple[int, 
         (200, 9): f"9 {split} groups",
         (9, 200): f"9 {split} groups",
     }
-    more = {"test": 16, "validation": 16} if clips == (4, 4) else {}
+    more = dict[str, int | None](test=16, validation=16) if clips == (4, 4) else {}
     more[split] = found.more_groups
     takes = " and ".join(f"{count} more {name} groups" for name, count in more.items())
     assert found.sentence.startswith(
