@@ -87,6 +87,7 @@ def test_a_clip_that_is_dropped_is_seen_with_each_model_s_answer(
 ) -> None:
     text = drop(browser, demo, CLIP)
     assert CLIP.name in text
+    assert "A model always answers with one of its classes" in text
     sides = "return [...document.images].map(image => [image.naturalWidth, image.naturalHeight])"
     assert browser.execute_script(sides) == [[SIDE, SIDE]] * FRAMES
     cards = browser.find_elements(By.TAG_NAME, "article")
