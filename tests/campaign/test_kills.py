@@ -1,5 +1,6 @@
 """Whatever of a `dvc repro` is killed at any time: the same outputs, and no run left going on."""
 
+import json
 import random
 import shutil
 import subprocess
@@ -208,15 +209,20 @@ def first_shown(project: Project) -> float:
 
 def clear_torn_locks(project: Project) -> None:
     """Deletes locks of DVC's that are torn: killed while it writes them, it cannot go on."""
-    for name, is_torn in ((".dvc/tmp/rwlock", is_empty), ("dvc.lock", is_refused)):
+    for name, is_torn in ((".dvc/tmp/rwlock", is_cut_off), ("dvc.lock", is_refused)):
         lock = project.root / name
         if lock.exists() and is_torn(lock):
             print(f"DVC left {lock.name} torn; deleted")
             lock.unlink()
 
 
-def is_empty(lock: Path) -> bool:
-    return not lock.read_bytes().strip()
+def is_cut_off(lock: Path) -> bool:
+    """Returns whether DVC was killed while it wrote its lock, which it does in place."""
+    try:
+        json.loads(lock.read_bytes())
+    except json.JSONDecodeError:
+        return True
+    return False
 
 
 def is_refused(lock: Path) -> bool:
