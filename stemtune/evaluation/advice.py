@@ -143,11 +143,11 @@ class Recommendation(_Content):
             f"{_points(found.difference)} points of clip accuracy "
             f"(95% CI {_points(found.low)} to {_points(found.high)})"
         )
+        if self.verdict == TOO_FEW:
+            return f"No recommendation: {self._too_few()} So far it would be {priced}: {change}."
         more = ""
         if self.more_groups is not None:
             more = f" About {self.more_groups} more {found.split} groups would settle it."
-        if self.verdict == TOO_FEW:
-            return f"No recommendation: {self._too_few()} So far it would be {priced}: {change}."
         if self.candidate is None:
             return (
                 f"{keep}: no {cheaper} has an interval on validation above {limit}. "

@@ -84,13 +84,17 @@ def find(data: Path, params: ExtractFrames, listed: Mapping[str, str] | None = N
         LayoutError: Also if classes are missing, or others than those of the settings.
         ClipsError: Also if the DVC that runs this stage takes names of clips for others.
     """
-    lists = params.split.lists
-    names = (lists.train, lists.test) if lists else ()
-    found = find_clips(data, names, params.split.folders, params.classes or (), listed)
+    found = find_clips(data, list_names(params), params.split.folders, params.classes or (), listed)
     if params.classes is not None:
         layout.require_classes({clip.label for clip in found}, params.classes)
     _refuse_other_names(data, found)
     return found
+
+
+def list_names(params: ExtractFrames) -> tuple[str, ...]:
+    """Returns the names of the files in a data folder that list its splits, if there are such."""
+    lists = params.split.lists
+    return (lists.train, lists.test) if lists else ()
 
 
 def find_clips(

@@ -42,9 +42,7 @@ def read(data: Path, params: ExtractFrames, workers: int, memory: Path) -> Listi
     found = clips.find(data, params, listed)
     names = [clip.name for clip in found]
     if listed is not None:
-        lists = params.split.lists
-        tables = (clips.GROUPS_FILE, *((lists.train, lists.test) if lists else ()))
-        data = remote.tables(data, listed, tables)
+        data = remote.tables(data, listed, (clips.GROUPS_FILE, *clips.list_names(params)))
     table = groups.of_clips(groups.read_table(data / clips.GROUPS_FILE), names)
     given = splits.given(found, data, params.split)
     if listed is not None:

@@ -68,11 +68,10 @@ def _elsewhere(connection: sqlite3.Connection, project: Path) -> list[tuple[Path
     found = []
     for experiment, location in rows.fetchall():
         old, new = Path(str(location)), project / ARTIFACTS / str(experiment)
-        before, is_ours = old.parent.parent, old.parts[-2:] == (ARTIFACTS, str(experiment))
+        before = old.parent.parent
+        is_ours = old.is_absolute() and old.parts[-2:] == (ARTIFACTS, str(experiment))
         # Other folders may not be looked into.
-        if not old.is_absolute() or not is_ours:
-            continue
-        if not (before.exists() and before.samefile(project)):
+        if is_ours and not (before.exists() and before.samefile(project)):
             # Someone else may have made an experiment in this store, whose artifacts are there.
             copied = (before / DATABASE).exists()
             if copied or new.exists() or not old.exists():

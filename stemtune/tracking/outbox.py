@@ -101,7 +101,7 @@ class Outbox:
 
     def describe(self, run: PipelineRun) -> None:
         """Makes the folder that of a pipeline run."""
-        self._write(RUN, run)
+        _write(self.folder / RUN, run)
 
     def run(self) -> PipelineRun:
         """Returns the pipeline run that the folder belongs to."""
@@ -110,9 +110,9 @@ class Outbox:
     def begin(self, record: Record) -> None:
         """Keeps the record of a stage that begins, and notes that this process runs it."""
         # Of an earlier process, which would be taken for the one that runs it.
-        (self.folder / f"begun/{record.name}.json").unlink(missing_ok=True)
-        self._write(f"stages/{record.name}.json", record)
-        self._write(f"begun/{record.name}.json", Process.of(psutil.Process()))
+        self._begun(record.name).unlink(missing_ok=True)
+        _write(self._record(record.name), record)
+        _write(self._begun(record.name), Process.of(psutil.Process()))
 
     def keep(self, record: Record) -> None:
         """Keeps the record of a stage, as it stands."""
@@ -146,7 +146,7 @@ class Outbox:
 
     def conclude(self, outcome: Outcome) -> None:
         """Keeps the outcome of the pipeline run."""
-        self._write(OUTCOME, outcome)
+        _write(self.folder / OUTCOME, outcome)
 
     def outcome(self) -> Outcome | None:
         """Returns the outcome; None if a stage failed or others never ran."""
@@ -230,19 +230,19 @@ class Outbox:
     def _record(self, stage: str) -> Path:
         return self.folder / "stages" / f"{stage}.json"
 
+    def _begun(self, stage: str) -> Path:
+        return self.folder / "begun" / f"{stage}.json"
+
     def _record_of(self, stage: str, process: Process) -> Record:
         """Returns the record of a stage that began in a process, as it stands."""
         # Looked at first, as a process may end with what it writes last.
         has_ended, path = not self.is_at_work(process), self._record(stage)
-        if not path.exists() and (self.folder / f"begun/{stage}.json").exists():
+        if not path.exists() and self._begun(stage).exists():
             raise Unreadable(f"{path} is missing")
         record = _read(path, Record)
         if has_ended and record.status == "running":
             record.fail(LOST, path.stat().st_mtime)
         return record
-
-    def _write(self, name: str, content: BaseModel) -> None:
-        files.write_json(self.folder / name, content.model_dump(mode="json"), durable=True)
 
 
 def root() -> Path:
@@ -280,6 +280,10 @@ def _put_aside(folder: Path, place: str) -> Path:
         shutil.rmtree(target)
     # At once: what is left of a folder that was deleted in part looks like a stage that failed.
     return folder.rename(target)
+
+
+def _write(path: Path, content: BaseModel) -> None:
+    files.write_json(path, content.model_dump(mode="json"), durable=True)
 
 
 def _read(path: Path, kind: type[typed_json.Content]) -> typed_json.Content:

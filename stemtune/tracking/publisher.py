@@ -82,7 +82,7 @@ class Publisher:
     def _follow(self, each: Outbox, goes_on: bool) -> bool:
         """Shows a pipeline run if there is news of it; returns whether there was."""
         name, state = each.folder.name, each.state(goes_on)
-        if name in self._runs and self._state.get(name) == state:
+        if self._state.get(name) == state:
             return False
         self.show(each)
         self._state[name] = state

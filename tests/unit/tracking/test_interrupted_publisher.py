@@ -143,7 +143,7 @@ def test_artifacts_that_cannot_be_stored_are_named_and_stored_later(
 ) -> None:
     run = pipeline()
     kept = kept_of(run)
-    # Where artifacts go there is a file, whoever runs this.
+    # A file in the place of the folder of artifacts stops every user, root too.
     Path("mlruns").write_text("in the way")
     with pytest.raises(Incomplete, match=r"artifacts of the pipeline run .*tune_lr"):
         Publisher().show(kept)
