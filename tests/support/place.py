@@ -101,19 +101,6 @@ class Place:
         wait_for(lambda: not self.outboxes())
 
 
-def publishers(below: Path) -> list[psutil.Process]:
-    """Returns those of a folder's projects that hold the lock, or are about to look for it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            is_one = "stemtune.tracking.publisher" in process.cmdline()
-            if is_one and Path(process.cwd()).is_relative_to(below):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
 def wait_for(look: Callable[[], Seen | None], seconds: float = 240) -> Seen:
     """Returns what a function returns as soon as it is something."""
     until = time.monotonic() + seconds

@@ -11,11 +11,9 @@ import numpy as np
 from bench import project
 from bench.project import LEVELS, write_noise
 from stemtune.core import files
-from stemtune.core.paths import TRACKING
 from stemtune.core.settings.frames import Split
 from stemtune.ingest import clips, groups, splits
-from stemtune.tracking import service
-from tests.support import small_backbone
+from tests.support import publishers, small_backbone
 
 ROOT = project.ROOT
 # A split that deals half of the groups to training, as a setting of extract_frames.split.
@@ -117,7 +115,7 @@ class Project(project.Project):
 
     def remove(self) -> None:
         """Deletes the folder, once nothing is written there any more."""
-        service.end(self.root / TRACKING)
+        publishers.end(self.root)
         shutil.rmtree(self.root)
 
     def fill(self, source: Path, per_split: int) -> None:

@@ -10,7 +10,8 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.support.place import Place, publishers
+from tests.support import publishers
+from tests.support.place import Place
 from tests.support.shown_runs import new_store
 
 
@@ -24,8 +25,7 @@ def place(tmp_path: Path, empty_store: Path) -> Iterator[Place]:
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
         started.wait()
-    for left in publishers(tmp_path):
-        left.kill()
+    publishers.end(tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import subprocess
 
 from stemtune.core import records
 from stemtune.tracking import service
-from tests.support.place import Place, has_ended, publishers, wait_for
+from tests.support import publishers
+from tests.support.place import Place, has_ended, wait_for
 from tests.support.project import ROOT
 
 
@@ -19,7 +20,7 @@ def test_stages_are_followed_by_one_publisher_and_shown_whole_after_the_last(pla
     (place.folder / "go").touch()
     going_on = {"pipeline": "RUNNING", "tune_lr": "FINISHED", "train_best": "RUNNING"}
     wait_for(lambda: place.states() == going_on)
-    assert publishers(place.folder) == [publisher]
+    assert publishers.find(place.folder) == [publisher]
     (place.folder / "on").touch()
     said, _ = dvc.communicate()
     assert "WARNING" not in said

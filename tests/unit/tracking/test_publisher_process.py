@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from stemtune.tracking import publisher, service
-from tests.support.place import has_ended, publishers, wait_for
+from tests.support import publishers
+from tests.support.place import has_ended, wait_for
 from tests.support.project import ROOT
 
 
@@ -22,8 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield root
-    for left in publishers(tmp_path):
-        left.kill()
+    publishers.end(tmp_path)
 
 
 def noted(project: Path) -> bool:
@@ -38,9 +38,9 @@ def test_a_publisher_is_left_by_its_own_project_and_by_a_copy_of_that(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
     service.start()
     wait_for(lambda: noted(project))
-    [first] = publishers(project.parent)
+    [first] = publishers.find(project.parent)
     service.start()
-    assert publishers(project.parent) == [first]
+    assert publishers.find(project.parent) == [first]
 
     # DVC's, for an experiment; its files have times of their own.
     inside = project / ".dvc/tmp/exps/copy"
@@ -50,7 +50,7 @@ def test_a_publisher_is_left_by_its_own_project_and_by_a_copy_of_that(
     monkeypatch.setenv("DVC_ROOT", str(project))
     monkeypatch.chdir(inside)
     service.start()
-    assert publishers(project.parent) == [first]
+    assert publishers.find(project.parent) == [first]
     monkeypatch.delenv("DVC_ROOT")
 
     # Of the whole, with the note of who publishes.
@@ -59,15 +59,15 @@ def test_a_publisher_is_left_by_its_own_project_and_by_a_copy_of_that(
     monkeypatch.chdir(copy)
     service.start()
     wait_for(lambda: noted(copy))
-    assert len(publishers(copy)) == 1
+    assert len(publishers.find(copy)) == 1
     service.end(Path(".tracking"))
-    assert publishers(project.parent) == [first]
+    assert publishers.find(project.parent) == [first]
 
 
 def test_a_publisher_leaves_a_project_that_was_moved(project: Path) -> None:
     service.start()
     wait_for(lambda: noted(project))
-    [process] = publishers(project.parent)
+    [process] = publishers.find(project.parent)
     project.rename(project.parent / "moved")
     # Less than it waits for work.
     wait_for(lambda: has_ended(process), publisher.LINGER_SECONDS / 2)
