@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from stemtune.core.settings.running import Runtime
 # wrong still arrives as an exception.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 BACKEND, ONEDNN = ("KERAS_BACKEND", "tensorflow"), ("TF_ENABLE_ONEDNN_OPTS", "1")
+# What Keras imports if it is there, for wrappers and pictures that nothing here uses; it takes a
+# third of the time.
+UNUSED = ("sklearn", "matplotlib", "IPython", "cv2")
 # While TensorFlow is loaded that level does not hold yet, and it remarks on oneDNN, on plugins and
 # on its own logging; LiteRT and the converter to it ask for no level. A process passes on the rest,
 # even what is said when loading ends this one.
@@ -77,7 +80,8 @@ def load() -> None:
         # TensorFlow writes Python there and imports it, with bytecode that another user may write.
         tempfile.tempdir = tempfile.mkdtemp(prefix="tensorflow-")
         atexit.register(_remove, tempfile.tempdir, os.getpid())
-    load_as_guest()
+    with _hidden([name for name in UNUSED if name not in sys.modules]):
+        load_as_guest()
 
 
 def load_as_guest() -> None:
@@ -102,6 +106,17 @@ def load_as_guest() -> None:
     config.set_image_data_format("channels_last")
     config.set_max_epochs(None)
     config.set_max_steps_per_epoch(None)
+
+
+@contextmanager
+def _hidden(modules: Sequence[str]) -> Iterator[None]:
+    """Has imports of modules fail in a block, as if they were not installed."""
+    sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in modules:
+            del sys.modules[name]
 
 
 def _import() -> None:
