@@ -32,7 +32,7 @@ def main(record: Record, variant: str) -> list[str]:
     engine = choice.choose(settings.runtime.threads, configure)
     configure()
     from stemtune.networks import classifier
-    from stemtune.training import fit, stems
+    from stemtune.training import fit, progress, stems
 
     task, folder = stems.StemTask(variant, settings), STEMS / variant
     epochs = len(add_stem.learning_rates) * add_stem.epochs
@@ -40,11 +40,10 @@ def main(record: Record, variant: str) -> list[str]:
     used = add_stem.model_dump(exclude={"variants", "retrained_head"})
     flat = dict(params.leaves(used, "add_stem")) | {"head": add_stem.variants[variant].head}
     with record.timed(flat), terminal.steps(record.name, epochs, "epochs"):
-        train = partial(stems.train, task)
-        # From other machines no record can be shown before its training is over.
-        here = train if engine.spreads else partial(train, tell=record.show)
-        tried = [*engine.map(here, add_stem.learning_rates)]
+        show = progress.shown_in(record, engine.spreads)
+        tried = [*engine.map(partial(stems.train, task), add_stem.learning_rates, show)]
         for each in tried:
+            # Other machines tell nothing before.
             record.show(each.record)
         best = stems.best(tried)
         setting = "add_stem.learning_rates"

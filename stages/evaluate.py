@@ -8,9 +8,12 @@ Writes: predictions/, metrics/evaluate.json, records/evaluate.json
 Run:    python -m stemtune.run evaluate
 """
 
+from functools import partial
+
 from stemtune.core import params, terminal, typed_json
 from stemtune.core.paths import MANIFEST, METRICS, PREDICTIONS
 from stemtune.core.records import Record
+from stemtune.engine import choice
 from stemtune.evaluation import comparison, predictions
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
@@ -19,7 +22,9 @@ from stemtune.store import manifest
 def main(record: Record) -> list[str]:
     """Runs every model on validation and test frames, once, and scores the answers."""
     settings = params.load()
-    reproducibility.configure(settings.runtime)
+    configure = partial(reproducibility.configure, settings.runtime)
+    engine = choice.choose(settings.runtime.threads, configure)
+    configure()
     from stemtune.evaluation import candidates
 
     samples, seed = settings.compare.bootstrap_samples, settings.runtime.seed
@@ -28,7 +33,7 @@ def main(record: Record) -> list[str]:
     flat = params.flat("compare", settings.compare)
     with record.timed(flat), terminal.steps("evaluate", models, "models"):
         entries, flops = {}, {}
-        for each in candidates.load(settings, frames):
+        for each in candidates.load(settings, frames, engine):
             child = record.child(each.name, {"input_size": each.side})
             predictions.write(PREDICTIONS, each.name, frames, each.probabilities)
             if each.graph not in flops:

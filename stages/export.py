@@ -22,6 +22,7 @@ from stemtune.export import exports
 from stemtune.export.exports import Export, Exports
 from stemtune.networks import reproducibility
 from stemtune.serving import timing
+from stemtune.store import manifest
 
 
 def main(record: Record) -> list[str]:
@@ -35,8 +36,7 @@ def main(record: Record) -> list[str]:
         found = Exports(exports={})
         if settings.export.models:
             configure()
-            with terminal.steps("export", None, "files"):
-                found = Exports(exports=export(settings, record, engine))
+            found = Exports(exports=export(settings, record, engine))
         typed_json.write(paths.EXPORT_METRICS, found)
         timed = timing.measure([paths.EXPORTS / f"{name}.tflite" for name in found.exports])
         files.write_json(paths.LATENCY, timed.content())
@@ -50,24 +50,18 @@ def main(record: Record) -> list[str]:
 
 def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export]:
     """Writes each model at each precision, and returns how accurate each file is, by its name."""
-    from stemtune.export import conversion, joining, judging
-    from stemtune.networks import classifier
+    from stemtune.export import joining, making
 
     compared = typed_json.read(paths.METRICS, comparison.Comparison)
     wanted = exports.wanted(compared, settings.export.models, settings.small_side)
-    judge, found = judging.Judge.of(settings, engine), {}
-    for name, precisions in wanted.items():
-        folder = comparison.folder(name)
-        model, side = classifier.load(folder), classifier.specification(folder).side
-        calibration = judge.calibration(side, settings.export.calibration_frames)
-        for precision in precisions:
-            settled = {"model": name, "precision": precision, "input_size": side}
-            child = record.child(f"{name}_{precision}", settled)
-            path = conversion.write(model, folder, precision, calibration, paths.EXPORTS)
-            found[child.name] = judge.judge(path, name, precision, side)
-            child.metrics = found[child.name].numbers()
-            child.artifacts = [str(path)]
-            child.finish()
+    tasks = [making.FileTask(name, each) for name, every in wanted.items() for each in every]
+    found = {}
+    with terminal.steps("export", len(tasks), "files"):
+        for made in engine.map(partial(making.make, settings), tasks, record.show):
+            # Other machines tell nothing before.
+            record.show(made.record)
+            found[made.record.name] = made.export
             terminal.move()
-    joining.write_cascades(settings, compared, judge.frames, found)
+    frames = manifest.frame_table(manifest.read(paths.MANIFEST))
+    joining.write_cascades(settings, compared, frames, found)
     return found

@@ -38,7 +38,7 @@ def main(record: Record) -> list[str]:
         network = backbones.build_all(settings.embed_frames, settings.runtime.seed)
         data = features.load(settings, settings.embed_frames, side, chosen.head.views, network)
         with terminal.steps("train_best", plan.epochs, "epochs"):
-            trained = heads.train([plan], data, "train_best", on_epoch=record.add)
+            trained = heads.train(plan, data, "train_best", on_epoch=record.add)
         fit.require_convergence(trained, "tune_lr.learning_rates")
         baseline = classifier.Classifier("baseline", network, trained.head)
         classifier.save(baseline, classes, settings.input_specification(side), BASELINE)

@@ -11,12 +11,13 @@ Writes: models/retrained/<side>/, models/retrained/<other backbone>_<side>/,
 Run:    python -m stemtune.run train_resized
 """
 
-from itertools import groupby
-from operator import attrgetter
+from functools import partial
+from itertools import islice
 
-from stemtune.core import params, terminal
+from stemtune.core import params, results, terminal
 from stemtune.core.paths import MANIFEST, RETRAINED
 from stemtune.core.records import Record
+from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
@@ -24,31 +25,38 @@ from stemtune.store import manifest
 def main(record: Record) -> list[str]:
     """Trains and stores a head for each side of frames; returns a line for each."""
     settings = params.load()
-    reproducibility.configure(settings.runtime)
+    configure = partial(reproducibility.configure, settings.runtime)
+    engine = choice.choose(settings.runtime.threads, configure)
+    configure()
     from stemtune.networks import backbones, classifier
-    from stemtune.training import features, fit, heads
+    from stemtune.training import elsewhere, features, fit, heads, progress
     from stemtune.training.kept import Kept
 
     classes, kept = manifest.classes(manifest.read(MANIFEST)), Kept("train_resized")
-    chosen = settings.add_stem.retrained_head
+    chosen, lines, tasks = settings.add_stem.retrained_head, [], []
+    for key, embed, side in settings.retrained:
+        load = partial(features.load, settings, embed, side, chosen.views)
+        plans = heads.plans(settings, len(classes), f"retrained_{key}, ")
+        tasks += [elsewhere.HeadTask(plan, load) for plan in plans]
     flat = params.flat("add_stem.retrained_head", chosen)
-    epochs = len(settings.retrained) * len(chosen.learning_rates) * chosen.epochs
-    lines = []
-    with record.timed(flat), terminal.steps("train_resized", epochs, "epochs"):
-        for embed, wanted in groupby(settings.retrained, key=attrgetter("embed")):
+    with record.timed(flat), terminal.steps("train_resized", len(tasks) * chosen.epochs, "epochs"):
+        train = partial(elsewhere.train, "train_resized", kept)
+        show = progress.shown_in(record, engine.spreads)
+        trained = engine.map(train, tasks, show)
+        for key, embed, side in settings.retrained:
+            name, folder = f"retrained_{key}", RETRAINED / key
+            tried = [*islice(trained, len(chosen.learning_rates))]
+            for each in tried:
+                # Other machines tell nothing before.
+                record.show(each.record)
+            best = min(tried, key=results.by_loss)
+            fit.require_convergence(best, "add_stem.retrained_head.learning_rates")
             network = backbones.build_all(embed, settings.runtime.seed)
-            for key, _, side in wanted:
-                name, folder = f"retrained_{key}", RETRAINED / key
-                data = features.load(settings, embed, side, chosen.views, network)
-                plans = heads.plans(settings, len(classes), f"{name}, ")
-                found = heads.train(plans, data, "train_resized", record.show, memory=kept)
-                setting = "add_stem.retrained_head.learning_rates"
-                fit.require_convergence(found, setting)
-                trained = classifier.Classifier(name, network, found.head)
-                classifier.save(trained, classes, settings.input_specification(side), folder)
-                fit.write_history(found.training.epochs, folder)
-                lines.append(fit.line(name, found))
-                for metric in ("validation_accuracy", "validation_loss"):
-                    record.metrics[f"{name}_{metric}"] = found.metrics[metric]
+            found = classifier.Classifier(name, network, best.head)
+            classifier.save(found, classes, settings.input_specification(side), folder)
+            fit.write_history(best.training.epochs, folder)
+            lines.append(fit.line(name, best))
+            for metric in ("validation_accuracy", "validation_loss"):
+                record.metrics[f"{name}_{metric}"] = best.metrics[metric]
     kept.clear()
     return lines

@@ -5,27 +5,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import psutil
 from pydantic import field_validator
 
 from stemtune.core import dvc, files, params
 from stemtune.core.errors import InputError
 from stemtune.core.settings.block import Block, Count
-from stemtune.engine.engine import Engine, Local
+from stemtune.engine.engine import FILE, Engine, Local
+from stemtune.engine.pool import Pool
 from stemtune.engine.ray_engine import RayEngine
 
 ENGINE_VARIABLE, ADDRESS_VARIABLE = "STEMTUNE_ENGINE", "RAY_ADDRESS"
-FILE = Path(".stemtune.yaml")
+# Of a process with a network, bytes.
+MEMORY = 2 * 2**30
 
 
 class Choice(Block):
     """Where work runs; as keys of `FILE`.
 
     Attributes:
-        engine: In this process (local), or on a Ray cluster (ray).
+        engine: On this machine (local), or on a Ray cluster (ray).
         address: Of the head of that cluster, or "auto": the one that this machine belongs to; "":
             a cluster of this machine alone, which lives as long as the stage.
-        workers: Of the engine local, how many clips are decoded, and files judged, at a time;
-            None: as many as there are cores that this process may use.
+        workers: Of the engine local, how many clips are decoded at a time, and how many threads
+            networks have in sum; None: as many as there are cores that this process may use.
     """
 
     engine: Literal["local", "ray"] = "local"
@@ -73,14 +76,23 @@ def choose(threads: int, prepare: Callable[[], None] | None = None) -> Engine:
     """Returns the chosen engine; nothing of it is started before it is used.
 
     Args:
-        threads: Of a network elsewhere.
-        prepare: Is run once in each process elsewhere, before anything is loaded there; None:
-            chunks run no network.
+        threads: Of a network.
+        prepare: Is run once in each other process, before anything is loaded there; None: chunks
+            run no network.
 
     Raises:
         InputError: As `read`.
     """
     choice = read()
-    if choice.engine == "local":
-        return Local(choice.workers or cores())
-    return RayEngine(choice.address, threads, prepare)
+    if choice.engine == "ray":
+        return RayEngine(choice.address, threads, prepare)
+    workers = choice.workers or cores()
+    processes = min(workers // threads, psutil.virtual_memory().available // MEMORY)
+    if prepare is None or processes < 2 or _has_gpu():
+        return Local(workers)
+    return Pool(processes, prepare)
+
+
+def _has_gpu() -> bool:
+    """Returns whether there is one of NVIDIA's, whose memory the first process takes as a whole."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))

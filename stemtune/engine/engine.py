@@ -2,14 +2,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
+from stemtune.core.errors import InputError
+
+# Of a project: which engine its stages use.
+FILE = Path(".stemtune.yaml")
 # Clips per chunk when work is distributed.
 CLIPS = 32
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
+# Receives what a function tells while it runs.
+Heard = Callable[[Any], None]
+
+
+class EngineError(InputError):
+    """What was chosen to do the work cannot be reached, or died."""
 
 
 class Engine(Protocol):
@@ -27,10 +38,21 @@ class Engine(Protocol):
 
     @property
     def spreads(self) -> bool:
-        """Whether chunks run side by side, and elsewhere."""
+        """Whether chunks run side by side, in other processes."""
 
-    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
-        """Yields what a function returns for each chunk, in order; raises what it raises."""
+    def map(
+        self,
+        function: Callable[..., Result],
+        chunks: Sequence[Chunk],
+        heard: Heard | None = None,
+    ) -> Iterator[Result]:
+        """Yields what a function returns for each chunk, in order; raises what it raises.
+
+        Args:
+            function: Takes a chunk; with `heard` also a function that takes what it tells.
+            chunks: Each is run once, or again after what it ran in died.
+            heard: Receives, in this thread, what the function tells; on other machines nothing.
+        """
 
 
 @dataclass(frozen=True)
@@ -41,9 +63,15 @@ class Local:
 
     spreads = False
 
-    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+    def map(
+        self,
+        function: Callable[..., Result],
+        chunks: Sequence[Chunk],
+        heard: Heard | None = None,
+    ) -> Iterator[Result]:
         """Does as `Engine.map`."""
-        return map(function, chunks)
+        for chunk in chunks:
+            yield function(chunk, heard) if heard else function(chunk)
 
 
 def split(engine: Engine, items: Sequence[Item], size: int = CLIPS) -> list[Sequence[Item]]:

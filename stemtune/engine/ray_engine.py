@@ -14,11 +14,12 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stemtune.core.errors import InputError, first_line
-from stemtune.engine.engine import Chunk, Result
+from stemtune.core.errors import first_line
+from stemtune.engine.engine import Chunk, EngineError, Heard, Result
 
 # Ray reads them when it is imported. What a user has set stays.
 GUARDED = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -31,10 +32,6 @@ RETRIES = 2
 CONNECT_SECONDS = 10
 # No frames go through it.
 OBJECT_STORE_BYTES = 128 * 2**20
-
-
-class EngineError(InputError):
-    """The cluster cannot be reached, or cannot do the work."""
 
 
 @dataclass
@@ -55,10 +52,17 @@ class RayEngine:
     workers = 1
     spreads = True
 
-    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+    def map(
+        self,
+        function: Callable[..., Result],
+        chunks: Sequence[Chunk],
+        heard: Heard | None = None,
+    ) -> Iterator[Result]:
         """See `Engine.map`: a chunk is a task, which Ray starts again if it is lost."""
         if not chunks:
             return
+        if heard:
+            function = partial(function, tell=_untold)
         ray = self._connected()
         # A process on a GPU would end after each task, and with it the networks that it keeps.
         task = ray.remote(max_calls=0)(_run).options(max_retries=RETRIES, **self._needs())
@@ -141,6 +145,10 @@ def _run(
     _enter(project, prepare)
     function, chunk = pickle.loads(packed)  # noqa: S301
     return function(chunk)
+
+
+def _untold(told: Any) -> None:
+    """Leaves what a function tells where it is: on another machine nobody waits for it."""
 
 
 def _enter(project: Path, prepare: Callable[[], None] | None) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from stemtune.core.params import Params
-from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, RETRAINED, STEMS
+from stemtune.core.paths import BASELINE, EMBEDDINGS, FRAMES, MANIFEST, RETRAINED, STEMS
+from stemtune.engine.engine import Engine
 from stemtune.evaluation import comparison, metrics
 from stemtune.evaluation.comparison import ModelMetrics
 from stemtune.networks import classifier, cost, stem
@@ -51,12 +53,13 @@ class Candidate:
         return cost.flops(self.classifier.model, self.side)
 
 
-def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
+def load(settings: Params, frames: pd.DataFrame, engine: Engine) -> Iterator[Candidate]:
     """Yields the baseline, it on small frames, a new head for each side, and stems.
 
     Args:
         settings: The content of params.yaml.
         frames: The frame table.
+        engine: Where stems answer.
     """
     baseline, own = classifier.load(BASELINE), settings.embed_frames.backbones
     small = settings.small_side
@@ -80,16 +83,27 @@ def load(settings: Params, frames: pd.DataFrame) -> Iterator[Candidate]:
             model = replace(model, backbone=baseline.backbone)
         name, trained = comparison.named(comparison.RETRAINED, key), model.head.count_params()
         yield on_features(name, model, side, trained, embed.backbones)
-    batch_size = settings.add_stem.batch_size
+    asked = [(variant, split) for variant in settings.add_stem.variants for split in SPLITS]
+    answered = engine.map(partial(_stem_answers, settings), asked)
     for variant in settings.add_stem.variants:
+        answers = {split: next(answered) for split in SPLITS}
         model = classifier.load(STEMS / variant)
-        predict, answers = model.predictor(), {}
-        for split in SPLITS:
-            rows = frames[frames["split"] == split]
-            batches = FrameBatches(FRAMES, rows, full, batch_size, seed=None)
-            parts = [predict(batches[number][0]) for number in range(batches.num_batches)]
-            answers[split] = np.concatenate(parts)
         yield Candidate(variant, own, model, full, stem.PARAMETERS, answers)
+
+
+def _stem_answers(settings: Params, asked: tuple[str, str]) -> np.ndarray:
+    """Returns the probabilities (frames, classes) that a variant gives for a split."""
+    variant, split = asked
+    frames = manifest.frame_table(manifest.read(MANIFEST))
+    batches = FrameBatches(
+        FRAMES,
+        frames[frames["split"] == split],
+        settings.extract_frames.size,
+        settings.add_stem.batch_size,
+        seed=None,
+    )
+    predict = classifier.load(STEMS / variant).predictor()
+    return np.concatenate([predict(batches[number][0]) for number in range(batches.num_batches)])
 
 
 def measure(

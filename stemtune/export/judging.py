@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -12,8 +11,6 @@ import pandas as pd
 
 from stemtune.core.params import Params
 from stemtune.core.paths import EXPORTED, FRAMES, MANIFEST, PREDICTIONS
-from stemtune.engine.engine import Engine
-from stemtune.engine.engine import split as split_in_chunks
 from stemtune.evaluation import metrics, predictions
 from stemtune.export.exports import Export
 from stemtune.media import scaling
@@ -23,8 +20,6 @@ from stemtune.store import manifest
 from stemtune.training.dataset import FrameBatches
 
 BATCH = 32
-# Whole batches.
-FRAMES_OF_A_CHUNK = 8 * BATCH
 SCORES = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
 
 
@@ -37,7 +32,7 @@ class Judge:
         samples: How often groups of frames are drawn for confidence intervals, the same for all.
         seed: Of these draws.
         size: Side of the stored frames, px.
-        engine: Where files answer.
+        threads: How many frames a file answers at a time.
         expected: By model, what it answers in Keras on test, (frames, classes).
     """
 
@@ -45,18 +40,18 @@ class Judge:
     samples: int
     seed: int
     size: int
-    engine: Engine
+    threads: int
     expected: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, settings: Params, engine: Engine) -> "Judge":
+    def of(cls, settings: Params) -> "Judge":
         """Returns the judge of a project that is at its place, with these settings."""
         return cls(
             manifest.frame_table(manifest.read(MANIFEST)),
             settings.compare.bootstrap_samples,
             settings.runtime.seed,
             settings.extract_frames.size,
-            engine,
+            settings.runtime.threads,
             predictions.read(PREDICTIONS, manifest.TEST),
         )
 
@@ -75,11 +70,22 @@ class Judge:
 
     def answers(self, path: Path, split: str) -> np.ndarray:
         """Returns the probabilities (frames of a split, classes) that a file gives."""
-        rows = self.of_split(split)
-        chunks = split_in_chunks(self.engine, range(len(rows)), FRAMES_OF_A_CHUNK)
-        parts = [rows.iloc[[*chunk]] for chunk in chunks]
-        answer = partial(_answer, path, self.size, self.engine.workers)
-        return np.concatenate([*self.engine.map(answer, parts)])
+        batches = FrameBatches(FRAMES, self.of_split(split), self.size, BATCH, seed=None)
+        # Loaded here, as loading redirects what the whole process prints. Each runs on one thread:
+        # the last bits, and so now and then an answer, may differ with their number.
+        free: SimpleQueue[Predict] = SimpleQueue()
+        for _ in range(self.threads):
+            free.put(LiteRTClassifier(path, threads=1).probabilities)
+
+        def answer(number: int) -> np.ndarray:
+            predict = free.get()
+            try:
+                return predict(batches[number][0])
+            finally:
+                free.put(predict)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return np.concatenate([*pool.map(answer, range(batches.num_batches))])
 
     def judge(self, path: Path, model: str, precision: str, side: int) -> Export:
         """Returns how accurate an export is; keeps answers that may differ from the model's.
@@ -111,29 +117,6 @@ class Judge:
             difference_high=compared.high,
             agreement=float((found.argmax(axis=1) == labels).mean()),
         )
-
-
-def _answer(path: Path, size: int, workers: int, rows: pd.DataFrame) -> np.ndarray:
-    """Returns what a file answers for rows of the frame table, by several interpreters at a time.
-
-    Each runs on one thread: the last bits, and so now and then an answer, may differ with their
-    number.
-    """
-    batches = FrameBatches(FRAMES, rows, size, BATCH, seed=None)
-    # Loaded here, as loading redirects what the whole process prints.
-    free: SimpleQueue[Predict] = SimpleQueue()
-    for _ in range(workers):
-        free.put(LiteRTClassifier(path, threads=1).probabilities)
-
-    def answer(number: int) -> np.ndarray:
-        predict = free.get()
-        try:
-            return predict(batches[number][0])
-        finally:
-            free.put(predict)
-
-    with ThreadPoolExecutor(workers) as pool:
-        return np.concatenate([*pool.map(answer, range(batches.num_batches))])
 
 
 def _batches(size: int, rows: pd.DataFrame) -> Iterator[np.ndarray]:

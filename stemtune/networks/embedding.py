@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from stemtune.core import files
+from stemtune.core import files, terminal
 from stemtune.core.paths import FRAMES
-from stemtune.engine.engine import Engine, split
+from stemtune.engine.engine import Engine, Heard, split
 from stemtune.networks import backbones
 from stemtune.store import embeddings
 
@@ -71,8 +71,8 @@ def embedder(backbone: Backbone, frames: int, size: int, side: int) -> embedding
     return backbones.embedder(network(backbone), frames, size, side)
 
 
-def fill(wanted: Embedding) -> int:
-    """Embeds clips, and returns how many frames were embedded."""
+def fill(wanted: Embedding, tell: Heard) -> int:
+    """Embeds clips, tells of how many, and returns how many frames were embedded."""
     clips = clips_at_once(wanted.frames_per_clip)
 
     def embed(target: embeddings.Target) -> embeddings.Embed:
@@ -80,8 +80,7 @@ def fill(wanted: Embedding) -> int:
         at_once = min(frames, FRAMES_ON_PROCESSOR if clips == 1 else FRAMES_ON_GPU)
         return embedder(wanted.backbone, at_once, wanted.size, target.side)
 
-    name = wanted.backbone.name
-    return embeddings.fill(FRAMES, wanted.size, wanted.lacking, embed, clips, name)
+    return embeddings.fill(FRAMES, wanted.size, wanted.lacking, embed, clips, tell)
 
 
 def clips_at_once(frames_per_clip: int) -> int:
@@ -111,4 +110,5 @@ def fill_all(
         Embedding(backbone, {key: lacking[key] for key in keys}, frames_per_clip, size)
         for keys in split(engine, [*lacking])
     ]
-    return sum(engine.map(fill, chunks))
+    with terminal.steps(backbone.name, len(lacking), "clips"):
+        return sum(engine.map(fill, chunks, terminal.move))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stemtune.core import files, litter, terminal, views
+from stemtune.core import files, litter, views
 from stemtune.store import arrays, frame_store
 
 DTYPE, FEATURES = "float32", "features"
@@ -132,7 +132,7 @@ def fill(
     lacking: Work,
     embed: Callable[[Target], Embed],
     clips: int = 1,
-    description: str = "embedding",
+    tell: Callable[[float], None] = lambda count: None,
 ) -> int:
     """Embeds clips; features that are there by now stay.
 
@@ -143,26 +143,24 @@ def fill(
         embed: By target, from frames (n, size, size, 3), uint8, to features (n, d), float32.
         clips: How many clips are embedded together. With one, features depend only on the clip;
             with more, its neighbours may change their last bits.
-        description: Shown on a terminal.
+        tell: Receives how many clips were embedded, each time that some are.
 
     Returns:
         The number of frames embedded, each view counted.
     """
     count, keys = 0, [*lacking]
-    with terminal.steps(description, len(keys), "clips"):
-        for start in range(0, len(keys), clips):
-            some = keys[start : start + clips]
-            left = {
-                key: [each for each in lacking[key] if not each.path_of(key).exists()]
-                for key in some
-            }
-            stored = {key: frame_store.read(frames, key, size) for key in some if left[key]}
-            for target in dict.fromkeys(each for key in some for each in left[key]):
-                asked = {key: of for key, of in stored.items() if target in left[key]}
-                for key, features in _features(asked, target, embed(target)):
-                    arrays.write(target.path_of(key), **{FEATURES: features})
-                    count += len(features)
-            terminal.move(len(some))
+    for start in range(0, len(keys), clips):
+        some = keys[start : start + clips]
+        left = {
+            key: [each for each in lacking[key] if not each.path_of(key).exists()] for key in some
+        }
+        stored = {key: frame_store.read(frames, key, size) for key in some if left[key]}
+        for target in dict.fromkeys(each for key in some for each in left[key]):
+            asked = {key: of for key, of in stored.items() if target in left[key]}
+            for key, features in _features(asked, target, embed(target)):
+                arrays.write(target.path_of(key), **{FEATURES: features})
+                count += len(features)
+        tell(len(some))
     return count
 
 

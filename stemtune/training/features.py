@@ -1,6 +1,7 @@
 """The features that heads are trained on, as the settings have it: cached, or computed live."""
 
-from functools import partial
+import pickle
+from functools import lru_cache, partial
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from stemtune.core.settings.frames import EmbedFrames
 from stemtune.networks import backbones
 from stemtune.store import manifest
 from stemtune.training import dataset
-from stemtune.training.dataset import Labelled, Splits
+from stemtune.training.dataset import Labelled, Load, Splits
 
 
 def load(
@@ -44,3 +45,13 @@ def load(
     size = settings.extract_frames.size
     embedder = partial(backbones.embedder, network, size=size, side=side)
     return dataset.embedded_live(data, embedder, settings, views)
+
+
+def once(load: Load) -> Splits:
+    """Returns what a function loads, which a process that trains on it several times keeps."""
+    return _loaded(pickle.dumps(load))
+
+
+@lru_cache(maxsize=1)
+def _loaded(load: bytes) -> Splits:
+    return pickle.loads(load)()  # noqa: S301

@@ -1,7 +1,8 @@
 """The head: what is trained on features behind a frozen backbone; the paper's is one layer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -10,17 +11,16 @@ import numpy as np
 from stemtune.core import terminal
 from stemtune.core.params import Params
 from stemtune.core.records import Record
-from stemtune.core.results import Training, by_loss
+from stemtune.core.results import Training
 from stemtune.core.settings.training import Head
 from stemtune.networks import seeds
 from stemtune.training import fit, kept
 from stemtune.training.dataset import Splits
 from stemtune.training.kept import Kept
+from stemtune.training.progress import Tell, add, nobody
 
 # A step on cached features is shorter than what Keras does between two.
 STEPS_PER_EXECUTION = 32
-# Shows the record of a training that begins.
-Tell = Callable[[Record], None]
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,14 @@ class TrainedHead(NamedTuple):
 
     Attributes:
         moments: Values of Adam's variables, for a training that continues this one.
+        record: Of the training.
     """
 
     head: keras.Model
     learning_rate: float
     training: Training
     moments: Sequence[np.ndarray]
+    record: Record
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -118,59 +120,57 @@ def plans(settings: Params, classes: int, name: str) -> list[HeadPlan]:
 
 
 def train(
-    plans: Sequence[HeadPlan],
+    plan: HeadPlan,
     data: Splits,
     title: str,
-    tell: Tell = lambda record: None,
+    tell: Tell = nobody,
     on_epoch: fit.OnEpoch | None = None,
     memory: Kept | None = None,
 ) -> TrainedHead:
-    """Trains a head by each plan; returns the one with the lowest validation loss.
+    """Trains a head.
 
     Args:
-        plans: How; at least one.
+        plan: How.
         data: Features and labels; test is left alone.
         title: Shown on the terminal.
-        tell: Shows the record of each training, which grows with each epoch.
+        tell: Receives the record of the training as it begins, and after each epoch.
         on_epoch: Receives each epoch when it ends, in place of that record.
         memory: Finished trainings of a killed stage; for live features, which take hours.
     """
-    tried = []
-    for plan in plans:
-        params = {"learning_rate": plan.learning_rate, "epochs": plan.epochs}
-        record = Record.start(plan.name, params)
-        tell(record)
-        head, adam = _begin(plan, data.train.features.shape[1])
-        path = memory.path(plan, data) if memory and data.live else None
-        if path and path.exists():
-            print(f"{title}: {plan.name}, seed {plan.seed}: finished before, kept", flush=True)
-            training, arrays = kept.read(path)
-            record.epochs = [*training.epochs]
-            terminal.move(plan.epochs - plan.initial_epoch)
-            weights, moments = arrays[: len(head.weights)], arrays[len(head.weights) :]
-            head.set_weights(weights)
-        else:
-            # Epochs that continue a training do not repeat the order of those before.
-            order = seeds.of(plan.seed, f"order from {plan.initial_epoch}")
-            training = fit.fit(
-                head,
-                data.train_batches(plan.batch_size, order),
-                tuple(data.validation),
-                plan.epochs,
-                f"{title}: {plan.name}, learning rate {plan.learning_rate:.3g}, seed {plan.seed}",
-                on_epoch or record.add,
-                initial_epoch=plan.initial_epoch,
-                keep_best=plan.keep_best,
-                optimizer=adam,
-                steps_per_execution=1 if data.live else STEPS_PER_EXECUTION,
-            )
-            moments = [variable.numpy() for variable in adam.variables]
-            if path:
-                kept.write(path, training, [*head.get_weights(), *moments])
-        record.metrics = dict(training.metrics)
-        record.finish()
-        tried.append(TrainedHead(without_dropout(head), plan.learning_rate, training, moments))
-    return min(tried, key=by_loss)
+    params = {"learning_rate": plan.learning_rate, "epochs": plan.epochs}
+    record = Record.start(plan.name, params)
+    tell(record)
+    head, adam = _begin(plan, data.train.features.shape[1])
+    path = memory.path(plan, data) if memory and data.live else None
+    if path and path.exists():
+        print(f"{title}: {plan.name}, seed {plan.seed}: finished before, kept", flush=True)
+        training, arrays = kept.read(path)
+        record.epochs = [*training.epochs]
+        terminal.move(plan.epochs - plan.initial_epoch)
+        weights, moments = arrays[: len(head.weights)], arrays[len(head.weights) :]
+        head.set_weights(weights)
+    else:
+        # Epochs that continue a training do not repeat the order of those before.
+        order = seeds.of(plan.seed, f"order from {plan.initial_epoch}")
+        training = fit.fit(
+            head,
+            data.train_batches(plan.batch_size, order),
+            tuple(data.validation),
+            plan.epochs,
+            f"{title}: {plan.name}, learning rate {plan.learning_rate:.3g}, seed {plan.seed}",
+            on_epoch or partial(add, record, tell),
+            initial_epoch=plan.initial_epoch,
+            keep_best=plan.keep_best,
+            optimizer=adam,
+            steps_per_execution=1 if data.live else STEPS_PER_EXECUTION,
+        )
+        moments = [variable.numpy() for variable in adam.variables]
+        if path:
+            kept.write(path, training, [*head.get_weights(), *moments])
+    record.metrics = dict(training.metrics)
+    record.finish()
+    tell(record)
+    return TrainedHead(without_dropout(head), plan.learning_rate, training, moments, record)
 
 
 def _begin(plan: HeadPlan, features: int) -> tuple[keras.Model, keras.optimizers.Adam]:

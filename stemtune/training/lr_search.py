@@ -1,7 +1,6 @@
 """The paper's Table 1: Keras Tuner searches Adam's learning rate for the head, on features."""
 
-import pickle
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ from stemtune.core.records import Record
 from stemtune.core.results import Epoch
 from stemtune.core.settings.training import RateRange
 from stemtune.engine.engine import Engine
-from stemtune.training import heads, oracles, trials
+from stemtune.training import elsewhere, heads, oracles, trials
 from stemtune.training.dataset import Load, Splits
-from stemtune.training.heads import HeadPlan, Tell, TrainedHead
+from stemtune.training.heads import HeadPlan, TrainedHead
 from stemtune.training.kept import Kept
+from stemtune.training.progress import Tell, nobody
 from stemtune.training.trials import OBJECTIVE, Trial
 
 TITLE = "tune_lr"
@@ -41,7 +41,7 @@ class LearningRateSearch(keras_tuner.Tuner):
         data: Splits,
         classes: int,
         kept: Kept,
-        tell: Tell = lambda record: None,
+        tell: Tell = nobody,
     ) -> None:
         """Prepares a search; `search` runs it.
 
@@ -90,7 +90,7 @@ class LearningRateSearch(keras_tuner.Tuner):
                 if continues:
                     plan = plan.continuing(self._heads[continues][number])
                 trained.append(
-                    heads.train([plan], self._data, TITLE, on_epoch=seen, memory=self._kept)
+                    heads.train(plan, self._data, TITLE, on_epoch=seen, memory=self._kept)
                 )
         except Exception as error:
             # Of any other error Keras Tuner makes a failed trial, and continues.
@@ -126,7 +126,8 @@ class LearningRateSearch(keras_tuner.Tuner):
             for rate in rates
             for seed in params.seeds
         ]
-        for _ in engine.map(partial(_train, load, self._kept), plans):
+        tasks = [elsewhere.HeadTask(plan, load) for plan in plans]
+        for _ in engine.map(partial(elsewhere.train, TITLE, self._kept), tasks):
             pass
 
     @property
@@ -156,16 +157,6 @@ class LearningRateSearch(keras_tuner.Tuner):
         return HeadPlan(
             name, self._head, self._classes, seed, self._params.batch_size, rate, epochs
         )
-
-
-def _train(load: Load, kept: Kept, plan: HeadPlan) -> None:
-    heads.train([plan], _loaded(pickle.dumps(load)), TITLE, memory=kept)
-
-
-@lru_cache(maxsize=1)
-def _loaded(load: bytes) -> Splits:
-    """Returns what a pickled `load` loads, once in a process that trains several rates."""
-    return pickle.loads(load)()  # noqa: S301
 
 
 def _name(trial_id: str) -> str:

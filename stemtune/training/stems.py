@@ -5,6 +5,7 @@ The stage calls `train` for each learning rate, here or on other machines, and k
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -20,7 +21,7 @@ from stemtune.networks.classifier import Classifier
 from stemtune.store import manifest
 from stemtune.training import fit, rates
 from stemtune.training.dataset import FrameBatches
-from stemtune.training.heads import Tell
+from stemtune.training.progress import Tell, add, nobody
 
 # Keras counts accuracy in single precision.
 TOLERANCE = 1e-6
@@ -80,13 +81,13 @@ def begin(task: StemTask) -> Classifier:
     return replace(found, name=task.variant, stem=built)
 
 
-def train(task: StemTask, rate: float, tell: Tell = lambda record: None) -> TrainedStem:
+def train(task: StemTask, rate: float, tell: Tell = nobody) -> TrainedStem:
     """Trains a variant's stem, and nothing else, for the epochs of `add_stem`.
 
     Args:
         task: The variant.
         rate: Adam's learning rate.
-        tell: Shows the record of the training, as it begins.
+        tell: Receives the record of the training as it begins, and after each epoch.
 
     Raises:
         AssertionError: Other parameters would be trained.
@@ -115,11 +116,12 @@ def train(task: StemTask, rate: float, tell: Tell = lambda record: None) -> Trai
         validation.stream(),
         settings.add_stem.epochs,
         f"{task.title} at {rate}",
-        record.add,
+        partial(add, record, tell),
         optimizer=keras.optimizers.Adam(rate),
     )
     record.metrics = dict(training.metrics)
     record.finish()
+    tell(record)
     built = classifier.require_stem()
     death = _death(built, frames, validation, training)
     return TrainedStem(rate, training, built.get_weights(), death, record)

@@ -97,6 +97,7 @@ def prepared(
         project.fill(source, per_split=2)
     if is_real:
         project.set_params(embed_frames=LITE)
+        project.set_workers(2)
     heads = [] if is_real else ["retrained"]
     project.set_params(
         extract_frames={"size": 96, "frames_per_clip": 2},

@@ -1,8 +1,39 @@
 """What tests give an engine to do; workers import it."""
 
+import os
+import signal
+import time
+from collections.abc import Callable
+
 
 def job(item: str) -> str:
     """Fails where an item says so; else returns it in capitals."""
     if item == "mistake":
         raise KeyError("hashes")
     return item.upper()
+
+
+def told(item: str, tell: Callable[[str], None]) -> int:
+    """Tells of an item, in whichever process, and returns that; others have time to begin."""
+    tell(item)
+    time.sleep(1)
+    return os.getpid()
+
+
+def ready() -> None:
+    """Makes a process ready, as `Engine`s have it."""
+    os.environ["READY"] = "yes"
+
+
+def is_ready(item: str) -> bool:
+    return os.environ.get("READY") == "yes"
+
+
+def killed_or_long(item: str) -> str:
+    """Kills its process if an item says so; else takes an hour."""
+    if item == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == "mistake":
+        job(item)
+    time.sleep(3600)
+    return item

@@ -12,6 +12,7 @@ from bench import project
 from bench.project import LEVELS, write_noise
 from stemtune.core import files
 from stemtune.core.settings.frames import Split
+from stemtune.engine.engine import FILE
 from stemtune.ingest import clips, groups, splits
 from tests.support import publishers, small_backbone
 
@@ -88,6 +89,7 @@ class Project(project.Project):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self.set_workers(1)
         small_backbone.register(root)
         retrained = {"learning_rates": [0.01], "epochs": 2, "augmentation": "flip"}
         self.set_params(
@@ -97,6 +99,10 @@ class Project(project.Project):
             # Making files for devices takes longer than all else.
             export={"models": []},
         )
+
+    def set_workers(self, count: int) -> None:
+        """Sets how many processes a stage may start: more take longer than what it does here."""
+        (self.root / FILE).write_text(f"workers: {count}\n")
 
     def commit(self, message: str) -> None:
         """Commits everything that git does not ignore."""
@@ -111,6 +117,7 @@ class Project(project.Project):
         self.run(
             "git", "clone", "--quiet", *(["--branch", branch] if branch else []), ".", str(root)
         )
+        other.set_workers(1)
         return other
 
     def remove(self) -> None:

@@ -4,7 +4,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stemtune.engine.engine import Chunk, Local, Result
+from stemtune.engine.engine import Chunk, Heard, Local, Result
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,13 @@ class Spread(Local):
 
     spreads = True
 
-    def map(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+    def map(
+        self,
+        function: Callable[..., Result],
+        chunks: Sequence[Chunk],
+        heard: Heard | None = None,
+    ) -> Iterator[Result]:
         """Does as `Engine.map`."""
         for chunk in chunks:
             copied, of_chunk = pickle.loads(pickle.dumps((function, chunk)))  # noqa: S301
-            yield copied(of_chunk)
+            yield from Local(1).map(copied, [of_chunk], heard)

@@ -22,7 +22,6 @@ from stemtune.core.input_specification import (
     SPECIFICATION_FILE,
     InputSpecification,
 )
-from stemtune.engine.engine import Local
 from stemtune.evaluation import cascades, predictions
 from stemtune.evaluation.cascades import Cascade
 from stemtune.evaluation.prices import FilePrice
@@ -37,7 +36,6 @@ from stemtune.store import frame_store, manifest
 from tests.support import clips
 from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
 from tests.support.project import ROOT
-from tests.support.spread import Spread
 
 FRAMES = np.random.default_rng(2).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
 SMALL = 33
@@ -245,18 +243,13 @@ def test_a_file_is_judged_against_its_classifier(
     rows = rows.assign(label=labels)
     splits = [rows.assign(split=split) for split in manifest.SPLITS]
     table = pd.concat(splits, ignore_index=True)
-    judge = judging.Judge(table, 200, 1, SIDE, Local(3), {"stem": expected})
+    judge = judging.Judge(table, 200, 1, SIDE, 3, {"stem": expected})
     assert np.array_equal(judge.calibration(SIDE, 8), FRAMES)
     path = folder / "stem_float32.tflite"
     found = judge.judge(path, "stem", "float32", SIDE)
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
-    # In chunks of whole batches, elsewhere, the answers are the same.
-    monkeypatch.setattr(judging, "BATCH", 2)
-    monkeypatch.setattr(judging, "FRAMES_OF_A_CHUNK", 4)
-    elsewhere = dataclasses.replace(judge, engine=Spread(1))
-    assert elsewhere.judge(path, "stem", "float32", SIDE) == found
     other = {"stem": np.roll(expected, 1, axis=1)}
     worse = dataclasses.replace(judge, expected=other).judge(path, "stem", "float32", SIDE)
     assert worse.agreement == 0

@@ -33,7 +33,7 @@ def plan() -> HeadPlan:
 def test_a_random_start_is_never_kept(data: Splits, plan: HeadPlan) -> None:
     start = heads.predict(heads.build(8, 2, plan.head, plan.seed), data.validation.features)
     started = -np.log(start[range(32), data.validation.labels]).mean()
-    trained = heads.train([plan], data, "test").training
+    trained = heads.train(plan, data, "test").training
     losses = {epoch.epoch: epoch.metrics["validation_loss"] for epoch in trained.epochs}
     assert started < min(losses.values())
     assert losses[trained.kept] == min(losses.values())
@@ -41,6 +41,6 @@ def test_a_random_start_is_never_kept(data: Splits, plan: HeadPlan) -> None:
 
 def test_a_training_without_a_finite_loss_has_diverged(data: Splits, plan: HeadPlan) -> None:
     lost = data._replace(train=data.train._replace(features=data.train.features * np.inf))
-    found = heads.train([plan], lost, "test")
+    found = heads.train(plan, lost, "test")
     with pytest.raises(InputError, match=r"learning rate 0\.1 diverged"):
         fit.require_convergence(found, "add_stem.retrained_head.learning_rates")

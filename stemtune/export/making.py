@@ -1,0 +1,48 @@
+"""Makes a file for devices of a stored classifier, and judges it, in whichever process."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stemtune.core import paths
+from stemtune.core.params import Params
+from stemtune.core.records import Record
+from stemtune.evaluation import comparison
+from stemtune.export import conversion, judging
+from stemtune.export.exports import Export, Precision
+from stemtune.networks import classifier
+
+
+class FileTask(NamedTuple):
+    """A file to make: of which model, and at which precision."""
+
+    model: str
+    precision: Precision
+
+
+class Made(NamedTuple):
+    """A file that was made: how accurate it is, and the record of making it."""
+
+    export: Export
+    record: Record
+
+
+def make(settings: Params, task: FileTask, tell: Callable[[Record], None]) -> Made:
+    """Writes a model at a precision, and judges the file.
+
+    Args:
+        settings: The content of params.yaml.
+        task: What to make.
+        tell: Receives the record as it begins.
+    """
+    folder = comparison.folder(task.model)
+    model, side = classifier.load(folder), classifier.specification(folder).side
+    settled = {"model": task.model, "precision": task.precision, "input_size": side}
+    record = Record.start(f"{task.model}_{task.precision}", settled)
+    tell(record)
+    judge = judging.Judge.of(settings)
+    calibration = judge.calibration(side, settings.export.calibration_frames)
+    path = conversion.write(model, folder, task.precision, calibration, paths.EXPORTS)
+    export = judge.judge(path, task.model, task.precision, side)
+    record.metrics, record.artifacts = export.numbers(), [str(path)]
+    record.finish()
+    return Made(export, record)
