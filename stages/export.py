@@ -57,7 +57,7 @@ def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export
     tasks = [making.FileTask(name, each) for name, every in wanted.items() for each in every]
     found = {}
     with terminal.steps("export", len(tasks), "files"):
-        for made in engine.map(partial(making.make, settings), tasks, record.show):
+        for made in engine.map(partial(making.make, settings, engine.workers), tasks, record.show):
             # Other machines tell nothing before.
             record.show(made.record)
             found[made.record.name] = made.export

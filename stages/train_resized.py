@@ -12,7 +12,8 @@ Run:    python -m stemtune.run train_resized
 """
 
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 
 from stemtune.core import params, results, terminal
 from stemtune.core.paths import MANIFEST, RETRAINED
@@ -33,17 +34,21 @@ def main(record: Record) -> list[str]:
     from stemtune.training.kept import Kept
 
     classes, kept = manifest.classes(manifest.read(MANIFEST)), Kept("train_resized")
-    chosen, lines, tasks = settings.add_stem.retrained_head, [], []
-    for key, embed, side in settings.retrained:
-        load = partial(features.load, settings, embed, side, chosen.views)
-        plans = heads.plans(settings, len(classes), f"retrained_{key}, ")
-        tasks += [elsewhere.HeadTask(plan, load) for plan in plans]
+    chosen, lines, tasks, networks = settings.add_stem.retrained_head, [], [], {}
+    for embed, wanted in groupby(settings.retrained, key=attrgetter("embed")):
+        # First: Keras numbers layers, and a model's bytes would tell what else was built here.
+        network = backbones.build_all(embed, settings.runtime.seed)
+        for key, _, side in wanted:
+            networks[key] = network
+            load = partial(features.load, settings, embed, side, chosen.views)
+            plans = heads.plans(settings, len(classes), f"retrained_{key}, ")
+            tasks += [elsewhere.HeadTask(plan, load) for plan in plans]
     flat = params.flat("add_stem.retrained_head", chosen)
     with record.timed(flat), terminal.steps("train_resized", len(tasks) * chosen.epochs, "epochs"):
         train = partial(elsewhere.train, "train_resized", kept)
         show = progress.shown_in(record, engine.spreads)
         trained = engine.map(train, tasks, show)
-        for key, embed, side in settings.retrained:
+        for key, _, side in settings.retrained:
             name, folder = f"retrained_{key}", RETRAINED / key
             tried = [*islice(trained, len(chosen.learning_rates))]
             for each in tried:
@@ -51,8 +56,7 @@ def main(record: Record) -> list[str]:
                 record.show(each.record)
             best = min(tried, key=results.by_loss)
             fit.require_convergence(best, "add_stem.retrained_head.learning_rates")
-            network = backbones.build_all(embed, settings.runtime.seed)
-            found = classifier.Classifier(name, network, best.head)
+            found = classifier.Classifier(name, networks[key], best.head)
             classifier.save(found, classes, settings.input_specification(side), folder)
             fit.write_history(best.training.epochs, folder)
             lines.append(fit.line(name, best))

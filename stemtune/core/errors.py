@@ -20,6 +20,11 @@ class Missing(InputError, FileNotFoundError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is missing; `dvc repro` makes it")
+        self._path = path
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        """Has a copy from another process say the same."""
+        return Missing, (self._path,)
 
 
 def run(name: str, main: Callable[[], None]) -> None:

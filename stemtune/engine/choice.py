@@ -27,8 +27,8 @@ class Choice(Block):
         engine: On this machine (local), or on a Ray cluster (ray).
         address: Of the head of that cluster, or "auto": the one that this machine belongs to; "":
             a cluster of this machine alone, which lives as long as the stage.
-        workers: Of the engine local, how many clips are decoded at a time, and how many threads
-            networks have in sum; None: as many as there are cores that this process may use.
+        workers: Of the engine local, how many clips are decoded at a time, and on how many cores
+            networks run; None: as many as there are cores that this process may use.
     """
 
     engine: Literal["local", "ray"] = "local"
@@ -87,10 +87,10 @@ def choose(threads: int, prepare: Callable[[], None] | None = None) -> Engine:
     if choice.engine == "ray":
         return RayEngine(choice.address, threads, prepare)
     workers = choice.workers or cores()
-    processes = min(workers // threads, psutil.virtual_memory().available // MEMORY)
-    if prepare is None or processes < 2 or _has_gpu():
+    processes, most = workers // threads, psutil.virtual_memory().available // MEMORY
+    if prepare is None or min(processes, most) < 2 or _has_gpu():
         return Local(workers)
-    return Pool(processes, prepare)
+    return Pool(processes, most, prepare)
 
 
 def _has_gpu() -> bool:

@@ -49,7 +49,7 @@ class Engine(Protocol):
         """Yields what a function returns for each chunk, in order; raises what it raises.
 
         Args:
-            function: Takes a chunk; with `heard` also a function that takes what it tells.
+            function: Takes a chunk; with `heard` also `tell`, a function that takes what it tells.
             chunks: Each is run once, or again after what it ran in died.
             heard: Receives, in this thread, what the function tells; on other machines nothing.
         """
@@ -71,7 +71,7 @@ class Local:
     ) -> Iterator[Result]:
         """Does as `Engine.map`."""
         for chunk in chunks:
-            yield function(chunk, heard) if heard else function(chunk)
+            yield function(chunk, tell=heard) if heard else function(chunk)
 
 
 def split(engine: Engine, items: Sequence[Item], size: int = CLIPS) -> list[Sequence[Item]]:

@@ -7,6 +7,7 @@ a network does between two waits for all threads is short.
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -17,14 +18,14 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
-from stemtune.core import dvc
 from stemtune.engine.engine import FILE, Chunk, EngineError, Heard, Local, Result
 
 # Between two looks at what processes tell, seconds.
 LOOK_SECONDS = 0.1
+FEWER = f"set fewer, such as `workers: 1`, in {FILE}, and run again"
 KILLED = (
     "a process that did a part of the stage was killed, by a system without memory in most cases; "
-    "set `workers: 1` in {}, and run again"
+    f"{FEWER}"
 )
 
 
@@ -33,11 +34,13 @@ class Pool:
     """Runs each chunk in one of several processes, which end with the map, and with this one.
 
     Attributes:
-        processes: How many, unless there are fewer chunks, or a few more.
+        processes: As many as there are cores for.
+        most: As many as there is memory for.
         prepare: Is run once in each, before anything is loaded there.
     """
 
     processes: int
+    most: int
     prepare: Callable[[], None]
 
     workers = 1
@@ -52,32 +55,41 @@ class Pool:
         """See `Engine.map`. A single chunk runs in this process, which has all loaded.
 
         Raises:
-            EngineError: A process was killed.
+            EngineError: A process was killed, or none could be started.
         """
         # The last of three chunks would be alone on two cores: all three share them instead.
-        processes = len(chunks) if len(chunks) < 2 * self.processes else self.processes
+        asked = len(chunks) if len(chunks) < 2 * self.processes else self.processes
+        processes = min(asked, self.most)
         if processes < 2:
             yield from Local(self.workers).map(function, chunks, heard)
             return
         context = multiprocessing.get_context("spawn")
         told: SimpleQueue[Any] = context.SimpleQueue()
+        waiting: list[Future[Result]] = []
         others = multiprocessing.active_children()
-        with ProcessPoolExecutor(processes, context, _enter, (self.prepare, told)) as executor:
-            with _interrupts_blocked():
-                waiting = [
-                    executor.submit(_run, function, chunk, heard is not None) for chunk in chunks
-                ]
-            started = [each for each in multiprocessing.active_children() if each not in others]
+        given = (self.prepare, told, tempfile.gettempdir())
+        with ProcessPoolExecutor(processes, context, _enter, given) as executor:
             try:
+                with _interrupts_blocked():
+                    for chunk in chunks:
+                        waiting.append(executor.submit(_run, function, chunk, heard is not None))
+                started = _since(others)
                 for future in waiting:
                     _await(future, started, told, heard)
                     yield future.result()
+            except OSError as error:
+                if len(waiting) == len(chunks):
+                    raise
+                raise EngineError(f"no more processes can be started ({error}); {FEWER}") from error
             except BrokenProcessPool as error:
-                raise EngineError(KILLED.format(dvc.project() / FILE)) from error
+                if error.__cause__:
+                    # What a chunk raised or returned could not be passed on.
+                    raise
+                raise EngineError(KILLED) from error
             finally:
-                if not all(future.done() for future in waiting):
+                if not waiting or not all(future.done() for future in waiting):
                     # What they do may take hours.
-                    for process in started:
+                    for process in _since(others):
                         process.kill()
 
 
@@ -112,15 +124,22 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _enter(prepare: Callable[[], None], told: "SimpleQueue[Any]") -> None:
-    """Makes a process ready for chunks."""
+def _since(others: Sequence[BaseProcess]) -> list[BaseProcess]:
+    """Returns the processes that this one has started besides others."""
+    return [each for each in multiprocessing.active_children() if each not in others]
+
+
+def _enter(prepare: Callable[[], None], told: "SimpleQueue[Any]", temporary: str) -> None:
+    """Makes a process ready for chunks; what it leaves for the moment goes with its owner's."""
     threading.Thread(target=_end_with_owner, name="end with stage", daemon=True).start()
-    prepare()
+    tempfile.tempdir = temporary
     _told.append(told)
+    _unprepared.append(prepare)
 
 
-# Of this process: what it tells the one that started it.
+# Of this process: what it tells the one that started it, and what makes it ready.
 _told: list["SimpleQueue[Any]"] = []
+_unprepared: list[Callable[[], None]] = []
 
 
 def _end_with_owner() -> None:
@@ -131,4 +150,7 @@ def _end_with_owner() -> None:
 
 
 def _run(function: Callable[..., Result], chunk: Any, is_heard: bool) -> Result:
-    return function(chunk, _told[0].put) if is_heard else function(chunk)
+    # Here, so that what it raises is raised by the map.
+    while _unprepared:
+        _unprepared.pop()()
+    return function(chunk, tell=_told[0].put) if is_heard else function(chunk)

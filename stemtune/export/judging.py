@@ -44,14 +44,14 @@ class Judge:
     expected: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, settings: Params) -> "Judge":
+    def of(cls, settings: Params, threads: int) -> "Judge":
         """Returns the judge of a project that is at its place, with these settings."""
         return cls(
             manifest.frame_table(manifest.read(MANIFEST)),
             settings.compare.bootstrap_samples,
             settings.runtime.seed,
             settings.extract_frames.size,
-            settings.runtime.threads,
+            threads,
             predictions.read(PREDICTIONS, manifest.TEST),
         )
 

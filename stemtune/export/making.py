@@ -26,11 +26,12 @@ class Made(NamedTuple):
     record: Record
 
 
-def make(settings: Params, task: FileTask, tell: Callable[[Record], None]) -> Made:
+def make(settings: Params, threads: int, task: FileTask, tell: Callable[[Record], None]) -> Made:
     """Writes a model at a precision, and judges the file.
 
     Args:
         settings: The content of params.yaml.
+        threads: How many frames the file answers at a time.
         task: What to make.
         tell: Receives the record as it begins.
     """
@@ -39,7 +40,7 @@ def make(settings: Params, task: FileTask, tell: Callable[[Record], None]) -> Ma
     settled = {"model": task.model, "precision": task.precision, "input_size": side}
     record = Record.start(f"{task.model}_{task.precision}", settled)
     tell(record)
-    judge = judging.Judge.of(settings)
+    judge = judging.Judge.of(settings, threads)
     calibration = judge.calibration(side, settings.export.calibration_frames)
     path = conversion.write(model, folder, task.precision, calibration, paths.EXPORTS)
     export = judge.judge(path, task.model, task.precision, side)

@@ -25,7 +25,8 @@ def build(stride: int, seed: int) -> keras.Model:
     """
     stem = keras.Sequential(
         [
-            keras.Input((None, None, CHANNELS)),
+            # Or Keras would number it, and a model's bytes tell what else was built before.
+            keras.Input((None, None, CHANNELS), name="frames"),
             _convolution("convolution_1", 7, 1, seed),
             keras.layers.ReLU(name="relu_1"),
             _convolution("convolution_2", 3, stride, seed),

@@ -29,6 +29,7 @@ def shown_in(record: Record, elsewhere: bool) -> Tell:
     """
 
     def show(child: Record) -> None:
+        # In this process it is the very record that is shown already, and has no new epochs.
         before = {known.name: len(known.epochs) for known in record.children}
         record.show(child)
         if elsewhere:

@@ -4,6 +4,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+from stemtune.core.errors import Missing
 
 
 def job(item: str) -> str:
@@ -16,7 +19,7 @@ def job(item: str) -> str:
 def told(item: str, tell: Callable[[str], None]) -> int:
     """Tells of an item, in whichever process, and returns that; others have time to begin."""
     tell(item)
-    time.sleep(1)
+    time.sleep(0.7)
     return os.getpid()
 
 
@@ -25,15 +28,22 @@ def ready() -> None:
     os.environ["READY"] = "yes"
 
 
+def unready() -> None:
+    """Fails, as what cannot be imported."""
+    job("mistake")
+
+
 def is_ready(item: str) -> bool:
     return os.environ.get("READY") == "yes"
 
 
-def killed_or_long(item: str) -> str:
-    """Kills its process if an item says so; else takes an hour."""
+def ends_or_takes_long(item: str) -> str:
+    """Fails, or kills its process, if an item says so; else takes an hour."""
     if item == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if item == "mistake":
         job(item)
+    if item == "missing":
+        raise Missing(Path("models"))
     time.sleep(3600)
     return item

@@ -6,26 +6,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import psutil
 import pytest
 
 from bench.project import inherited
+from stemtune.core.errors import Missing
 from stemtune.engine.engine import EngineError
 from stemtune.engine.pool import Pool
 from tests.support import jobs
 from tests.support.place import wait_for
 from tests.support.project import ROOT
 
-POOL = Pool(2, jobs.ready)
+POOL = Pool(2, 3, jobs.ready)
 # As a stage runs it, on chunks that take an hour.
 PROGRAM = """
 from stemtune.engine.pool import Pool
 from tests.support import jobs
 
 if __name__ == "__main__":
-    print(*Pool(2, jobs.ready).map(jobs.killed_or_long, ["a", "b"]))
+    print(*Pool(2, 2, jobs.ready).map(jobs.ends_or_takes_long, ["a", "b"]))
 """
 
 
@@ -49,10 +51,17 @@ def test_a_chunk_alone_runs_where_all_is_loaded() -> None:
     assert [*POOL.map(jobs.job, [])] == []
 
 
+def test_memory_bounds_the_processes() -> None:
+    few = Pool(4, 2, jobs.ready)
+    assert len({*few.map(jobs.told, ["a", "b", "c"], print)}) == 2
+    assert {*Pool(4, 1, jobs.ready).map(jobs.told, ["a", "b"], print)} == {os.getpid()}
+
+
 @pytest.mark.parametrize(
     ("item", "error", "said"),
     [
         ("mistake", KeyError, "hashes"),
+        ("missing", Missing, "^models is missing; `dvc repro` makes it$"),
         ("kill", EngineError, r"was killed, by a system without memory .* `workers: 1`"),
     ],
 )
@@ -60,7 +69,29 @@ def test_what_ends_a_chunk_ends_the_others_and_is_raised(
     item: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        next(POOL.map(jobs.killed_or_long, [item, "long"]))
+        next(POOL.map(jobs.ends_or_takes_long, [item, "long"]))
+    assert not working(psutil.Process())
+
+
+def test_what_stops_a_process_from_getting_ready_is_raised() -> None:
+    with pytest.raises(KeyError, match="hashes"):
+        next(Pool(2, 2, jobs.unready).map(jobs.job, ["a", "b"]))
+
+
+def test_ctrl_c_while_processes_start_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn = ProcessPoolExecutor._spawn_process  # type: ignore[attr-defined]
+
+    def interrupted(executor: ProcessPoolExecutor) -> None:
+        spawn(executor)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "_spawn_process", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(POOL.map(jobs.ends_or_takes_long, ["long", "long"]))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not working(psutil.Process())
 
 
