@@ -6,6 +6,7 @@ a network does between two waits for all threads is short.
 
 import multiprocessing
 import os
+import pickle
 import signal
 import tempfile
 import threading
@@ -72,7 +73,8 @@ class Pool:
             try:
                 with _interrupts_blocked():
                     for chunk in chunks:
-                        waiting.append(executor.submit(_run, function, chunk, heard is not None))
+                        packed = pickle.dumps((function, chunk))
+                        waiting.append(executor.submit(_run, packed, heard is not None))
                 started = _since(others)
                 for future in waiting:
                     _await(future, started, told, heard)
@@ -149,8 +151,10 @@ def _end_with_owner() -> None:
     os._exit(1)
 
 
-def _run(function: Callable[..., Result], chunk: Any, is_heard: bool) -> Result:
+def _run(packed: bytes, is_heard: bool) -> Any:
+    """Runs a function over a chunk, both pickled: what they need is imported once all is set."""
     # Here, so that what it raises is raised by the map.
     while _unprepared:
         _unprepared.pop()()
+    function, chunk = pickle.loads(packed)  # noqa: S301
     return function(chunk, tell=_told[0].put) if is_heard else function(chunk)

@@ -33,8 +33,16 @@ def unready() -> None:
     job("mistake")
 
 
-def is_ready(item: str) -> bool:
-    return os.environ.get("READY") == "yes"
+class Late:
+    """What cannot be imported in a process that is not ready."""
+
+    def __setstate__(self, state: object) -> None:
+        if os.environ.get("READY") != "yes":
+            raise ImportError
+
+
+def take(item: Late) -> str:
+    return type(item).__name__
 
 
 def ends_or_takes_long(item: str) -> str:

@@ -39,7 +39,13 @@ def test_chunks_come_back_in_order_from_other_processes_and_are_told_of_here() -
     assert 1 < len({*processes}) <= 2
     assert os.getpid() not in processes
     assert [*POOL.map(jobs.job, items)] == [item.upper() for item in items]
-    assert all(POOL.map(jobs.is_ready, items))
+
+
+def test_a_process_is_ready_before_anything_is_imported_there() -> None:
+    late = jobs.Late()
+    # Or it would have nothing to be set.
+    late.__dict__["state"] = 1
+    assert [*POOL.map(jobs.take, [late, late])] == ["Late", "Late"]
 
 
 def test_the_last_of_three_chunks_does_not_wait_for_a_core() -> None:
