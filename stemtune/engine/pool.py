@@ -118,12 +118,24 @@ def _await(
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Has processes that a block starts take no notice of Ctrl-C, which is for this one."""
+    """Has Ctrl-C wait for the end of a block; processes that it starts take no notice of it.
+
+    Another thread may receive the signal, whose handler runs in the main one.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    came: list[int] = []
+    handler = (
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if is_main else None
+    )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _since(others: Sequence[BaseProcess]) -> list[BaseProcess]:

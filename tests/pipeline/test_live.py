@@ -103,7 +103,9 @@ def tune(project: Project) -> Tuned:
 
 
 def test_on_ray_trials_run_side_by_side_and_come_to_the_same(noise: Project) -> None:
-    noise.set_params(tune_lr={"learning_rates": [0.01, 0.001, 0.0001, 0.00001], "seeds": [1, 2]})
+    # Two at a time, of three seeds: the last of a rate is beside the first of the next.
+    rates = [0.01, 0.001, 0.0001, 0.00001]
+    noise.set_params(tune_lr={"learning_rates": rates, "seeds": [1, 2, 3]})
     here = tune(noise)
     assert len(here.trials) == 4
     assert not here.side_by_side

@@ -117,7 +117,8 @@ class Project(project.Project):
         self.run(
             "git", "clone", "--quiet", *(["--branch", branch] if branch else []), ".", str(root)
         )
-        other.set_workers(1)
+        if (self.root / FILE).exists():
+            other.set_workers(1)
         return other
 
     def remove(self) -> None:
