@@ -14,7 +14,6 @@ from functools import partial
 from stemtune.core import errors, params, terminal
 from stemtune.core.paths import HISTORY_FILE, MANIFEST, STEMS
 from stemtune.core.records import Record
-from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
@@ -28,9 +27,7 @@ def main(record: Record, variant: str) -> list[str]:
             f"unknown variant {variant!r}; params.yaml, add_stem.variants, has "
             f"{', '.join(add_stem.variants)}"
         )
-    configure = partial(reproducibility.configure, settings.runtime)
-    engine = choice.choose(settings.runtime.threads, configure)
-    configure()
+    engine = reproducibility.engine(settings.runtime)
     from stemtune.networks import classifier
     from stemtune.training import fit, progress, stems
 
@@ -42,9 +39,6 @@ def main(record: Record, variant: str) -> list[str]:
     with record.timed(flat), terminal.steps(record.name, epochs, "epochs"):
         show = progress.shown_in(record, engine.spreads)
         tried = [*engine.map(partial(stems.train, task), add_stem.learning_rates, show)]
-        for each in tried:
-            # Other machines tell nothing before.
-            record.show(each.record)
         best = stems.best(tried)
         setting = "add_stem.learning_rates"
         fit.require_convergence(best, setting)

@@ -9,12 +9,10 @@ Run:    python -m stemtune.run embed_frames
 """
 
 import time
-from functools import partial
 
 from stemtune.core import params
 from stemtune.core.paths import AUGMENTED, EMBEDDINGS, MANIFEST
 from stemtune.core.records import Record
-from stemtune.engine import choice
 from stemtune.networks import reproducibility, weights
 from stemtune.store import embeddings, manifest
 
@@ -22,10 +20,8 @@ from stemtune.store import embeddings, manifest
 def main(record: Record) -> list[str]:
     """Embeds the frames of clips that have no features yet; returns how many, in lines."""
     settings = params.load()
-    configure = partial(reproducibility.configure, settings.runtime)
-    engine = choice.choose(settings.runtime.threads, configure)
     sources = weights.fetch_all(settings.compared_backbones)
-    configure()
+    engine = reproducibility.engine(settings.runtime)
     from stemtune.networks import backbones, embedding
 
     extract, seed = settings.extract_frames, settings.runtime.seed

@@ -8,12 +8,9 @@ Writes: predictions/, metrics/evaluate.json, records/evaluate.json
 Run:    python -m stemtune.run evaluate
 """
 
-from functools import partial
-
 from stemtune.core import params, terminal, typed_json
 from stemtune.core.paths import MANIFEST, METRICS, PREDICTIONS
 from stemtune.core.records import Record
-from stemtune.engine import choice
 from stemtune.evaluation import comparison, predictions
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
@@ -22,9 +19,7 @@ from stemtune.store import manifest
 def main(record: Record) -> list[str]:
     """Runs every model on validation and test frames, once, and scores the answers."""
     settings = params.load()
-    configure = partial(reproducibility.configure, settings.runtime)
-    engine = choice.choose(settings.runtime.threads, configure)
-    configure()
+    engine = reproducibility.engine(settings.runtime)
     from stemtune.evaluation import candidates
 
     samples, seed = settings.compare.bootstrap_samples, settings.runtime.seed

@@ -15,7 +15,6 @@ from functools import partial
 from stemtune.core import files, params, paths, terminal, typed_json
 from stemtune.core.params import Params
 from stemtune.core.records import Record
-from stemtune.engine import choice
 from stemtune.engine.engine import Engine
 from stemtune.evaluation import comparison
 from stemtune.export import exports
@@ -28,14 +27,12 @@ from stemtune.store import manifest
 def main(record: Record) -> list[str]:
     """Writes, judges and times the files; returns their accuracy and times, a line for a model."""
     settings = params.load()
-    configure = partial(reproducibility.configure, settings.runtime)
-    engine = choice.choose(settings.runtime.threads, configure)
     for folder in (paths.EXPORTS, paths.EXPORTED):
         folder.mkdir(exist_ok=True)
     with record.timed(params.flat("export", settings.export)):
         found = Exports(exports={})
         if settings.export.models:
-            configure()
+            engine = reproducibility.engine(settings.runtime)
             found = Exports(exports=export(settings, record, engine))
         typed_json.write(paths.EXPORT_METRICS, found)
         timed = timing.measure([paths.EXPORTS / f"{name}.tflite" for name in found.exports])
@@ -55,12 +52,11 @@ def export(settings: Params, record: Record, engine: Engine) -> dict[str, Export
     compared = typed_json.read(paths.METRICS, comparison.Comparison)
     wanted = exports.wanted(compared, settings.export.models, settings.small_side)
     tasks = [making.FileTask(name, each) for name, every in wanted.items() for each in every]
+    make = partial(making.make, settings, engine.workers)
     found = {}
     with terminal.steps("export", len(tasks), "files"):
-        for made in engine.map(partial(making.make, settings, engine.workers), tasks, record.show):
-            # Other machines tell nothing before.
-            record.show(made.record)
-            found[made.record.name] = made.export
+        for task, made in zip(tasks, engine.map(make, tasks, record.show), strict=True):
+            found[task.name] = made
             terminal.move()
     frames = manifest.frame_table(manifest.read(paths.MANIFEST))
     joining.write_cascades(settings, compared, frames, found)

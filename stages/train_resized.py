@@ -18,7 +18,6 @@ from operator import attrgetter
 from stemtune.core import params, results, terminal
 from stemtune.core.paths import MANIFEST, RETRAINED
 from stemtune.core.records import Record
-from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 
@@ -26,9 +25,7 @@ from stemtune.store import manifest
 def main(record: Record) -> list[str]:
     """Trains and stores a head for each side of frames; returns a line for each."""
     settings = params.load()
-    configure = partial(reproducibility.configure, settings.runtime)
-    engine = choice.choose(settings.runtime.threads, configure)
-    configure()
+    engine = reproducibility.engine(settings.runtime)
     from stemtune.networks import backbones, classifier
     from stemtune.training import elsewhere, features, fit, heads, progress
     from stemtune.training.kept import Kept
@@ -51,9 +48,6 @@ def main(record: Record) -> list[str]:
         for key, _, side in settings.retrained:
             name, folder = f"retrained_{key}", RETRAINED / key
             tried = [*islice(trained, len(chosen.learning_rates))]
-            for each in tried:
-                # Other machines tell nothing before.
-                record.show(each.record)
             best = min(tried, key=results.by_loss)
             fit.require_convergence(best, "add_stem.retrained_head.learning_rates")
             found = classifier.Classifier(name, networks[key], best.head)

@@ -11,7 +11,6 @@ from functools import partial
 from stemtune.core import files, params, terminal
 from stemtune.core.paths import MANIFEST, TRIALS
 from stemtune.core.records import Record
-from stemtune.engine import choice
 from stemtune.networks import reproducibility
 from stemtune.store import manifest
 from stemtune.training import rates, tuned
@@ -20,9 +19,7 @@ from stemtune.training import rates, tuned
 def main(record: Record) -> list[str]:
     """Trains heads at each learning rate, and chooses on validation; returns a table of them."""
     settings = params.load()
-    configure = partial(reproducibility.configure, settings.runtime)
-    engine = choice.choose(settings.runtime.threads, configure)
-    configure()
+    engine = reproducibility.engine(settings.runtime)
     from stemtune.training import features, fit, lr_search, trials
     from stemtune.training.kept import Kept
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -51,7 +52,8 @@ class Engine(Protocol):
         Args:
             function: Takes a chunk; with `heard` also `tell`, a function that takes what it tells.
             chunks: Each is run once, or again after what it ran in died.
-            heard: Receives, in this thread, what the function tells; on other machines nothing.
+            heard: Receives, in this thread, what the function tells: while it runs, but from other
+                machines when the chunk is done; before its result in any case.
         """
 
 
@@ -70,8 +72,14 @@ class Local:
         heard: Heard | None = None,
     ) -> Iterator[Result]:
         """Does as `Engine.map`."""
+        run = telling(function, heard)
         for chunk in chunks:
-            yield function(chunk, tell=heard) if heard else function(chunk)
+            yield run(chunk)
+
+
+def telling(function: Callable[..., Result], heard: Heard | None) -> Callable[..., Result]:
+    """Returns a function of a chunk that tells `heard`, if anyone wants to hear."""
+    return partial(function, tell=heard) if heard else function
 
 
 def split(engine: Engine, items: Sequence[Item], size: int = CLIPS) -> list[Sequence[Item]]:

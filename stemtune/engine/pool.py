@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
-from stemtune.engine.engine import FILE, Chunk, EngineError, Heard, Local, Result
+from stemtune.engine.engine import FILE, Chunk, EngineError, Heard, Local, Result, telling
 
 # Between two looks at what processes tell, seconds.
 LOOK_SECONDS = 0.1
@@ -165,8 +165,8 @@ def _end_with_owner() -> None:
 
 def _run(packed: bytes, is_heard: bool) -> Any:
     """Runs a function over a chunk, both pickled: what they need is imported once all is set."""
-    # Here, so that what it raises is raised by the map.
+    # Not when the process starts: the map would not learn of its errors.
     while _unprepared:
         _unprepared.pop()()
     function, chunk = pickle.loads(packed)  # noqa: S301
-    return function(chunk, tell=_told[0].put) if is_heard else function(chunk)
+    return telling(function, _told[0].put if is_heard else None)(chunk)

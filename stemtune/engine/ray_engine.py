@@ -14,12 +14,11 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stemtune.core.errors import first_line
-from stemtune.engine.engine import Chunk, EngineError, Heard, Result
+from stemtune.engine.engine import Chunk, EngineError, Heard, Result, telling
 
 # Ray reads them when it is imported. What a user has set stays.
 GUARDED = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -61,15 +60,18 @@ class RayEngine:
         """See `Engine.map`: a chunk is a task, which Ray starts again if it is lost."""
         if not chunks:
             return
-        if heard:
-            function = partial(function, tell=_untold)
         ray = self._connected()
         # A process on a GPU would end after each task, and with it the networks that it keeps.
         task = ray.remote(max_calls=0)(_run).options(max_retries=RETRIES, **self._needs())
         packed = [pickle.dumps((function, chunk)) for chunk in chunks]
-        waiting = [task.remote(Path.cwd(), self.prepare, each) for each in packed]
+        given = (Path.cwd(), self.prepare, heard is not None)
+        waiting = [task.remote(*given, each) for each in packed]
         for reference in waiting:
-            yield _result(reference)
+            result, told = _result(reference)
+            if heard:
+                for each in told:
+                    heard(each)
+            yield result
 
     def _connected(self) -> Any:
         """Returns Ray, connected to the cluster."""
@@ -139,16 +141,18 @@ def _require_listener(address: str) -> None:
 def _run(
     project: Path,
     prepare: Callable[[], None] | None,
+    is_heard: bool,
     packed: bytes,
-) -> Any:
-    """Runs a function over a chunk, both pickled: what they need is imported once all is set."""
+) -> tuple[Any, list[Any]]:
+    """Runs a function over a chunk, both pickled: what they need is imported once all is set.
+
+    Returns:
+        The function's result, and what it told.
+    """
     _enter(project, prepare)
     function, chunk = pickle.loads(packed)  # noqa: S301
-    return function(chunk)
-
-
-def _untold(told: Any) -> None:
-    """Leaves what a function tells where it is: on another machine nobody waits for it."""
+    told: list[Any] = []
+    return telling(function, told.append if is_heard else None)(chunk), told
 
 
 def _enter(project: Path, prepare: Callable[[], None] | None) -> None:

@@ -18,27 +18,25 @@ class FileTask(NamedTuple):
     model: str
     precision: Precision
 
-
-class Made(NamedTuple):
-    """A file that was made: how accurate it is, and the record of making it."""
-
-    export: Export
-    record: Record
+    @property
+    def name(self) -> str:
+        """Of the file, without suffix, and of the record of making it."""
+        return f"{self.model}_{self.precision}"
 
 
-def make(settings: Params, threads: int, task: FileTask, tell: Callable[[Record], None]) -> Made:
+def make(settings: Params, threads: int, task: FileTask, tell: Callable[[Record], None]) -> Export:
     """Writes a model at a precision, and judges the file.
 
     Args:
         settings: The content of params.yaml.
         threads: How many frames the file answers at a time.
         task: What to make.
-        tell: Receives the record as it begins.
+        tell: Receives the record of it as it begins, and when it is done.
     """
     folder = comparison.folder(task.model)
     model, side = classifier.load(folder), classifier.specification(folder).side
     settled = {"model": task.model, "precision": task.precision, "input_size": side}
-    record = Record.start(f"{task.model}_{task.precision}", settled)
+    record = Record.start(task.name, settled)
     tell(record)
     judge = judging.Judge.of(settings, threads)
     calibration = judge.calibration(side, settings.export.calibration_frames)
@@ -46,4 +44,5 @@ def make(settings: Params, threads: int, task: FileTask, tell: Callable[[Record]
     export = judge.judge(path, task.model, task.precision, side)
     record.metrics, record.artifacts = export.numbers(), [str(path)]
     record.finish()
-    return Made(export, record)
+    tell(record)
+    return export

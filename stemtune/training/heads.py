@@ -61,14 +61,12 @@ class TrainedHead(NamedTuple):
 
     Attributes:
         moments: Values of Adam's variables, for a training that continues this one.
-        record: Of the training.
     """
 
     head: keras.Model
     learning_rate: float
     training: Training
     moments: Sequence[np.ndarray]
-    record: Record
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -133,7 +131,7 @@ def train(
         plan: How.
         data: Features and labels; test is left alone.
         title: Shown on the terminal.
-        tell: Receives the record of the training as it begins, and after each epoch.
+        tell: Receives the record of the training as it begins, after each epoch and at its end.
         on_epoch: Receives each epoch when it ends, in place of that record.
         memory: Finished trainings of a killed stage; for live features, which take hours.
     """
@@ -170,7 +168,7 @@ def train(
     record.metrics = dict(training.metrics)
     record.finish()
     tell(record)
-    return TrainedHead(without_dropout(head), plan.learning_rate, training, moments, record)
+    return TrainedHead(without_dropout(head), plan.learning_rate, training, moments)
 
 
 def _begin(plan: HeadPlan, features: int) -> tuple[keras.Model, keras.optimizers.Adam]:

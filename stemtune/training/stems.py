@@ -51,14 +51,12 @@ class TrainedStem(NamedTuple):
     Attributes:
         weights: The stem's.
         death: What shows that the stem is dead, in words; "" for one that is alive.
-        record: Of the training.
     """
 
     learning_rate: float
     training: Training
     weights: Sequence[np.ndarray]
     death: str
-    record: Record
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -87,7 +85,7 @@ def train(task: StemTask, rate: float, tell: Tell = nobody) -> TrainedStem:
     Args:
         task: The variant.
         rate: Adam's learning rate.
-        tell: Receives the record of the training as it begins, and after each epoch.
+        tell: Receives the record of the training as it begins, after each epoch and at its end.
 
     Raises:
         AssertionError: Other parameters would be trained.
@@ -124,7 +122,7 @@ def train(task: StemTask, rate: float, tell: Tell = nobody) -> TrainedStem:
     tell(record)
     built = classifier.require_stem()
     death = _death(built, frames, validation, training)
-    return TrainedStem(rate, training, built.get_weights(), death, record)
+    return TrainedStem(rate, training, built.get_weights(), death)
 
 
 def best(tried: Sequence[TrainedStem]) -> TrainedStem:

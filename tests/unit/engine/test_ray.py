@@ -19,7 +19,7 @@ from tests.support.project import ROOT
 PROGRAM = """
 import contextlib, json, os, pathlib, psutil
 from stemtune.engine.ray_engine import RayEngine
-from tests.support.jobs import job
+from tests.support.jobs import job, told
 
 engine = RayEngine("", 1, None)
 found = [*engine.map(job, ["a", "b"]), *engine.map(job, ["c", "d", "e"])]
@@ -27,19 +27,22 @@ try:
     [*engine.map(job, ["mistake"])]
 except KeyError as error:
     found.append(type(error).__name__)
+heard = []
+processes = [*engine.map(told, ["f", "g"], heard.append)]
+found += [*heard, os.getpid() in processes]
 below = psutil.Process().children(recursive=True)
-heard = set()
+addresses = set()
 for process in below:
     # Ray ends workers that have nothing to do.
     with contextlib.suppress(psutil.NoSuchProcess):
-        heard |= {
+        addresses |= {
             connection.laddr.ip
             for connection in process.net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
         }
 [folder] = pathlib.Path(os.environ["RAY_TMPDIR"]).iterdir()
 mode = folder.stat().st_mode & 0o777
-print(json.dumps([found, sorted(heard), [process.pid for process in below], mode]))
+print(json.dumps([found, sorted(addresses), [process.pid for process in below], mode]))
 """
 
 
@@ -52,11 +55,11 @@ def test_a_cluster_of_one_machine_does_the_work_for_itself_and_ends(tmp_path: Pa
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert not list(Path(place).iterdir())
-    found, heard, below, mode = json.loads(done.stdout)
+    found, addresses, below, mode = json.loads(done.stdout)
     assert mode == 0o700
     assert not (tmp_path / ".ray").exists()
-    assert found == ["A", "B", "C", "D", "E", "KeyError"]
-    assert {address.removeprefix("::ffff:") for address in heard} == {"127.0.0.1"}
+    assert found == ["A", "B", "C", "D", "E", "KeyError", "f", "g", False]
+    assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
     deadline = time.monotonic() + 30
     while any(psutil.pid_exists(number) for number in below):
         assert time.monotonic() < deadline

@@ -250,6 +250,9 @@ def test_a_file_is_judged_against_its_classifier(
     assert found.keras_accuracy == found.test_accuracy == 7 / 8
     assert found.difference == found.difference_low == found.difference_high == 0
     assert (found.agreement, found.bytes, found.side) == (1, path.stat().st_size, SIDE)
+    # In batches, too.
+    monkeypatch.setattr(judging, "BATCH", 2)
+    assert judge.judge(path, "stem", "float32", SIDE) == found
     other = {"stem": np.roll(expected, 1, axis=1)}
     worse = dataclasses.replace(judge, expected=other).judge(path, "stem", "float32", SIDE)
     assert worse.agreement == 0
