@@ -14,7 +14,7 @@ from functools import partial
 from stemtune.core import errors, params, terminal
 from stemtune.core.paths import HISTORY_FILE, MANIFEST, STEMS
 from stemtune.core.records import Record
-from stemtune.networks import reproducibility
+from stemtune.networks import engines
 from stemtune.store import manifest
 
 
@@ -27,7 +27,7 @@ def main(record: Record, variant: str) -> list[str]:
             f"unknown variant {variant!r}; params.yaml, add_stem.variants, has "
             f"{', '.join(add_stem.variants)}"
         )
-    engine = reproducibility.engine(settings.runtime)
+    engine = engines.choose(settings.runtime)
     from stemtune.networks import classifier
     from stemtune.training import fit, progress, stems
 

@@ -13,7 +13,7 @@ import time
 from stemtune.core import params
 from stemtune.core.paths import AUGMENTED, EMBEDDINGS, MANIFEST
 from stemtune.core.records import Record
-from stemtune.networks import reproducibility, weights
+from stemtune.networks import engines, weights
 from stemtune.store import embeddings, manifest
 
 
@@ -21,7 +21,7 @@ def main(record: Record) -> list[str]:
     """Embeds the frames of clips that have no features yet; returns how many, in lines."""
     settings = params.load()
     sources = weights.fetch_all(settings.compared_backbones)
-    engine = reproducibility.engine(settings.runtime)
+    engine = engines.choose(settings.runtime)
     from stemtune.networks import backbones, embedding
 
     extract, seed = settings.extract_frames, settings.runtime.seed

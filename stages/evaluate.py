@@ -12,14 +12,14 @@ from stemtune.core import params, terminal, typed_json
 from stemtune.core.paths import MANIFEST, METRICS, PREDICTIONS
 from stemtune.core.records import Record
 from stemtune.evaluation import comparison, predictions
-from stemtune.networks import reproducibility
+from stemtune.networks import engines
 from stemtune.store import manifest
 
 
 def main(record: Record) -> list[str]:
     """Runs every model on validation and test frames, once, and scores the answers."""
     settings = params.load()
-    engine = reproducibility.engine(settings.runtime)
+    engine = engines.choose(settings.runtime)
     from stemtune.evaluation import candidates
 
     samples, seed = settings.compare.bootstrap_samples, settings.runtime.seed

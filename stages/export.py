@@ -19,7 +19,7 @@ from stemtune.engine.engine import Engine
 from stemtune.evaluation import comparison
 from stemtune.export import exports
 from stemtune.export.exports import Export, Exports
-from stemtune.networks import reproducibility
+from stemtune.networks import engines
 from stemtune.serving import timing
 from stemtune.store import manifest
 
@@ -32,7 +32,7 @@ def main(record: Record) -> list[str]:
     with record.timed(params.flat("export", settings.export)):
         found = Exports(exports={})
         if settings.export.models:
-            engine = reproducibility.engine(settings.runtime)
+            engine = engines.choose(settings.runtime)
             found = Exports(exports=export(settings, record, engine))
         typed_json.write(paths.EXPORT_METRICS, found)
         timed = timing.measure([paths.EXPORTS / f"{name}.tflite" for name in found.exports])

@@ -18,14 +18,14 @@ from operator import attrgetter
 from stemtune.core import params, results, terminal
 from stemtune.core.paths import MANIFEST, RETRAINED
 from stemtune.core.records import Record
-from stemtune.networks import reproducibility
+from stemtune.networks import engines
 from stemtune.store import manifest
 
 
 def main(record: Record) -> list[str]:
     """Trains and stores a head for each side of frames; returns a line for each."""
     settings = params.load()
-    engine = reproducibility.engine(settings.runtime)
+    engine = engines.choose(settings.runtime)
     from stemtune.networks import backbones, classifier
     from stemtune.training import elsewhere, features, fit, heads, progress
     from stemtune.training.kept import Kept

@@ -11,7 +11,7 @@ from functools import partial
 from stemtune.core import files, params, terminal
 from stemtune.core.paths import MANIFEST, TRIALS
 from stemtune.core.records import Record
-from stemtune.networks import reproducibility
+from stemtune.networks import engines
 from stemtune.store import manifest
 from stemtune.training import rates, tuned
 
@@ -19,7 +19,7 @@ from stemtune.training import rates, tuned
 def main(record: Record) -> list[str]:
     """Trains heads at each learning rate, and chooses on validation; returns a table of them."""
     settings = params.load()
-    engine = reproducibility.engine(settings.runtime)
+    engine = engines.choose(settings.runtime)
     from stemtune.training import features, fit, lr_search, trials
     from stemtune.training.kept import Kept
 

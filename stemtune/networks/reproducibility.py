@@ -10,14 +10,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from stemtune.core import shell
 from stemtune.core.errors import InputError
 from stemtune.core.settings.running import Runtime
-from stemtune.engine import choice
-from stemtune.engine.engine import Engine
 
 # TensorFlow logs internals as errors, unknown attributes of its own graphs among them; what goes
 # wrong still arrives as an exception.
@@ -59,21 +56,6 @@ def configure(runtime: Runtime) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(runtime.seed)
-
-
-def engine(runtime: Runtime) -> Engine:
-    """Configures this process, and returns the chosen engine, whose processes are configured alike.
-
-    Args:
-        runtime: Threads and seed.
-
-    Raises:
-        InputError: As `choice.read`.
-    """
-    prepare = partial(configure, runtime)
-    chosen = choice.choose(runtime.threads, prepare)
-    prepare()
-    return chosen
 
 
 def load() -> None:
