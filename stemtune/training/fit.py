@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
 from stemtune.core import terminal
@@ -125,6 +126,9 @@ class EpochLog(keras.callbacks.Callback):
 
     def _note(self, epoch: int, logs: Mapping[str, Any], seconds: float) -> None:
         metrics = {METRICS[name]: float(value) for name, value in logs.items() if name in METRICS}
+        if not all(np.isfinite(each).all() for each in self.model.trainable_variables):
+            # Some kernels of ReLU make zeros of what is no number, and the loss finite again.
+            metrics |= dict.fromkeys((name for name in metrics if "loss" in name), math.nan)
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         over = Epoch(epoch=epoch, time=time.time(), seconds=seconds, metrics=finite)
         self.epochs.append(over)
