@@ -2,7 +2,17 @@
 
 import argparse
 import math
+import shlex
+import sys
 from collections.abc import Callable
+from pathlib import Path
+
+
+def program() -> str:
+    """Returns how a shell in this folder calls `stemtune`: it may be in no folder of PATH."""
+    place = Path(sys.executable).with_name("stemtune")
+    here = Path.cwd()
+    return shlex.quote(str(place.relative_to(here) if place.is_relative_to(here) else place))
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stemtune.commands import arguments
+
 DESCRIPTION = "Recommends a candidate again, under other limits or with another device's times."
 EPILOG = """\
 examples:
@@ -96,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
             path = EXPORTS / offer.file
             if not path.exists():
                 raise Missing(path)
-            print(f"Run: stemtune classify --model {printable.name(str(path))}{frames} CLIP")
+            model = printable.name(str(path))
+            print(f"Run: {arguments.program()} classify --model {model}{frames} CLIP")
     for warning in found.warnings:
         print(printable.message(warning))
     return 0
