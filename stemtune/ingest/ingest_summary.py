@@ -27,7 +27,7 @@ class Counts(BaseModel):
 
     Attributes:
         clips: In quarantine or not.
-        frames: Of the clips that are used.
+        frames_per_split: Of the clips that are used, by split.
         groups: Of clips.
         quarantined: Clips that are left out.
     """
@@ -36,9 +36,14 @@ class Counts(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     clips: int
-    frames: int
+    frames_per_split: dict[str, int]
     groups: int
     quarantined: int
+
+    @property
+    def frames(self) -> int:
+        """Of all splits. In the file, DVC would take them for the output of that name."""
+        return sum(self.frames_per_split.values())
 
 
 class Intake(Counts):
@@ -47,18 +52,16 @@ class Intake(Counts):
     Attributes:
         classes: Clips by class.
         clips_grouped_by: Clips by what put them into their group, one of `groups.BY_`.
-        frames_per_split: Frames by split.
         expectations: Whether each holds, by its words.
     """
 
     classes: dict[str, int]
     clips_grouped_by: dict[str, int]
-    frames_per_split: dict[str, int]
     expectations: dict[str, bool]
 
     def numbers(self) -> dict[str, float]:
         """Returns the counts that are single numbers."""
-        return {name: getattr(self, name) for name in Counts.model_fields}
+        return {name: getattr(self, name) for name in ("clips", "frames", "groups", "quarantined")}
 
 
 def intake(table: pd.DataFrame, results: Sequence[Result]) -> Intake:
@@ -71,7 +74,6 @@ def intake(table: pd.DataFrame, results: Sequence[Result]) -> Intake:
     frames = manifest.frame_table(table)
     return Intake(
         clips=len(table),
-        frames=len(frames),
         groups=int(table["group"].nunique()),
         quarantined=int((table["quarantined"] != "").sum()),
         classes=_counts(table["class"]),

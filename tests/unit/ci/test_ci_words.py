@@ -247,7 +247,7 @@ def test_a_recommended_candidate_that_costs_much_more_is_refused() -> None:
 
 
 def story(**changes: Any) -> summary.Story:
-    intake = Counts(clips=40, frames=160, groups=20, quarantined=1)
+    intake = Counts(clips=40, frames_per_split={"train": 100, "test": 60}, groups=20, quarantined=1)
     parts: dict[str, Any] = {
         "base": "`main`, commit 0123456789",
         "remote": "Outputs are shared through `s3://team/dvc`.",
