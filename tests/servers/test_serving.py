@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from stemtune.media import decoding, scaling
 from stemtune.networks import classifier
 from stemtune.serving.requested_clips import LIMITS
 from stemtune.tracking import registry
-from tests.support import clips
+from tests.support import clips, pages
 from tests.support.classifiers import CLASSES, SIDE, tiny_classifier
 from tests.support.clips import as_bytes
 from tests.support.servers import Server, free_port, program
@@ -36,6 +37,10 @@ FRAMES = np.random.default_rng(4).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
 SECONDS, CLIP_MIB = 8, 12
 # Tiny frames that take longer than that, on a quick machine too.
 MOST_FRAMES = 200_000
+# Of the page: names that are others here.
+NAMES = r"chevron|dots|mesh|ribs|scales|weave|as_published|[0-9a-f]{32}\.dir"
+SHOWN = [*pages.shown("docs/deploy.md", NAMES)]
+REQUESTS = [each for each in SHOWN if "curl" in each.command]
 
 
 class Usage(NamedTuple):
@@ -192,6 +197,35 @@ def test_frames_clips_and_pictures_are_classified(serving: Serving) -> None:
         (answer,) = serving.answer({"inputs": [path.name]})
         (expected,) = serving.of_frames(scaling.scale(pixels[None], SIDE))
         assert np.allclose(answer, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shown", REQUESTS, ids=lambda shown: shown.command[:4])
+def test_requests_of_the_page_get_answers_of_its_form(serving: Serving, shown: pages.Shown) -> None:
+    (serving.folder / "ribs").mkdir(exist_ok=True)
+    clip = serving.clip("ribs/ribs_s00_c0.mp4")
+    sent = serving.root / "data/weave/weave_s00_c0.mp4"
+    sent.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(clip, sent)
+    address = serving.server.address.removeprefix("http://")
+    command = shown.command.replace("127.0.0.1:5001", address)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=serving.root, capture_output=True, text=True, check=True
+    )
+    assert shown.printed.fullmatch(done.stdout.strip()), done.stdout
+
+
+def test_python_of_the_page_prints_what_it_shows(serving: Serving) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{serving.root}/mlflow.db")
+    known: dict[str, Any] = {}
+    for command, printed in SHOWN:
+        if re.match(r"(client|tags|model|import|from)\b", command):
+            here = command.replace('"production", 2', '"production", 1')
+            here = here.replace('"model"', '"models:/stemtune@production"')
+            if not printed.pattern:
+                exec(here, known)  # noqa: S102
+            else:
+                assert printed.fullmatch(repr(eval(here, known)).strip())  # noqa: S307
+    assert "model" in known
 
 
 def test_what_is_no_input_is_refused_with_what_is(serving: Serving) -> None:
