@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 class Epoch(BaseModel):
     """Metrics at the end of one epoch (from 1) and the time then, seconds since 1970.
 
-    A metric that is not finite, as the loss of a training that diverged, is left out.
+    A metric that is not finite is left out, and the loss of a training that diverged.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,7 +54,7 @@ def by_accuracy(trained: Validated) -> tuple[bool, float, float, float]:
     """Returns a key that sorts trained models, the best on validation first.
 
     By accuracy, as the paper's search has it, then loss, then the lower learning rate. A training
-    that diverged, whose loss is not finite, comes last.
+    that diverged comes last.
     """
     diverged, loss, accuracy = _validation(trained)
     return diverged, -accuracy, loss, trained.learning_rate
@@ -72,7 +72,7 @@ def by_loss(trained: Validated) -> tuple[bool, float, float, float]:
 
 
 def has_diverged(trained: Validated) -> bool:
-    """Returns whether the validation loss is not finite, which leaves it out of the metrics."""
+    """Returns whether loss or weights are not finite: the metrics have no validation loss then."""
     return "validation_loss" not in trained.metrics
 
 

@@ -118,7 +118,12 @@ class EpochLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         # The number of batches may not be known.
         self._move(1.0)
-        self._note(epoch + 1, logs or {}, time.perf_counter() - self._started)
+        logs = {} if logs is None else logs
+        if not all(np.isfinite(each).all() for each in self.model.trainable_variables):
+            # Some kernels of ReLU turn NaN into 0, so the loss is finite again. `BestEpoch`, the
+            # next callback, reads the same dictionary.
+            logs |= dict.fromkeys({"loss", "val_loss"} & logs.keys(), math.nan)
+        self._note(epoch + 1, logs, time.perf_counter() - self._started)
 
     def _move(self, share: float) -> None:
         terminal.move(share - self._share)
@@ -126,9 +131,6 @@ class EpochLog(keras.callbacks.Callback):
 
     def _note(self, epoch: int, logs: Mapping[str, Any], seconds: float) -> None:
         metrics = {METRICS[name]: float(value) for name, value in logs.items() if name in METRICS}
-        if not all(np.isfinite(each).all() for each in self.model.trainable_variables):
-            # Some kernels of ReLU make zeros of what is no number, and the loss finite again.
-            metrics |= dict.fromkeys((name for name in metrics if "loss" in name), math.nan)
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         over = Epoch(epoch=epoch, time=time.time(), seconds=seconds, metrics=finite)
         self.epochs.append(over)
@@ -163,8 +165,8 @@ def require_convergence(trained: Validated, setting: str) -> None:
     """
     if has_diverged(trained):
         raise InputError(
-            f"training at the learning rate {trained.learning_rate:g} diverged: its validation "
-            f"loss is not finite, so the model has no answers; give {setting} lower rates"
+            f"training at the learning rate {trained.learning_rate:g} diverged: its "
+            f"validation loss or its weights are not finite; give {setting} lower rates"
         )
 
 

@@ -3,7 +3,7 @@
 The stage calls `train` for each learning rate, here or on other machines, and keeps the `best`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -151,9 +151,10 @@ def notes(tried: Sequence[TrainedStem], best: TrainedStem, setting: str) -> list
     """
     lines = []
     if diverged := [f"{each.learning_rate:g}" for each in tried if has_diverged(each)]:
-        lines.append(f"training diverged at {', '.join(diverged)}: the loss is not finite")
-    for death in dict.fromkeys(each.death for each in tried if each.death):
-        died = ", ".join(f"{each.learning_rate:g}" for each in tried if each.death == death)
+        lines.append(f"training diverged at {', '.join(diverged)}: loss or weights are not finite")
+    sound = [each for each in tried if not has_diverged(each)]
+    for death in dict.fromkeys(each.death for each in sound if each.death):
+        died = ", ".join(f"{each.learning_rate:g}" for each in sound if each.death == death)
         lines.append(f"the stem died at {died}: {death}")
     if best.death:
         lines[-1] += f"; give {setting} others, lower ones in most cases"
@@ -169,11 +170,20 @@ def _death(
     shown = (validation[number][0] for number in range(validation.num_batches))
     if not any(built(images.unit_range(batch)).numpy().any() for batch in shown):
         return "its output is zero everywhere, so every frame gets the same answer"
-    accuracies = [epoch.metrics["train_accuracy"] for epoch in training.epochs]
-    chance = np.bincount(frames.labels).max() / len(frames.labels)
-    if len({*accuracies}) == 1 < len(accuracies) and accuracies[0] < chance + TOLERANCE:
+    epochs = training.epochs
+    if len(epochs) > 1 and all(
+        _is_one_answer({epoch.metrics[f"{split}_accuracy"] for epoch in epochs}, labels)
+        for split, labels in (("train", frames.labels), ("validation", validation.labels))
+    ):
+        accuracy = epochs[0].metrics["train_accuracy"]
         return (
-            f"training accuracy stayed at {accuracies[0]:.2%} in all {len(accuracies)} epochs, and "
-            f"the same answer to every frame gives {chance:.2%}"
+            f"training accuracy stayed at {accuracy:.2%} in all {len(epochs)} epochs, as if every "
+            "frame got the same answer"
         )
     return ""
+
+
+def _is_one_answer(accuracies: Set[float], labels: np.ndarray) -> bool:
+    """Returns whether epochs' accuracies are all the share that one class has of the labels."""
+    shares = np.bincount(labels) / len(labels)
+    return len(accuracies) == 1 and bool(np.isclose(shares, [*accuracies], atol=TOLERANCE).any())

@@ -59,7 +59,7 @@ class Trial:
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss of a seed is not finite in the end."""
+        """Whether the training with one of the seeds diverged."""
         return has_diverged(self)
 
     def finish(self, record: Record) -> None:

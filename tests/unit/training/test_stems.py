@@ -183,7 +183,7 @@ def test_a_rate_at_which_training_diverges_ranks_last_and_can_be_recorded() -> N
     assert "validation_loss" not in diverged.metrics
     assert stems.best([diverged, sound]) is sound
     notes = stems.notes([diverged, sound], sound, "add_stem.learning_rates")
-    assert notes[0] == "training diverged at 1e+38: the loss is not finite"
+    assert notes[0] == "training diverged at 1e+38: loss or weights are not finite"
     json.dumps(told[-1].model_dump(), allow_nan=False)
     # A stage stops if nothing else is left.
     message = r"learning rate 1e\+38 diverged: .* give add_stem\.learning_rates lower rates"
