@@ -144,6 +144,7 @@ class Recommendation(_Content):
             f"(95% CI {_points(found.low)} to {_points(found.high)})"
         )
         if self.verdict == TOO_FEW:
+            change += f" on {found.clips} {found.split} clips"
             return f"No recommendation: {self._too_few()} So far it would be {priced}: {change}."
         more = ""
         if self.more_groups is not None:

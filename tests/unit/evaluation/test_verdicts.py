@@ -111,6 +111,7 @@ def test_few_groups_give_no_verdict_but_the_number_that_would(clips: tuple[int, 
         f"No recommendation: {short[clips]} are too few for a verdict, which needs 20 of each. "
         f"It takes about {takes}. So far it would be half at "
     )
+    assert found.sentence.endswith(f" on {found.difference.clips} {split} clips.")
 
 
 def test_other_limits_give_another_choice() -> None:
