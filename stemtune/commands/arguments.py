@@ -9,10 +9,13 @@ from pathlib import Path
 
 
 def program() -> str:
-    """Returns how a shell in this folder calls `stemtune`: it may be in no folder of PATH."""
-    place = Path(sys.executable).with_name("stemtune")
-    here = Path.cwd()
-    return shlex.quote(str(place.relative_to(here) if place.is_relative_to(here) else place))
+    """Returns the command that runs `stemtune` in a shell in this folder, whatever PATH has."""
+    python, here = Path(sys.executable), Path.cwd()
+    script = python.with_name("stemtune")
+    found = script if script.exists() else python
+    if found.is_relative_to(here) and found.parent != here:
+        found = found.relative_to(here)
+    return shlex.quote(str(found)) + ("" if script.exists() else " -m stemtune")
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

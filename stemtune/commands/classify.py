@@ -152,7 +152,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
     elif answers and not options.jsonl:
         print(_as_table(answers))
-        told = f"{options.model} answered, from {count} frames each time; ms include reading them"
+        frames = f"{count} frame{'s' * (count > 1)}"
+        told = f"{options.model} answered, from {frames} each time; ms include reading them"
         print(printable.message(told), file=sys.stderr)
     return 0 if not problems else 1 if answers else 2
 

@@ -24,7 +24,7 @@ the cheapest one.
 
 exit codes:
   0  printed, whatever the verdict
-  2  there is no whole run yet, or nothing to recommend; the message says what is missing
+  2  there is no whole run yet, or no price; the message says what is missing
 """
 
 

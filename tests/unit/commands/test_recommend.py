@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from stemtune.commands import arguments
 from stemtune.commands.main import main
 from stemtune.core import files, params
 from stemtune.evaluation import recommending
 from stemtune.report import figures, tables
 from tests.support import answered_files
 from tests.support.answered_files import MILLISECONDS
+from tests.support.project import ROOT
 
 WRONG = {
     "baseline": 2,
@@ -95,6 +100,22 @@ def test_it_says_what_to_run_and_what_is_missing(
     assert "has no price of a full-size model" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     assert main(["recommend"]) == 2
+
+
+def test_the_program_is_named_so_that_a_shell_here_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert subprocess.run([*shlex.split(arguments.program()), "--version"]).returncode == 0
+    folder = tmp_path / "a project/.venv/bin"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.chdir(tmp_path / "a project")
+    assert arguments.program() == ".venv/bin/python -m stemtune"
+    (folder / "stemtune").touch()
+    assert arguments.program() == ".venv/bin/stemtune"
+    for elsewhere in (tmp_path / "a project/.venv/bin", ROOT):
+        monkeypatch.chdir(elsewhere)
+        assert arguments.program() == f"'{folder}/stemtune'"
 
 
 def test_files_that_are_damaged_or_missing_are_named(
