@@ -3,13 +3,14 @@
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stemtune.engine.engine import Chunk, Heard, Local, Result
 
 
 @dataclass(frozen=True)
 class Spread(Local):
-    """Hands over copies, as a cluster does."""
+    """Hands over copies, as a cluster does, and what is told when a chunk is done."""
 
     spreads = True
 
@@ -22,4 +23,9 @@ class Spread(Local):
         """Does as `Engine.map`."""
         for chunk in chunks:
             copied, of_chunk = pickle.loads(pickle.dumps((function, chunk)))  # noqa: S301
-            yield from Local(1).map(copied, [of_chunk], heard)
+            told: list[Any] = []
+            [result] = Local(1).map(copied, [of_chunk], told.append if heard else None)
+            if heard:
+                for each in pickle.loads(pickle.dumps(told)):  # noqa: S301
+                    heard(each)
+            yield result
