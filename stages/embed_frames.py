@@ -20,8 +20,8 @@ from stemtune.store import embeddings, manifest
 def main(record: Record) -> list[str]:
     """Embeds the frames of clips that have no features yet; returns how many, in lines."""
     settings = params.load()
-    sources = weights.fetch_all(settings.compared_backbones)
     engine = engines.choose(settings.runtime)
+    sources = weights.fetch_all(settings.compared_backbones)
     from stemtune.networks import backbones, embedding
 
     extract, seed = settings.extract_frames, settings.runtime.seed

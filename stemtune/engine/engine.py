@@ -53,7 +53,8 @@ class Engine(Protocol):
             function: Takes a chunk; with `heard` also `tell`, a function that takes what it tells.
             chunks: Each is run once, or again after what it ran in died.
             heard: Receives, in this thread, what the function tells: while it runs, but from other
-                machines when the chunk is done; before its result in any case.
+                machines when the chunk is done, and nothing of one that raises. An object that
+                changes after it was told may arrive in its last state.
         """
 
 

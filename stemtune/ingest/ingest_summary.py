@@ -42,7 +42,7 @@ class Counts(BaseModel):
 
     @property
     def frames(self) -> int:
-        """Of all splits. In the file, DVC would take them for the output of that name."""
+        """Of all splits. Not in the file: a metric with an output's name crashes `dvc exp show`."""
         return sum(self.frames_per_split.values())
 
 

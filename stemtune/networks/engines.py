@@ -9,7 +9,7 @@ from stemtune.networks import reproducibility
 
 
 def choose(runtime: Runtime) -> Engine:
-    """Returns the engine that the user chose; TensorFlow is imported and configured here, too.
+    """Returns the engine that the user chose; imports and configures TensorFlow here, too.
 
     Args:
         runtime: Threads and seed.
