@@ -1,16 +1,20 @@
 """What a pipeline run ends with on the terminal: candidates, hints, what to run, and links."""
 
+import os
 from collections.abc import Sequence
 from math import inf
+from pathlib import Path
 
 from tabulate import tabulate
 
+from stemtune.core import dvc, printable
 from stemtune.core.paths import REPORT
 from stemtune.core.records import Record
 from stemtune.core.terminal import hint, wrapped
 from stemtune.evaluation import advice
 from stemtune.evaluation.advice import Recommendation
 from stemtune.evaluation.listed import Listed
+from stemtune.tracking.pipeline_run import DVC_EXPERIMENT_VARIABLE
 
 # Of a name in the table; a longer one takes a second line.
 NAME_WIDTH = 40
@@ -41,11 +45,22 @@ def closing(
         table(listed) if listed else "",
         "\n".join(hint(each) for each in [*notes, *(advised.warnings if advised else [])]),
         wrapped(label + sentence, more=""),
-        # Terminals open an address of this form at a click.
-        f"Report   {REPORT.resolve().as_uri()}\n"
-        "Runs     make ui      Try a clip: make demo      Keep: git commit -a",
+        _links(),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _links() -> str:
+    """Returns where the results are, and how to keep them."""
+    if dvc.project() != Path():
+        # DVC deletes this copy of the project, with the report, when the experiment is over.
+        name = os.environ.get(DVC_EXPERIMENT_VARIABLE, "NAME")
+        return f"Runs     make ui      Keep: .venv/bin/dvc exp apply {printable.name(name)}"
+    # Terminals open an address of this form at a click.
+    return (
+        f"Report   {REPORT.resolve().as_uri()}\n"
+        "Runs     make ui      Try a clip: make demo      Keep: git commit -a"
+    )
 
 
 def table(listed: Sequence[Listed]) -> str:

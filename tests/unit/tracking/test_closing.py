@@ -63,6 +63,17 @@ def test_it_has_candidates_hints_the_recommendation_once_and_links(
     assert lines[-1] == "Runs     make ui      Try a clip: make demo      Keep: git commit -a"
 
 
+def test_an_experiment_that_dvc_runs_in_a_copy_names_no_report_that_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/standalone/copy"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_EXP_NAME", "more-epochs")
+    last = closing.closing([], [], ADVISED).splitlines()[-1]
+    assert last == "Runs     make ui      Keep: .venv/bin/dvc exp apply more-epochs"
+
+
 def test_without_prices_it_says_so(tmp_path: Path) -> None:
     shown = closing.closing(listed.read(tmp_path / "none.csv"), [], None)
     assert shown.startswith("No recommendation: params.yaml, export.models,")
