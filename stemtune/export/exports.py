@@ -1,9 +1,9 @@
 """metrics/export.json: the accuracy of classifiers as LiteRT files."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer, field_validator
 from tabulate import tabulate
 
 from stemtune.core.records import Record
@@ -55,11 +55,27 @@ class Export(BaseModel):
 
 
 class Exports(BaseModel):
-    """The content of metrics/export.json: exports by name, such as retrained_224_int8."""
+    """The content of metrics/export.json: exports by name, such as retrained_224_int8.
+
+    In the file they are a list, of which `dvc exp show` has no columns: those of their models are
+    enough.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     exports: Mapping[str, Export]
+
+    @field_validator("exports", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        if not isinstance(given, list):
+            return given
+        found = [Export.model_validate(each) for each in given]
+        return {f"{each.model}_{each.precision}": each for each in found}
+
+    @field_serializer("exports")
+    def _as_list(self, exports: Mapping[str, Export]) -> list[Export]:
+        return [exports[name] for name in sorted(exports)]
 
 
 def wanted(

@@ -283,8 +283,11 @@ def exports_of(project: Project) -> set[str]:
 def test_files_for_devices_are_as_right_as_what_they_are_made_of(prepared: Project) -> None:
     names = exports_of(prepared)
     assert {path.stem for path in (prepared.root / "exports").glob("*.tflite")} == names
-    found = json.loads((prepared.root / "metrics/export.json").read_text())["exports"]
+    listed = json.loads((prepared.root / "metrics/export.json").read_text())["exports"]
+    found = {f"{export['model']}_{export['precision']}": export for export in listed}
     assert set(found) == names
+    # A metric that is not shared by models would have a column in `dvc exp show`.
+    assert "agreement" not in prepared.run("dvc", "metrics", "show", "--md")
     evaluated = metrics(prepared)
     for name, export in found.items():
         entry = Comparison.model_validate(evaluated).models[export["model"]].values()

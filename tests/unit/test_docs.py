@@ -14,7 +14,8 @@ from markdown_it.token import Token
 from docs.__main__ import PAGES as NUMBERED
 from docs.__main__ import renewed
 from stemtune.commands.main import main
-from stemtune.core import files
+from stemtune.core import files, typed_json
+from stemtune.export.exports import Exports
 from tests.support.project import ROOT
 
 README = ROOT / "README.md"
@@ -201,7 +202,7 @@ def test_numbers_are_those_of_the_committed_run(page: Path) -> None:
 @pytest.mark.footage
 @pytest.mark.parametrize("page", [README, *DOCS], ids=named)
 def test_files_for_devices_are_those_of_the_committed_run(page: Path) -> None:
-    exported = {*files.read_json(ROOT / "metrics/export.json")["exports"]}
+    exported = {*typed_json.read(ROOT / "metrics/export.json", Exports).exports}
     shown = re.findall(r"\b\w+_(?:float32|float16|int8)\b", page.read_text(encoding="utf-8"))
     # A cascade's name holds those of its files.
     assert {each for each in shown if "_to_" not in each} <= exported
