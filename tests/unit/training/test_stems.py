@@ -157,6 +157,16 @@ def test_a_stem_that_died_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(stems.notes([trained, *others], trained, "add_stem.learning_rates")) == 1
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "is_dead"), [({0.6}, True), ({0.4}, True), ({0.5}, False), ({0.4, 0.6}, False)]
+)
+def test_the_same_accuracy_in_all_epochs_is_one_answer_only_if_a_class_has_that_share(
+    accuracies: set[float], is_dead: bool
+) -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    assert stems._is_one_answer(accuracies, labels) == is_dead
+
+
 def test_rates_train_alike_here_and_elsewhere_and_the_most_accurate_is_kept() -> None:
     task, rates = task_of(), [0.01, 0.001, 10.0]
     shown: list[Record] = []
