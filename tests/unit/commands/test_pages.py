@@ -1,4 +1,4 @@
-"""Commands print what the pages show of them, but for numbers and names of classes."""
+"""Commands print what the pages show; only numbers and names of classes may differ."""
 
 import contextlib
 import itertools
